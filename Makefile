@@ -1,0 +1,70 @@
+# Two commands matter: `make run` and `make test`. Each makes what it needs and is quick the second time.
+#
+#   make run       a live demo of the kernels on this machine
+#   make test      the whole test suite
+#   make bench     every figure with its peer, floor and goal (JSON=out.json writes them; SMOKE=1 only proves they run)
+#   make lint      ruff, mypy --strict, Cython's performance hints
+#   make debug     the suite on a build with every check on
+#   make sanitize  the suite under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make coverage  the suite on a line-traced build, with the gates
+#   make wheel     sdist and wheel in dist/
+#   make lock      rewrite the lock files from requirements/*.in (needs uv)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
+
+SOURCES := setup.py pyproject.toml $(shell find engine bench -name '*.pyx' -o -name '*.pxd')
+export BOT4_BENCH := 1
+
+.PHONY: help run test bench lint debug sanitize coverage wheel lock clean preflight build
+
+help:
+	@sed -n 's/^#   /  /p' Makefile
+
+$(VENV)/run.stamp: requirements/run.txt requirements/build.txt
+	@requirements/preflight.sh "$(PYTHON)"
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "installing what the engine runs on ..."
+	@$(PIP_INSTALL) -r requirements/run.txt
+	@$(PIP_INSTALL) -r requirements/build.txt
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp requirements/dev.txt
+	@echo "installing what tests it ..."
+	@$(PIP_INSTALL) -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/peers.stamp: $(VENV)/dev.stamp requirements/peers.txt
+	@echo "installing the peers it is measured against ..."
+	@$(PIP_INSTALL) -r requirements/peers.txt
+	@touch $@
+
+$(VENV)/built.stamp: $(VENV)/run.stamp $(SOURCES)
+	@echo "compiling the kernels ..."
+	@mkdir -p build
+	@$(PY) setup.py build_ext --inplace >build/release.log 2>&1 || { tail -40 build/release.log; exit 1; }
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >>build/release.log 2>&1 || { tail -40 build/release.log; exit 1; }
+	@touch $@
+
+build: $(VENV)/built.stamp
+
+test: $(VENV)/built.stamp $(VENV)/dev.stamp
+	@$(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/built.stamp $(VENV)/peers.stamp
+	@BOT4_BENCH_SMOKE=$(SMOKE) BOT4_BENCH_JSON=$(JSON) $(PY) -m pytest bench --quiet $(ARGS)
+
+lock:
+	@requirements/lock.sh
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info
+	find engine bench -name '*.so' -delete

@@ -1,0 +1,1 @@
+"""In-kernel timing loops: compiled beside the benches, never shipped."""

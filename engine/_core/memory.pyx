@@ -1,0 +1,278 @@
+cimport cython
+
+import errno as _errno
+import os
+
+from cpython.buffer cimport PyBuffer_FillInfo
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from engine._core.atomics cimport add_relaxed, load_relaxed
+from engine._core.types cimport ARENA_BAD_SIZE, ARENA_EXHAUSTED, ARENA_SEALED, CACHE_LINE, raise_status
+
+cdef extern from "sys/mman.h" nogil:
+    void* mmap(void* address, size_t size, int protection, int flags, int fd, long offset)
+    int munmap(void* address, size_t size)
+    int madvise(void* address, size_t size, int advice)
+    int mlock(const void* address, size_t size)
+    const int PROT_READ, PROT_WRITE
+    const int MAP_PRIVATE, MAP_ANONYMOUS, MAP_HUGETLB
+    void* MAP_FAILED
+
+cdef extern from "stdlib.h" nogil:
+    void* aligned_alloc(size_t align, size_t size)
+
+cdef extern from * nogil:
+    """
+    #include <sys/mman.h>
+    #include <malloc.h>
+    /* Newer than the headers of the oldest supported system; the kernel says EINVAL where it does not know them. */
+    #ifndef MADV_HUGEPAGE
+    #define MADV_HUGEPAGE 14
+    #endif
+    #ifndef MADV_POPULATE_WRITE
+    #define MADV_POPULATE_WRITE 23
+    #endif
+    #if defined(__GLIBC__) && (__GLIBC__ > 2 || (__GLIBC__ == 2 && __GLIBC_MINOR__ >= 33))
+    static size_t bot4_heap_bytes(void) { struct mallinfo2 m = mallinfo2(); return m.uordblks + m.hblkhd; }
+    #else
+    static size_t bot4_heap_bytes(void) { return 0; }
+    #endif
+    """
+    const int MADV_HUGEPAGE, MADV_POPULATE_WRITE
+    size_t bot4_heap_bytes()
+
+cdef size_t HUGE_PAGE = 2 * 1024 * 1024
+cdef size_t PAGE = 4096
+cdef size_t ARENA_SIZE_MAX = <size_t>1 << 40
+
+
+cdef inline size_t _round_up(size_t value, size_t step) noexcept nogil:
+    return (value + step - 1) & ~(step - 1)
+
+
+cdef void* arena_carve(arena_t* arena, size_t size, size_t align) noexcept nogil:
+    """A zeroed block of `size` bytes, or NULL: no room, sealed, or an alignment that is no power of two."""
+    cdef size_t start
+    if arena.sealed or size == 0 or align == 0 or (align & (align - 1)) != 0:
+        arena.refused_count += 1
+        return NULL
+    start = _round_up(arena.used, align)
+    # Compared this way round because start + size could wrap.
+    if start > arena.size or size > arena.size - start:
+        arena.refused_count += 1
+        return NULL
+    arena.used = start + size
+    arena.carved_count += 1
+    return arena.base + start
+
+
+cdef void arena_seal(arena_t* arena) noexcept nogil:
+    arena.sealed = 1
+
+
+cdef void* block_new(size_t size) except NULL:
+    cdef size_t whole = _round_up(size, CACHE_LINE)
+    cdef void* block = aligned_alloc(CACHE_LINE, whole)
+    if block == NULL:
+        raise_status(ARENA_EXHAUSTED, f"{size} bytes")
+    memset(block, 0, whole)
+    return block
+
+
+cdef void block_free(void* block) noexcept:
+    free(block)
+
+
+@cython.final
+cdef class Arena:
+    """One mapping, carved at start and sealed.
+
+    `pages` and `locked` say in words what the machine granted: a refusal is never silent, and never fatal.
+    """
+
+    def __cinit__(self, size, *, huge_pages=True, lock=True):
+        if not isinstance(size, int) or size <= 0 or size > ARENA_SIZE_MAX:
+            raise_status(ARENA_BAD_SIZE, f"arena size {size!r}; 1 to {ARENA_SIZE_MAX} bytes")
+        self.c.size = <size_t>size
+        # A carve may ask for cache-line alignment only; huge pages need whole huge pages.
+        self.mapped_size = _round_up(self.c.size, HUGE_PAGE if huge_pages and size >= HUGE_PAGE else PAGE)
+        cdef int flags = MAP_PRIVATE | MAP_ANONYMOUS
+        cdef void* address = MAP_FAILED
+        self.pages = "4 KiB: huge pages were not asked for"
+        if huge_pages and self.mapped_size >= HUGE_PAGE:
+            address = mmap(NULL, self.mapped_size, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0)
+            self.pages = "2 MiB, reserved"
+        if address == MAP_FAILED:
+            reserved = _errno.errorcode.get(errno, str(errno))
+            address = mmap(NULL, self.mapped_size, PROT_READ | PROT_WRITE, flags, -1, 0)
+            if address == MAP_FAILED:
+                raise_status(ARENA_EXHAUSTED, f"mmap of {self.mapped_size} bytes: {os.strerror(errno)}")
+            if huge_pages and self.mapped_size >= HUGE_PAGE:
+                if madvise(address, self.mapped_size, MADV_HUGEPAGE) == 0:
+                    self.pages = f"2 MiB where the kernel finds them (none reserved: {reserved})"
+                else:
+                    self.pages = f"4 KiB: huge pages refused ({reserved}, {os.strerror(errno)})"
+        self.c.base = <char*>address
+        # Touch every page now: the first write of the day must not wait for the kernel.
+        if madvise(address, self.mapped_size, MADV_POPULATE_WRITE) != 0:
+            memset(address, 0, self.mapped_size)
+        if not lock:
+            self.locked = "no: not asked for"
+        elif mlock(address, self.mapped_size) == 0:
+            self.locked = "yes"
+        else:
+            self.locked = f"no: {os.strerror(errno)}; raise LimitMEMLOCK or grant CAP_IPC_LOCK"
+
+    def __dealloc__(self):
+        if self.c.base != NULL:
+            munmap(self.c.base, self.mapped_size)
+
+    cdef void* carve_c(self, size_t size, size_t align=CACHE_LINE) except NULL:
+        cdef void* block = arena_carve(&self.c, size, align)
+        if block == NULL:
+            if self.c.sealed:
+                raise_status(ARENA_SEALED, f"{size} bytes")
+            if size == 0 or align == 0 or (align & (align - 1)) != 0:
+                raise_status(ARENA_BAD_SIZE, f"{size} bytes at alignment {align}")
+            raise_status(ARENA_EXHAUSTED, f"{size} bytes asked, {self.c.size - self.c.used} left of {self.c.size}")
+        return block
+
+    def carve(self, size_t size, size_t align=CACHE_LINE):
+        """Carve a zeroed block and return it as a writable memoryview, which keeps the arena alive."""
+        cdef size_t start = <char*>self.carve_c(size, align) - self.c.base
+        return memoryview(self)[start:start + size]
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.c.base, self.c.size, 0, flags)
+
+    def seal(self):
+        """From now on a carve is refused and counted. Twice is fine."""
+        arena_seal(&self.c)
+
+    @property
+    def size(self):
+        return self.c.size
+
+    @property
+    def used(self):
+        return self.c.used
+
+    @property
+    def sealed(self):
+        return bool(self.c.sealed)
+
+    @property
+    def carved_count(self):
+        return self.c.carved_count
+
+    @property
+    def refused_count(self):
+        return self.c.refused_count
+
+    @property
+    def address(self):
+        return <size_t>self.c.base
+
+    def check(self):
+        """Walk the invariants; raises AssertionError with what is broken."""
+        assert self.c.base != NULL, "no mapping"
+        assert <size_t>self.c.base % CACHE_LINE == 0, "base is not cache-line aligned"
+        assert self.c.used <= self.c.size <= self.mapped_size, "used more than there is"
+        assert (self.c.carved_count == 0) == (self.c.used == 0), "count and use disagree"
+
+
+# ------------------------------------------------------------------------------------------- counting allocations
+# The proof that a hot path allocates nothing. Python's three allocator domains get a counting wrapper for the time
+# of the probe; it delegates, so blocks may be freed after it is gone. Plain C allocation is seen through the
+# heap's byte count; tests/support/malloc_count.c counts every single call when that is not enough.
+cdef extern from "Python.h" nogil:
+    ctypedef struct PyMemAllocatorEx:
+        void* ctx
+        void* (*malloc)(void* ctx, size_t size) noexcept nogil
+        void* (*calloc)(void* ctx, size_t count, size_t size) noexcept nogil
+        void* (*realloc)(void* ctx, void* block, size_t size) noexcept nogil
+        void (*free)(void* ctx, void* block) noexcept nogil
+    ctypedef enum PyMemAllocatorDomain:
+        PYMEM_DOMAIN_RAW
+        PYMEM_DOMAIN_MEM
+        PYMEM_DOMAIN_OBJ
+    void PyMem_GetAllocator(PyMemAllocatorDomain domain, PyMemAllocatorEx* allocator)
+    void PyMem_SetAllocator(PyMemAllocatorDomain domain, PyMemAllocatorEx* allocator)
+
+cdef PyMemAllocatorEx _wrapped[3]
+cdef PyMemAllocatorEx _counting[3]
+cdef uint64_t _python_calls = 0
+cdef bint _probing = False
+
+
+cdef void* _count_malloc(void* ctx, size_t size) noexcept nogil:
+    cdef PyMemAllocatorEx* below = <PyMemAllocatorEx*>ctx
+    add_relaxed(&_python_calls, 1)
+    return below.malloc(below.ctx, size)
+
+
+cdef void* _count_calloc(void* ctx, size_t count, size_t size) noexcept nogil:
+    cdef PyMemAllocatorEx* below = <PyMemAllocatorEx*>ctx
+    add_relaxed(&_python_calls, 1)
+    return below.calloc(below.ctx, count, size)
+
+
+cdef void* _count_realloc(void* ctx, void* block, size_t size) noexcept nogil:
+    cdef PyMemAllocatorEx* below = <PyMemAllocatorEx*>ctx
+    add_relaxed(&_python_calls, 1)
+    return below.realloc(below.ctx, block, size)
+
+
+cdef void _pass_free(void* ctx, void* block) noexcept nogil:
+    cdef PyMemAllocatorEx* below = <PyMemAllocatorEx*>ctx
+    below.free(below.ctx, block)
+
+
+@cython.final
+cdef class AllocationProbe:
+    """Counts allocations between `with` and now: `python_calls` exactly, `heap_bytes` as growth of the C heap.
+
+    The probe's own properties allocate (they return Python numbers), so read each once, after the block under test.
+    """
+    cdef uint64_t calls_at_start
+    cdef uint64_t calls_at_end
+    cdef int64_t heap_at_start
+    cdef int64_t heap_at_end
+
+    def __enter__(self):
+        global _probing
+        cdef int domain
+        if _probing:
+            raise RuntimeError("another AllocationProbe is active in this process")
+        _probing = True
+        for domain in range(3):
+            PyMem_GetAllocator(<PyMemAllocatorDomain>domain, &_wrapped[domain])
+            _counting[domain].ctx = &_wrapped[domain]
+            _counting[domain].malloc = _count_malloc
+            _counting[domain].calloc = _count_calloc
+            _counting[domain].realloc = _count_realloc
+            _counting[domain].free = _pass_free
+            PyMem_SetAllocator(<PyMemAllocatorDomain>domain, &_counting[domain])
+        self.heap_at_start = <int64_t>bot4_heap_bytes()
+        self.calls_at_start = load_relaxed(&_python_calls)
+        return self
+
+    def __exit__(self, *exc):
+        global _probing
+        cdef int domain
+        self.calls_at_end = load_relaxed(&_python_calls)
+        self.heap_at_end = <int64_t>bot4_heap_bytes()
+        for domain in range(3):
+            PyMem_SetAllocator(<PyMemAllocatorDomain>domain, &_wrapped[domain])
+        _probing = False
+
+    @property
+    def python_calls(self):
+        return self.calls_at_end - self.calls_at_start
+
+    @property
+    def heap_bytes(self):
+        return self.heap_at_end - self.heap_at_start

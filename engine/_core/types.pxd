@@ -1,0 +1,306 @@
+"""Every struct that two kernels share, every kind of event, every status. The one owner of their layout.
+
+An event is 64 bytes, one cache line. All records that cross a ring or land in the journal have the same 24-byte
+head (kind, flags, symbol, sequence, two times) and five 64-bit words; the named views below give the five words
+their meaning for one kind each. A view is a cast, never a copy.
+
+numpy dtypes are derived from these structs in types.pyx; nobody types a layout twice.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+# ---------------------------------------------------------------- statuses
+# Expected trouble is a status, never an exception, in code that runs per event. The numbers are stable: they stand
+# in journals and in users' logs. engine/errors.py has one class for each, for the cold paths that raise.
+cpdef enum status_t:
+    OK = 0
+
+    ARENA_EXHAUSTED = 101
+    ARENA_SEALED = 102
+    ARENA_BAD_SIZE = 103
+
+    RING_FULL = 201
+    RING_EMPTY = 202
+    RING_CLOSED = 203
+    RING_BAD_SIZE = 204
+    RING_NO_CONSUMER_SLOT = 205
+
+    POOL_EXHAUSTED = 301
+    POOL_STALE_HANDLE = 302
+    POOL_DOUBLE_FREE = 303
+    POOL_BAD_HANDLE = 304
+    POOL_WRONG_THREAD = 305
+
+    DECIMAL_EMPTY = 401
+    DECIMAL_SIGN = 402
+    DECIMAL_EXPONENT = 403
+    DECIMAL_BLANK = 404
+    DECIMAL_EMPTY_PART = 405
+    DECIMAL_TOO_MANY_DIGITS = 406
+    DECIMAL_OVERFLOW = 407
+    DECIMAL_BAD_CHARACTER = 408
+    DECIMAL_OFF_STEP = 409
+    DECIMAL_BAD_SCALE = 410
+
+    PARSE_TRUNCATED = 501
+    PARSE_SYNTAX = 502
+    PARSE_WRONG_TYPE = 503
+    PARSE_MISSING_KEY = 504
+    PARSE_UNKNOWN_SYMBOL = 505
+    PARSE_UNKNOWN_EVENT = 506
+    PARSE_BAD_NUMBER = 507
+    PARSE_TOO_LONG = 508
+    PARSE_TOO_MANY_LEVELS = 509
+    PARSE_ESCAPE = 510
+    PARSE_TOO_DEEP = 511
+    PARSE_DUPLICATE_KEY = 512
+    PARSE_NO_ROOM = 513
+    PARSE_NOT_DATA = 514          # a well-formed reply to a request, not market data
+    PARSE_BAD_SCHEMA = 515
+    PARSE_TRAILING = 516
+
+    BOOK_OUTSIDE = 601            # the level went to the ordered overflow
+    BOOK_FULL = 602
+    BOOK_CROSSED = 603
+    BOOK_GAP = 604
+    BOOK_STALE_UPDATE = 605
+    BOOK_BAD_PRICE = 606
+    BOOK_BAD_QUANTITY = 607
+    BOOK_UNTRUSTED = 608
+    BOOK_CHECKSUM = 609
+    BOOK_EMPTY_SIDE = 610
+
+    BREAKER_OPEN = 701
+    BREAKER_HALF_OPEN_EXHAUSTED = 702
+    BREAKER_GLOBAL_OPEN = 703
+    BREAKER_MINIMUM_CALLS_NOT_MET = 704
+    BREAKER_TOO_MANY_FAILURES = 705
+    BREAKER_COOLDOWN = 706
+    BREAKER_CYCLE = 707
+    BREAKER_UNKNOWN_COMPONENT = 708
+
+    LATCH_TRIPPED = 801
+    LATCH_NOT_DURABLE = 802
+    LATCH_BAD_FILE = 803
+
+    HISTOGRAM_OUT_OF_RANGE = 851
+    HISTOGRAM_MISMATCH = 852
+
+    CLOCK_NOT_INVARIANT = 871
+    CLOCK_BACKWARDS = 872
+
+    WORLD_BAD_EVENT = 901
+    WORLD_UNKNOWN_SYMBOL = 902
+    WORLD_BAD_LAYOUT = 903
+
+    GATE_DENIED = 951
+
+    TAPE_FULL = 981
+    TAPE_TORN = 982
+    TAPE_CORRUPT = 983
+    TAPE_DIVERGED = 984
+
+
+# ------------------------------------------------------------------ events
+cpdef enum kind_t:
+    KIND_NONE = 0
+
+    # Market data, 1 to 63.
+    KIND_BOOK_LEVEL = 1           # one level of a depth message; FLAG_FIRST and FLAG_LAST mark the message's ends
+    KIND_QUOTE = 2                # best bid and ask in one
+    KIND_TRADE = 3
+    KIND_AGG_TRADE = 4
+    KIND_BAR_PRICES = 5           # a kline is two events: prices, then totals
+    KIND_BAR_TOTALS = 6
+    KIND_MARK = 7
+    KIND_LIQUIDATION = 8
+    KIND_BOOK_CLEAR = 9           # a snapshot without a level still empties the book
+
+    # Our own orders' reports, 64 to 95.
+    KIND_ORDER_ACK = 64
+    KIND_ORDER_FILL = 65
+    KIND_ORDER_CANCELED = 66
+    KIND_ORDER_REJECTED = 67
+    KIND_ORDER_EXPIRED = 68
+
+    # Control and time, 96 to 127.
+    KIND_TIMER = 96
+    KIND_CONTROL = 97
+
+    # Outputs, 128 and up: intents first, then what is reported and not sent.
+    KIND_INTENT_PLACE = 128
+    KIND_INTENT_CANCEL = 129
+    KIND_DECISION = 192
+
+
+cpdef enum flag_t:
+    FLAG_FIRST = 1                # first event of its message
+    FLAG_LAST = 2                 # last event of its message: the book is whole again
+    FLAG_ASK = 4                  # the ask side; without it the bid side
+    FLAG_SELL = 4                 # for orders and trades the same bit says sell
+    FLAG_SNAPSHOT = 8             # part of a full image, not of a change
+    FLAG_BUYER_MAKER = 16         # the aggressor sold
+    FLAG_CLOSED = 32              # the bar is final
+    FLAG_CONFLATED = 64           # stands for more than one update
+    FLAG_NO_VENUE_TIME = 128      # the venue gave no time: ts_venue_ns is zero
+
+
+cdef struct event_t:
+    uint8_t kind                  # kind_t
+    uint8_t flags                 # flag_t, or-ed
+    uint16_t symbol               # index of the instrument; a venue's symbol is one instrument
+    uint32_t seq                  # low 32 bits of the event's number in the inbound ring
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t word[5]
+
+
+# The named views. Same head, same size; only the five words differ.
+cdef struct level_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t px_ticks
+    int64_t qty_lots              # absolute; 0 deletes
+    int64_t id_first              # U
+    int64_t id_last               # u, or lastUpdateId
+    int64_t id_prev               # pu where the venue sends it, else -1
+
+
+cdef struct quote_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t bid_px_ticks
+    int64_t bid_qty_lots
+    int64_t ask_px_ticks
+    int64_t ask_qty_lots
+    int64_t id_book
+
+
+cdef struct trade_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t px_ticks
+    int64_t qty_lots
+    int64_t id_trade              # t, or the aggregate's a
+    int64_t id_first              # first and last fill of an aggregate; the trade's own id otherwise
+    int64_t id_last
+
+
+cdef struct bar_prices_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t open_ticks
+    int64_t high_ticks
+    int64_t low_ticks
+    int64_t close_ticks
+    int64_t volume_lots
+
+
+cdef struct bar_totals_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t ts_open_ns
+    int64_t ts_close_ns
+    int64_t trade_count
+    int64_t quote_volume_e8       # in the quote asset, 1e-8
+    int64_t taker_buy_lots
+
+
+cdef struct mark_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t mark_px_e8            # finer than a tick, so in 1e-8 of the quote asset
+    int64_t index_px_e8
+    int64_t settle_px_e8
+    int64_t funding_rate_e8       # may be negative
+    int64_t ts_funding_ns
+
+
+cdef struct liquidation_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t px_ticks
+    int64_t qty_lots
+    int64_t avg_px_e8
+    int64_t last_lots
+    int64_t filled_lots
+
+
+cdef struct order_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t id_order              # our client order number
+    int64_t px_ticks
+    int64_t qty_lots              # of this report
+    int64_t filled_lots           # of the order so far
+    int64_t id_venue              # the venue's trade id on a fill, its order id otherwise
+
+
+cdef struct intent_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq                  # number of the event that caused it
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns            # time of the event that caused it
+    int64_t id_order
+    int64_t px_ticks
+    int64_t qty_lots
+    int64_t token                 # the gate's verdict: without it nothing is sent
+    int64_t strategy
+
+
+cdef struct decision_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns
+    int64_t id_order
+    int64_t reasons               # bit mask of every rule that failed
+    int64_t headroom_lots         # the largest quantity that would have passed
+    int64_t px_ticks
+    int64_t qty_lots
+
+
+cdef extern from *:
+    """
+    #define BOT4_CACHE_LINE 64
+    """
+    const size_t CACHE_LINE "BOT4_CACHE_LINE"
+
+
+cpdef int raise_status(int status, str detail=*) except -1

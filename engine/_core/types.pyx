@@ -1,0 +1,88 @@
+"""Layout checks, the numpy dtypes of the shared structs, and the bridge from a status to its error class.
+
+The dtypes are read back from the structs through the buffer protocol: the compiler is the only one who knows the
+layout, so a field moved in types.pxd moves in Python too.
+"""
+import numpy as np
+
+from engine._core.debug cimport static_assert_c
+
+
+cdef void _layout() noexcept nogil:
+    # Never called; compiled so that a wrong size or offset is a build error on every architecture.
+    static_assert_c(sizeof(event_t) == 64)
+    static_assert_c(sizeof(level_event_t) == 64)
+    static_assert_c(sizeof(quote_event_t) == 64)
+    static_assert_c(sizeof(trade_event_t) == 64)
+    static_assert_c(sizeof(bar_prices_event_t) == 64)
+    static_assert_c(sizeof(bar_totals_event_t) == 64)
+    static_assert_c(sizeof(mark_event_t) == 64)
+    static_assert_c(sizeof(liquidation_event_t) == 64)
+    static_assert_c(sizeof(order_event_t) == 64)
+    static_assert_c(sizeof(intent_t) == 64)
+    static_assert_c(sizeof(decision_t) == 64)
+    static_assert_c(<size_t>&(<event_t*>NULL).kind == 0)
+    static_assert_c(<size_t>&(<event_t*>NULL).flags == 1)
+    static_assert_c(<size_t>&(<event_t*>NULL).symbol == 2)
+    static_assert_c(<size_t>&(<event_t*>NULL).seq == 4)
+    static_assert_c(<size_t>&(<event_t*>NULL).ts_venue_ns == 8)
+    static_assert_c(<size_t>&(<event_t*>NULL).ts_recv_ns == 16)
+    static_assert_c(<size_t>&(<event_t*>NULL).word == 24)
+    static_assert_c(<size_t>&(<level_event_t*>NULL).px_ticks == 24)
+    static_assert_c(<size_t>&(<quote_event_t*>NULL).bid_px_ticks == 24)
+    static_assert_c(<size_t>&(<trade_event_t*>NULL).px_ticks == 24)
+    static_assert_c(<size_t>&(<bar_prices_event_t*>NULL).open_ticks == 24)
+    static_assert_c(<size_t>&(<bar_totals_event_t*>NULL).ts_open_ns == 24)
+    static_assert_c(<size_t>&(<mark_event_t*>NULL).mark_px_e8 == 24)
+    static_assert_c(<size_t>&(<liquidation_event_t*>NULL).px_ticks == 24)
+    static_assert_c(<size_t>&(<order_event_t*>NULL).id_order == 24)
+    static_assert_c(<size_t>&(<intent_t*>NULL).id_order == 24)
+    static_assert_c(<size_t>&(<decision_t*>NULL).id_order == 24)
+
+
+cdef event_t _event
+cdef level_event_t _level
+cdef quote_event_t _quote
+cdef trade_event_t _trade
+cdef bar_prices_event_t _bar_prices
+cdef bar_totals_event_t _bar_totals
+cdef mark_event_t _mark
+cdef liquidation_event_t _liquidation
+cdef order_event_t _order
+cdef intent_t _intent
+cdef decision_t _decision
+
+EVENT = np.asarray(<event_t[:1]>&_event).dtype
+LEVEL = np.asarray(<level_event_t[:1]>&_level).dtype
+QUOTE = np.asarray(<quote_event_t[:1]>&_quote).dtype
+TRADE = np.asarray(<trade_event_t[:1]>&_trade).dtype
+BAR_PRICES = np.asarray(<bar_prices_event_t[:1]>&_bar_prices).dtype
+BAR_TOTALS = np.asarray(<bar_totals_event_t[:1]>&_bar_totals).dtype
+MARK = np.asarray(<mark_event_t[:1]>&_mark).dtype
+LIQUIDATION = np.asarray(<liquidation_event_t[:1]>&_liquidation).dtype
+ORDER = np.asarray(<order_event_t[:1]>&_order).dtype
+INTENT = np.asarray(<intent_t[:1]>&_intent).dtype
+DECISION = np.asarray(<decision_t[:1]>&_decision).dtype
+
+# The Python faces of the enums. `Status(201).name` is what logs and errors print.
+Status = status_t
+Kind = kind_t
+Flag = flag_t
+
+
+# Dependency inversion: errors.py hands its classes in when `engine` is imported, so that the core can raise them
+# without importing Python code of the engine.
+cdef dict _error_by_status = {}
+
+
+def bind_errors(classes):
+    """Let `raise_status` raise these classes: a mapping from status to exception class."""
+    _error_by_status.update(classes)
+
+
+cpdef int raise_status(int status, str detail="") except -1:
+    """Raise the error class bound to a status. For cold paths; per-event code returns the status."""
+    error = _error_by_status.get(status)
+    if error is None:
+        raise RuntimeError(f"status {status} has no error class: {detail}")
+    raise error(detail)

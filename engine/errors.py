@@ -1,0 +1,565 @@
+"""Every error the engine raises: one small tree.
+
+Each class inherits a fitting builtin, so `except ValueError` works as a stranger expects; has a code that never
+changes, so that logs can be searched and runbooks can name it; says in a plain sentence what is wrong, and what to
+do about it. Code that runs per event returns a status instead (engine/_core/types.pxd); the cold paths turn a status
+into its class here.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from engine._core.types import Status, bind_errors
+
+
+class Bot4Error(Exception):
+    """Root of the tree: `except Bot4Error` catches whatever the engine raises on purpose."""
+
+    code: ClassVar[str] = "BOT4-000"
+    sentence: ClassVar[str] = "The engine met a condition it does not carry on from."
+    remedy: ClassVar[str] = "Read the detail; if it does not help, run `bot4 doctor`."
+    status: ClassVar[Status | None] = None
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    def __str__(self) -> str:
+        what = f"{self.sentence} {self.detail}".strip()
+        return f"[{self.code}] {what} {self.remedy}"
+
+
+def by_status(status: int) -> type[Bot4Error]:
+    """The error class of a kernel's status."""
+    return _BY_STATUS[status]
+
+
+# ------------------------------------------------------------------------------------------- memory, rings, pools
+class CapacityError(Bot4Error):
+    code = "BOT4-100"
+    sentence = "A size chosen at start is used up."
+    remedy = "Raise the capacity in the configuration and start again."
+
+
+class ArenaExhausted(CapacityError, MemoryError):
+    code = "BOT4-101"
+    sentence = "The arena has no room for this block."
+    status = Status.ARENA_EXHAUSTED
+
+
+class ArenaSealed(CapacityError, RuntimeError):
+    code = "BOT4-102"
+    sentence = "The arena was sealed at start; nothing may be carved from it any more."
+    remedy = "Carve every block before `seal()`; a carve after it is a bug in the caller."
+    status = Status.ARENA_SEALED
+
+
+class BadSize(CapacityError, ValueError):
+    code = "BOT4-103"
+    sentence = "A size is zero, negative, too large or not a power of two where one is needed."
+    remedy = "Correct the size; the detail names it."
+    status = Status.ARENA_BAD_SIZE
+
+
+class RingFull(CapacityError, BufferError):
+    code = "BOT4-201"
+    sentence = "The ring is full and its policy is to refuse."
+    remedy = "The reader is too slow: look at its lag, or raise the ring's capacity."
+    status = Status.RING_FULL
+
+
+class RingEmpty(Bot4Error, BufferError):
+    code = "BOT4-202"
+    sentence = "The ring holds no event for this consumer."
+    remedy = "Wait for the producer, or poll."
+    status = Status.RING_EMPTY
+
+
+class RingClosed(Bot4Error, BrokenPipeError):
+    code = "BOT4-203"
+    sentence = "The ring is closed."
+    remedy = "Stop using it; a closed ring is not opened again."
+    status = Status.RING_CLOSED
+
+
+class RingBadSize(BadSize):
+    code = "BOT4-204"
+    sentence = "A ring's capacity must be a power of two."
+    status = Status.RING_BAD_SIZE
+
+
+class RingConsumersExhausted(CapacityError, LookupError):
+    code = "BOT4-205"
+    sentence = "The ring has no free place for another consumer."
+    status = Status.RING_NO_CONSUMER_SLOT
+
+
+class PoolExhausted(CapacityError, MemoryError):
+    code = "BOT4-301"
+    sentence = "The pool has no free object."
+    status = Status.POOL_EXHAUSTED
+
+
+class HandleError(Bot4Error, LookupError):
+    code = "BOT4-310"
+    sentence = "A handle does not name a live object."
+    remedy = "The holder kept a handle too long: a bug in the caller, never repaired."
+
+
+class StaleHandle(HandleError):
+    code = "BOT4-302"
+    sentence = "The object behind this handle was freed, and its place may hold another now."
+    status = Status.POOL_STALE_HANDLE
+
+
+class DoubleFree(HandleError):
+    code = "BOT4-303"
+    sentence = "The object was already freed."
+    status = Status.POOL_DOUBLE_FREE
+
+
+class BadHandle(HandleError):
+    code = "BOT4-304"
+    sentence = "The handle was never given out by this pool."
+    status = Status.POOL_BAD_HANDLE
+
+
+class WrongThread(HandleError, RuntimeError):
+    code = "BOT4-305"
+    sentence = "A thread-local pool was used from another thread."
+    status = Status.POOL_WRONG_THREAD
+
+
+# --------------------------------------------------------------------------------------------------- data coming in
+class DataError(Bot4Error, ValueError):
+    code = "BOT4-400"
+    sentence = "Data from outside was refused; nothing of it was applied."
+    remedy = "Look at the counters of refused data; if they grow, the venue changed or the feed is broken."
+
+
+class DecimalError(DataError):
+    code = "BOT4-410"
+    sentence = "A decimal number is not in the plain form digits[.digits]."
+
+
+class DecimalEmpty(DecimalError):
+    code = "BOT4-401"
+    sentence = "A decimal number is empty."
+    status = Status.DECIMAL_EMPTY
+
+
+class DecimalSign(DecimalError):
+    code = "BOT4-402"
+    sentence = "A decimal number carries a sign."
+    status = Status.DECIMAL_SIGN
+
+
+class DecimalExponent(DecimalError):
+    code = "BOT4-403"
+    sentence = "A decimal number carries an exponent."
+    status = Status.DECIMAL_EXPONENT
+
+
+class DecimalBlank(DecimalError):
+    code = "BOT4-404"
+    sentence = "A decimal number contains white space."
+    status = Status.DECIMAL_BLANK
+
+
+class DecimalEmptyPart(DecimalError):
+    code = "BOT4-405"
+    sentence = "A decimal number has no digit before or after its point."
+    status = Status.DECIMAL_EMPTY_PART
+
+
+class DecimalTooManyDigits(DecimalError):
+    code = "BOT4-406"
+    sentence = "A decimal number has more digits than its scale keeps."
+    status = Status.DECIMAL_TOO_MANY_DIGITS
+
+
+class DecimalOverflow(DecimalError, OverflowError):
+    code = "BOT4-407"
+    sentence = "A decimal number does not fit into 63 bits at its scale."
+    status = Status.DECIMAL_OVERFLOW
+
+
+class DecimalBadCharacter(DecimalError):
+    code = "BOT4-408"
+    sentence = "A decimal number contains a character that is neither a digit nor a point."
+    status = Status.DECIMAL_BAD_CHARACTER
+
+
+class DecimalOffStep(DecimalError):
+    code = "BOT4-409"
+    sentence = "A number is not a whole multiple of its instrument's step."
+    status = Status.DECIMAL_OFF_STEP
+
+
+class DecimalBadScale(DecimalError):
+    code = "BOT4-411"
+    sentence = "A scale lies outside 0 to 18."
+    status = Status.DECIMAL_BAD_SCALE
+
+
+class FrameError(DataError):
+    code = "BOT4-500"
+    sentence = "A frame from a venue could not be read."
+
+
+class FrameTruncated(FrameError, EOFError):
+    code = "BOT4-501"
+    sentence = "A frame ends before its message does."
+    status = Status.PARSE_TRUNCATED
+
+
+class FrameSyntax(FrameError):
+    code = "BOT4-502"
+    sentence = "A frame is not valid JSON."
+    status = Status.PARSE_SYNTAX
+
+
+class FrameWrongType(FrameError):
+    code = "BOT4-503"
+    sentence = "A field of a frame has the wrong JSON type."
+    status = Status.PARSE_WRONG_TYPE
+
+
+class FrameMissingKey(FrameError):
+    code = "BOT4-504"
+    sentence = "A field that the message must have is not there."
+    status = Status.PARSE_MISSING_KEY
+
+
+class FrameUnknownSymbol(FrameError):
+    code = "BOT4-505"
+    sentence = "A frame speaks of a symbol that was not registered."
+    status = Status.PARSE_UNKNOWN_SYMBOL
+
+
+class FrameUnknownEvent(FrameError):
+    code = "BOT4-506"
+    sentence = "A frame is of an event type that this parser does not know."
+    status = Status.PARSE_UNKNOWN_EVENT
+
+
+class FrameBadNumber(FrameError):
+    code = "BOT4-507"
+    sentence = "A number in a frame is not exact at its instrument's scale."
+    status = Status.PARSE_BAD_NUMBER
+
+
+class FrameTooLong(FrameError):
+    code = "BOT4-508"
+    sentence = "A frame is longer than the limit."
+    status = Status.PARSE_TOO_LONG
+
+
+class FrameTooManyLevels(FrameError):
+    code = "BOT4-509"
+    sentence = "A depth message has more levels than the limit."
+    status = Status.PARSE_TOO_MANY_LEVELS
+
+
+class FrameEscape(FrameError):
+    code = "BOT4-510"
+    sentence = "A string that must be plain text contains an escape."
+    status = Status.PARSE_ESCAPE
+
+
+class FrameTooDeep(FrameError):
+    code = "BOT4-511"
+    sentence = "A frame nests deeper than the limit."
+    status = Status.PARSE_TOO_DEEP
+
+
+class FrameDuplicateKey(FrameError):
+    code = "BOT4-512"
+    sentence = "A field stands twice in one object."
+    status = Status.PARSE_DUPLICATE_KEY
+
+
+class FrameNoRoom(FrameError, BufferError):
+    code = "BOT4-513"
+    sentence = "The events of a frame do not fit into the room given for them."
+    status = Status.PARSE_NO_ROOM
+
+
+class FrameNotData(FrameError):
+    code = "BOT4-514"
+    sentence = "A frame is a reply or a notice, not market data."
+    status = Status.PARSE_NOT_DATA
+
+
+class FrameBadSchema(FrameError):
+    code = "BOT4-515"
+    sentence = "A binary frame has an unknown schema, template or block length."
+    status = Status.PARSE_BAD_SCHEMA
+
+
+class FrameTrailing(FrameError):
+    code = "BOT4-516"
+    sentence = "Something stands behind the end of a frame's message."
+    status = Status.PARSE_TRAILING
+
+
+class BookError(DataError):
+    code = "BOT4-600"
+    sentence = "The order book refused an operation."
+
+
+class BookOutside(BookError):
+    code = "BOT4-601"
+    sentence = "The price lies outside the book's window."
+    status = Status.BOOK_OUTSIDE
+
+
+class BookFull(BookError, CapacityError):
+    code = "BOT4-602"
+    sentence = "The book's overflow has no room for another level."
+    status = Status.BOOK_FULL
+
+
+class BookCrossed(BookError):
+    code = "BOT4-603"
+    sentence = "The best bid is at or above the best ask."
+    status = Status.BOOK_CROSSED
+
+
+class BookGap(BookError):
+    code = "BOT4-604"
+    sentence = "An update does not follow the one before it; something was lost."
+    remedy = "The book is rebuilding; quoting on it resumes after the next snapshot."
+    status = Status.BOOK_GAP
+
+
+class BookStaleUpdate(BookError):
+    code = "BOT4-605"
+    sentence = "An update is older than the book."
+    status = Status.BOOK_STALE_UPDATE
+
+
+class BookBadPrice(BookError):
+    code = "BOT4-606"
+    sentence = "A level's price is negative, zero or beyond the limit."
+    status = Status.BOOK_BAD_PRICE
+
+
+class BookBadQuantity(BookError):
+    code = "BOT4-607"
+    sentence = "A level's quantity is negative or beyond the limit."
+    status = Status.BOOK_BAD_QUANTITY
+
+
+class BookUntrusted(BookError):
+    code = "BOT4-608"
+    sentence = "The book is not live: a gap, a bad checksum or no snapshot yet."
+    remedy = "Wait until its trust state is live; never quote on it before."
+    status = Status.BOOK_UNTRUSTED
+
+
+class BookChecksum(BookError):
+    code = "BOT4-609"
+    sentence = "The venue's checksum and the book disagree."
+    remedy = "The book is rebuilding; resubscribe and take a new snapshot."
+    status = Status.BOOK_CHECKSUM
+
+
+class BookEmptySide(BookError, LookupError):
+    code = "BOT4-610"
+    sentence = "This side of the book holds no level."
+    status = Status.BOOK_EMPTY_SIDE
+
+
+# ---------------------------------------------------------------------------------------------- breakers and safety
+class BreakerError(Bot4Error, RuntimeError):
+    code = "BOT4-700"
+    sentence = "A circuit breaker does not allow this call."
+    remedy = "Wait for its cooldown; `bot4 status` shows which component failed and since when."
+
+
+class BreakerOpen(BreakerError):
+    code = "BOT4-701"
+    sentence = "The component's breaker is open."
+    status = Status.BREAKER_OPEN
+
+
+class BreakerHalfOpenExhausted(BreakerError):
+    code = "BOT4-702"
+    sentence = "The breaker is half-open and all its trial calls are under way."
+    status = Status.BREAKER_HALF_OPEN_EXHAUSTED
+
+
+class BreakerGlobalOpen(BreakerError):
+    code = "BOT4-703"
+    sentence = "The global breaker is open: every component is denied."
+    status = Status.BREAKER_GLOBAL_OPEN
+
+
+class BreakerMinimumCallsNotMet(BreakerError):
+    code = "BOT4-704"
+    sentence = "Too few calls stand in the window to judge the error rate."
+    status = Status.BREAKER_MINIMUM_CALLS_NOT_MET
+
+
+class BreakerTooManyFailures(BreakerError):
+    code = "BOT4-705"
+    sentence = "The component failed too often and its breaker has just opened."
+    status = Status.BREAKER_TOO_MANY_FAILURES
+
+
+class BreakerCooldown(BreakerError):
+    code = "BOT4-706"
+    sentence = "A reset is honoured only after the cooldown."
+    status = Status.BREAKER_COOLDOWN
+
+
+class BreakerCycle(BreakerError, ValueError):
+    code = "BOT4-707"
+    sentence = "The declared dependencies of the breakers contain a circle."
+    remedy = "Correct the dependency list; the detail names the circle."
+    status = Status.BREAKER_CYCLE
+
+
+class BreakerUnknownComponent(BreakerError, LookupError):
+    code = "BOT4-708"
+    sentence = "No breaker of this name or number exists."
+    remedy = "Declare the component at start."
+    status = Status.BREAKER_UNKNOWN_COMPONENT
+
+
+class SafetyError(Bot4Error, RuntimeError):
+    code = "BOT4-800"
+    sentence = "A safety device forbids this."
+    remedy = "Find out why it tripped before anything else; `bot4 status` names the reason."
+
+
+class LatchTripped(SafetyError):
+    code = "BOT4-801"
+    sentence = "The latch is tripped: no order leaves this machine."
+    status = Status.LATCH_TRIPPED
+
+
+class LatchNotDurable(SafetyError, OSError):
+    code = "BOT4-802"
+    sentence = "The latch file could not be written and synced, so the latch cannot be trusted."
+    remedy = "Mend the disk or the permissions of the state directory; the engine stays halted until then."
+    status = Status.LATCH_NOT_DURABLE
+
+
+class LatchBadFile(SafetyError, OSError):
+    code = "BOT4-803"
+    sentence = "The latch file is not one that this engine wrote; it is taken as tripped."
+    remedy = "Look at the file; do not delete it before you know who changed it."
+    status = Status.LATCH_BAD_FILE
+
+
+# ----------------------------------------------------------------------------------------------- numbers and clocks
+class HistogramOutOfRange(Bot4Error, ValueError):
+    code = "BOT4-851"
+    sentence = "A value or a percentile lies outside what this histogram was made for."
+    remedy = "Choose a larger highest value when the histogram is made."
+    status = Status.HISTOGRAM_OUT_OF_RANGE
+
+
+class HistogramMismatch(Bot4Error, ValueError):
+    code = "BOT4-852"
+    sentence = "Two histograms of different shape cannot be merged."
+    remedy = "Make both with the same precision and highest value."
+    status = Status.HISTOGRAM_MISMATCH
+
+
+class ClockError(Bot4Error, RuntimeError):
+    code = "BOT4-870"
+    sentence = "The clock cannot be used like this."
+
+
+class ClockNotInvariant(ClockError):
+    code = "BOT4-871"
+    sentence = "This machine has no invariant cycle counter."
+    remedy = "Nothing to do: the monotonic clock is used in its place, at some 20 ns a reading."
+    status = Status.CLOCK_NOT_INVARIANT
+
+
+class ClockBackwards(ClockError, ValueError):
+    code = "BOT4-872"
+    sentence = "An injected time lies before the one already set."
+    status = Status.CLOCK_BACKWARDS
+
+
+# ------------------------------------------------------------------------------------------------- core and journal
+class WorldError(Bot4Error, ValueError):
+    code = "BOT4-900"
+    sentence = "The core refused an event or an image of its state."
+
+
+class BadEvent(WorldError):
+    code = "BOT4-901"
+    sentence = "An event is of a kind that the core does not take as input."
+    status = Status.WORLD_BAD_EVENT
+
+
+class UnknownSymbol(WorldError, LookupError):
+    code = "BOT4-902"
+    sentence = "An event names an instrument that the world does not hold."
+    status = Status.WORLD_UNKNOWN_SYMBOL
+
+
+class BadLayout(WorldError):
+    code = "BOT4-903"
+    sentence = "A world image has another layout version, size or magic."
+    remedy = "Use the build that wrote it, or replay the journal from its start."
+    status = Status.WORLD_BAD_LAYOUT
+
+
+class GateDenied(Bot4Error, PermissionError):
+    code = "BOT4-951"
+    sentence = "The gate denied the order."
+    remedy = "`bot4 why` lists every rule that failed and the headroom to each limit."
+    status = Status.GATE_DENIED
+
+
+class JournalError(Bot4Error, OSError):
+    code = "BOT4-980"
+    sentence = "The journal cannot be used."
+    remedy = "No order is sent while it cannot be written; see the runbook on damaged journals."
+
+
+class JournalFull(JournalError):
+    code = "BOT4-981"
+    sentence = "The journal's segment has no room for another record."
+    status = Status.TAPE_FULL
+
+
+class JournalTorn(JournalError):
+    code = "BOT4-982"
+    sentence = "The journal ends in a half-written record."
+    remedy = "Recovery cuts it at the last good record."
+    status = Status.TAPE_TORN
+
+
+class JournalCorrupt(JournalError):
+    code = "BOT4-983"
+    sentence = "The journal is damaged before its end."
+    remedy = "Do not start on it: restore the segment from a copy, or start a new session and reconcile with the venue."
+    status = Status.TAPE_CORRUPT
+
+
+class ReplayDiverged(JournalError):
+    code = "BOT4-984"
+    sentence = "A replay gave another output than the recorded one."
+    remedy = "The detail names the event and both records; the build or the configuration is not the recorded one."
+    status = Status.TAPE_DIVERGED
+
+
+def _tree(root: type[Bot4Error]) -> list[type[Bot4Error]]:
+    return [root] + [below for child in root.__subclasses__() for below in _tree(child)]
+
+
+# A class inherits its parent's `status`; only the one that states it in its own body answers for it.
+_BY_STATUS: dict[int, type[Bot4Error]] = {
+    int(cls.__dict__["status"]): cls for cls in _tree(Bot4Error) if cls.__dict__.get("status") is not None
+}
+
+bind_errors(_BY_STATUS)

@@ -1,0 +1,86 @@
+"""Compiles the kernels. Everything else about the package stands in pyproject.toml.
+
+BOT4_PROFILE chooses how:
+
+release   what users run: -O3, no checks. The default.
+debug     -O1 with every Cython check back on and `debug_assert` alive.
+sanitize  debug under AddressSanitizer and UndefinedBehaviorSanitizer.
+thread    release code under ThreadSanitizer.
+coverage  debug with line tracing, so that coverage.py sees .pyx lines.
+
+No profile ever says -march=native: a wheel must run on every machine of its architecture. Kernels that gain
+from wider instructions carry several versions and choose at run time (`engine._core.isa`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+PROFILES = ("release", "debug", "sanitize", "thread", "coverage")
+PROFILE = os.environ.get("BOT4_PROFILE", "release")
+if PROFILE not in PROFILES:
+    raise SystemExit(f"BOT4_PROFILE={PROFILE!r} is not one of {', '.join(PROFILES)}")
+
+RELEASE_LIKE = PROFILE in ("release", "thread")
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": not RELEASE_LIKE,
+    "wraparound": not RELEASE_LIKE,
+    "nonecheck": not RELEASE_LIKE,
+    "initializedcheck": not RELEASE_LIKE,
+    "overflowcheck": False,
+    "cdivision": True,
+    "embedsignature": False,
+    "linetrace": PROFILE == "coverage",
+    "warn.undeclared": False,
+}
+
+# -fno-math-errno and -ffp-contract=off: the first lets sqrt be one instruction, the second keeps a*b+c rounded
+# twice on every machine, so that a replay is bit-exact whether or not the CPU has fused multiply-add.
+COMPILE = ["-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fno-strict-overflow", "-Wno-unused-function"]
+LINK: list[str] = []
+if RELEASE_LIKE:
+    COMPILE += ["-O3", "-DNDEBUG"]
+else:
+    COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-DBOT4_DEBUG=1"]
+if PROFILE == "sanitize":
+    COMPILE += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    LINK += ["-fsanitize=address,undefined"]
+if PROFILE == "thread":
+    COMPILE += ["-g", "-fsanitize=thread"]
+    LINK += ["-fsanitize=thread"]
+if PROFILE == "coverage":
+    COMPILE += ["-DCYTHON_TRACE=1", "-DCYTHON_TRACE_NOGIL=1", "-DCYTHON_USE_SYS_MONITORING=0"]
+if platform.machine() == "aarch64":
+    # Large System Extensions atomics where the CPU has them, exclusives where not, chosen once at load.
+    COMPILE += ["-moutline-atomics"]
+
+
+def kernel(source: Path) -> Extension:
+    name = ".".join(source.with_suffix("").parts)
+    return Extension(name, [str(source)], extra_compile_args=COMPILE, extra_link_args=LINK)
+
+
+def kernels() -> list[Extension]:
+    sources = sorted(Path("engine").rglob("*.pyx"))
+    if os.environ.get("BOT4_BENCH"):
+        # The in-kernel timing loops: compiled beside the benches, never shipped.
+        sources += sorted(Path("bench").rglob("*.pyx"))
+    return [kernel(source) for source in sources]
+
+
+setup(
+    ext_modules=cythonize(
+        kernels(),
+        compiler_directives=DIRECTIVES,
+        build_dir=f"build/c-{PROFILE}",
+        nthreads=os.cpu_count() or 1,
+        show_all_warnings=False,
+    ),
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)

@@ -1,0 +1,21 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import hypothesis
+import pytest
+
+hypothesis.settings.register_profile(
+    "suite", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("suite")
+
+
+@pytest.fixture(params=["model", "core"])
+def impl(request: pytest.FixtureRequest) -> ModuleType:
+    """The twin and the kernel of the module's STEM, one after the other: the same test bodies run on both."""
+    package = {"model": "engine.model", "core": "engine._core"}[request.param]
+    return importlib.import_module(f"{package}.{request.module.STEM}")

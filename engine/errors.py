@@ -513,6 +513,36 @@ class BadLayout(WorldError):
     status = Status.WORLD_BAD_LAYOUT
 
 
+class OrderError(Bot4Error, RuntimeError):
+    code = "BOT4-920"
+    sentence = "The order table refused an operation; nothing was changed."
+    remedy = "`bot4 events --order ID` shows what was reported for the order."
+
+
+class OrderIllegalTransition(OrderError):
+    code = "BOT4-921"
+    sentence = "The order's state does not allow what was reported for it."
+    status = Status.ORDER_ILLEGAL
+
+
+class OrderOverfill(OrderError, ValueError):
+    code = "BOT4-922"
+    sentence = "A fill is larger than what was left of its order."
+    status = Status.ORDER_OVERFILL
+
+
+class OrderTableFull(OrderError, CapacityError):
+    code = "BOT4-923"
+    sentence = "The order table has no free slot."
+    status = Status.ORDER_TABLE_FULL
+
+
+class OrderUnknownId(OrderError, LookupError):
+    code = "BOT4-924"
+    sentence = "No live order has this client id."
+    status = Status.ORDER_UNKNOWN_ID
+
+
 class GateDenied(Bot4Error, PermissionError):
     code = "BOT4-951"
     sentence = "The gate denied the order."

@@ -1,0 +1,259 @@
+cimport cython
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+import numpy as np
+
+from engine._core.types import EVENT
+
+from engine._core.debug cimport unlikely
+from engine._core.instruments cimport instrument_t, instrument_touch_is_whole
+from engine._core.ledger cimport position_fill, position_t
+from engine._core.memory cimport block_free, block_new
+from engine._core.orders cimport (
+    ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_DENY, ON_EXPIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_SEND,
+    STATE_PENDING_CANCEL, STATE_UNKNOWN, order_is_live, order_open_lots, order_t, orders_apply, orders_create,
+    orders_fill, orders_find, orders_release, orders_symbols, orders_t,
+)
+from engine._core.risk cimport gate_check, verdict_t
+from engine._core.strategy_abi cimport STRATEGY_OK, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_t
+from engine._core.types cimport (
+    FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_ORDER_ACK,
+    KIND_ORDER_CANCELED, KIND_ORDER_EXPIRED, KIND_ORDER_FILL, KIND_ORDER_REJECTED, KIND_QUOTE, KIND_TIMER, KIND_TRADE,
+    OK, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t, intent_t, order_event_t,
+    quote_event_t, raise_status, trade_event_t,
+)
+from engine._core.world cimport (
+    World, strategy_t, world_instruments, world_orders, world_positions, world_strategies, world_t,
+)
+
+
+cdef inline event_t* _next_output(core_t* core, const event_t* cause, uint8_t kind) noexcept nogil:
+    cdef event_t* out = &core.out[core.out_count]
+    core.out_count += 1
+    out.kind = kind
+    out.flags = 0
+    out.symbol = cause.symbol
+    out.seq = cause.seq
+    out.ts_venue_ns = 0
+    out.ts_recv_ns = core.world.now_ns
+    return out
+
+
+# --------------------------------------------------------------------------------------------------- orders going out
+cdef void _cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
+    cdef intent_t* intent
+    if o.state == STATE_PENDING_CANCEL:
+        return
+    if orders_apply(world_orders(core.world), o, ON_CANCEL_ASKED, core.world.now_ns) != OK:
+        return
+    intent = <intent_t*>_next_output(core, cause, KIND_INTENT_CANCEL)
+    intent.flags = FLAG_SELL if o.sell else 0
+    intent.symbol = o.symbol
+    intent.id_order = o.id_order
+    intent.px_ticks = o.px_ticks
+    intent.qty_lots = order_open_lots(o)
+    intent.token = 0              # a cancel only ever reduces: it needs no verdict
+    intent.strategy = o.strategy
+    core.world.intent_count += 1
+
+
+cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, uint16_t symbol, bint sell,
+                    const wish_t* wish) noexcept nogil:
+    """Create, gate and emit one order. Returns its id, or 0 when it was denied; a denial leaves a record."""
+    cdef world_t* w = core.world
+    cdef orders_t* table = world_orders(w)
+    cdef verdict_t verdict
+    cdef intent_t* intent
+    cdef decision_t* decision
+    cdef order_t* o
+    gate_check(&w.limits, &world_instruments(w)[symbol], &world_positions(w)[symbol], &orders_symbols(table)[symbol],
+               sell, wish.px_ticks, wish.qty_lots, w.now_ns, table.counter + 1, &verdict)
+    o = NULL
+    if verdict.failed == 0:
+        o = orders_create(table, symbol, <uint16_t>strategy, sell, sell, wish.px_ticks, wish.qty_lots, w.now_ns)
+    if o == NULL:
+        decision = <decision_t*>_next_output(core, cause, KIND_DECISION)
+        decision.flags = FLAG_SELL if sell else 0
+        decision.id_order = 0
+        decision.reasons = <int64_t>verdict.failed
+        decision.headroom_lots = verdict.headroom_lots
+        decision.px_ticks = wish.px_ticks
+        decision.qty_lots = wish.qty_lots
+        w.denied_count += 1
+        return 0
+    orders_apply(table, o, ON_GATE, w.now_ns)
+    # Emitting the intent is the journal's and the sender's order to act; if either fails, an event says so.
+    orders_apply(table, o, ON_JOURNAL, w.now_ns)
+    orders_apply(table, o, ON_SEND, w.now_ns)
+    intent = <intent_t*>_next_output(core, cause, KIND_INTENT_PLACE)
+    intent.flags = FLAG_SELL if sell else 0
+    intent.symbol = symbol
+    intent.id_order = o.id_order
+    intent.px_ticks = o.px_ticks
+    intent.qty_lots = o.qty_lots
+    intent.token = verdict.token
+    intent.strategy = strategy
+    w.intent_count += 1
+    return o.id_order
+
+
+cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, uint16_t symbol, bint sell, int64_t held,
+                    const wish_t* wish) noexcept nogil:
+    """Level-triggered: make the live order of a side look like the wish. Returns the id now held, 0 for none."""
+    cdef order_t* o = orders_find(world_orders(core.world), held) if held else NULL
+    if wish.kind == WISH_KEEP:
+        return held
+    if o != NULL:
+        if wish.kind == WISH_REST and o.px_ticks == wish.px_ticks and order_open_lots(o) == wish.qty_lots:
+            return held
+        # The new order waits until the old one is gone: two at once could both fill.
+        _cancel(core, cause, o)
+        return held
+    if wish.kind == WISH_REST:
+        return _place(core, cause, strategy, symbol, sell, wish)
+    return 0
+
+
+cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcept nogil:
+    cdef world_t* w = core.world
+    cdef strategy_t* s = &world_strategies(w)[strategy]
+    cdef instrument_t* i = &world_instruments(w)[s.symbol]
+    cdef view_t* view = &s.view
+    cdef wishes_t wishes
+    wishes.bid.kind = WISH_KEEP
+    wishes.ask.kind = WISH_KEEP
+    view.now_ns = w.now_ns
+    view.bid_px_ticks = i.bid_px_ticks
+    view.bid_qty_lots = i.bid_qty_lots
+    view.ask_px_ticks = i.ask_px_ticks
+    view.ask_qty_lots = i.ask_qty_lots
+    view.last_px_ticks = i.last_px_ticks
+    view.position_lots = world_positions(w)[s.symbol].lots
+    view.open_buy_lots = orders_symbols(world_orders(w))[s.symbol].open_buy_lots
+    view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
+    s.decided_count += 1
+    if unlikely(core.decide[strategy](view, &wishes) != STRATEGY_OK):
+        # Stopped alone; the rest runs. Its orders are taken back.
+        s.stopped = 1
+        w.stopped_count += 1
+        wishes.bid.kind = wishes.ask.kind = -1
+    s.bid_order = _grant(core, cause, strategy, <uint16_t>s.symbol, False, s.bid_order, &wishes.bid)
+    s.ask_order = _grant(core, cause, strategy, <uint16_t>s.symbol, True, s.ask_order, &wishes.ask)
+
+
+cdef void _run_strategies(core_t* core, const event_t* cause) noexcept nogil:
+    cdef uint32_t strategy
+    for strategy in range(core.world.strategy_count):
+        if (world_strategies(core.world)[strategy].symbol == cause.symbol and core.decide[strategy] != NULL
+                and not world_strategies(core.world)[strategy].stopped):
+            _decide(core, cause, strategy)
+
+
+# ------------------------------------------------------------------------------------------------ reports coming in
+cdef void _forget(core_t* core, order_t* o) noexcept nogil:
+    """Give an ended order's slot back and free the side of the strategy that held it."""
+    cdef strategy_t* s = &world_strategies(core.world)[o.strategy]
+    if s.bid_order == o.id_order:
+        s.bid_order = 0
+    if s.ask_order == o.id_order:
+        s.ask_order = 0
+    orders_release(world_orders(core.world), o)
+
+
+cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
+    cdef world_t* w = core.world
+    cdef orders_t* table = world_orders(w)
+    cdef order_t* o = orders_find(table, e.id_order)
+    cdef int status
+    if o == NULL:
+        return ORDER_UNKNOWN_ID
+    if e.kind == KIND_ORDER_FILL:
+        status = orders_fill(table, o, e.px_ticks, e.qty_lots, w.now_ns)
+        if status == OK:
+            position_fill(&world_positions(w)[o.symbol], o.sell, e.px_ticks, e.qty_lots, w.now_ns)
+            w.fill_count += 1
+    elif e.kind == KIND_ORDER_ACK:
+        status = orders_apply(table, o, ON_ACK, w.now_ns)
+        o.id_venue = e.id_venue
+    elif e.kind == KIND_ORDER_CANCELED:
+        status = orders_apply(table, o, ON_CANCELED, w.now_ns)
+    elif e.kind == KIND_ORDER_REJECTED:
+        status = orders_apply(table, o, ON_REJECT, w.now_ns)
+    else:
+        status = orders_apply(table, o, ON_EXPIRE, w.now_ns)
+    if not order_is_live(o):
+        _forget(core, o)
+    return status
+
+
+# ----------------------------------------------------------------------------------------------------------- the step
+cdef void _quote(world_t* w, const quote_event_t* e) noexcept nogil:
+    cdef instrument_t* i = &world_instruments(w)[e.symbol]
+    i.bid_px_ticks = e.bid_px_ticks
+    i.bid_qty_lots = e.bid_qty_lots
+    i.ask_px_ticks = e.ask_px_ticks
+    i.ask_qty_lots = e.ask_qty_lots
+    i.book_id = e.id_book
+    i.book_ts_ns = w.now_ns
+    i.book_trusted = 0 < e.bid_px_ticks and e.bid_px_ticks < e.ask_px_ticks
+
+
+cdef int step(core_t* core, const event_t* event) noexcept nogil:
+    cdef world_t* w = core.world
+    cdef int status = OK
+    core.out_count = 0
+    if unlikely(event.symbol >= w.symbol_count):
+        w.refused_count += 1
+        return WORLD_UNKNOWN_SYMBOL
+    w.event_count += 1
+    # Time never runs backwards inside: a late stamp is taken as "now".
+    if event.ts_recv_ns > w.now_ns:
+        w.now_ns = event.ts_recv_ns
+    if event.kind == KIND_QUOTE:
+        _quote(w, <const quote_event_t*>event)
+        _run_strategies(core, event)
+    elif event.kind == KIND_TRADE or event.kind == KIND_AGG_TRADE:
+        world_instruments(w)[event.symbol].last_px_ticks = (<const trade_event_t*>event).px_ticks
+    elif KIND_ORDER_ACK <= event.kind <= KIND_ORDER_EXPIRED:
+        status = _report(core, <const order_event_t*>event)
+    elif event.kind == KIND_CONTROL:
+        w.limits.latch |= event.word[0]
+        w.limits.mode = event.word[1]
+    elif event.kind != KIND_TIMER:
+        status = WORLD_BAD_EVENT
+    if unlikely(status != OK):
+        w.refused_count += 1
+    return status
+
+
+@cython.final
+cdef class Core:
+    """A world with its strategies' pointers and the room for outputs: what a driver steps."""
+
+    def __cinit__(self, World world not None):
+        self.c = <core_t*>block_new(sizeof(core_t))
+        self.c.world = world.c
+        self.world = world
+        self.kept = []
+
+    def __dealloc__(self):
+        block_free(self.c)
+
+    def bind(self, uint32_t strategy, address, keep=None):
+        """Give a strategy slot its compiled `decide`. `keep` is held as long as the core: the owner of the code."""
+        if strategy >= self.world.c.strategy_count:
+            raise_status(WORLD_UNKNOWN_SYMBOL, f"strategy {strategy}")
+        self.c.decide[strategy] = <decide_t><uintptr_t>address
+        self.kept.append(keep)
+
+    def step(self, event):
+        """Step one 64-byte record; returns (status, outputs as an EVENT array). For tests and tools."""
+        cdef const unsigned char[::1] view = memoryview(event).cast("B")
+        if view.shape[0] != sizeof(event_t):
+            raise_status(WORLD_BAD_EVENT, f"{view.shape[0]} bytes")
+        status = step(self.c, <const event_t*>&view[0])
+        return status, self.outputs()
+
+    def outputs(self):
+        return np.array(<event_t[:self.c.out_count]>self.c.out) if self.c.out_count else np.zeros(0, EVENT)
+

@@ -1,0 +1,91 @@
+"""The composition root: builds a session out of its parts. Nobody else knows them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.histogram import Histogram
+from engine._core.step import Core
+from engine._core.tape import Tape
+from engine._core.world import World
+from engine.runtime.drive import pump
+from engine.sim.venue import InProcessVenue
+from engine.strategy.compile import compiled
+from strategies import quoter
+
+INSTRUMENT: dict[str, int] = {
+    "tick_e8": 1_000_000,
+    "lot_e8": 100_000,
+    "px_min_ticks": 1,
+    "px_max_ticks": 10_000_000,
+    "qty_min_lots": 1,
+    "qty_max_lots": 10_000,
+    "notional_min_e8": 0,
+    "fee_maker_e8": 100_000,
+    "fee_taker_e8": 100_000,
+}
+LIMITS: dict[str, int] = {
+    "book_age_max_ns": 500_000_000,
+    "px_band_e8": 5_000_000,
+    "order_notional_max_e8": 10**13,
+    "position_lots_max": 250,
+    "open_orders_max": 16,
+}
+
+
+def make_core(*, seed: int) -> Core:
+    """A core of one symbol and one compiled strategy, as it stands before its first event."""
+    world = World(symbols=1, strategies=1, orders=64, seed=seed)
+    world.set_instrument(0, **INSTRUMENT)
+    world.set_limits(**LIMITS)
+    world.set_strategy(0, 0, quoter.PARAMS)
+    core = Core(world)
+    code = compiled(quoter.decide)
+    core.bind(0, code.address, code)
+    return core
+
+
+@dataclass
+class PaperSession:
+    """Generated or recorded events, the in-process venue, one tape. Simulated time: as fast as it goes."""
+
+    directory: Path
+    seed: int
+    tape_capacity: int
+    core: Core = field(init=False)
+    tape: Tape = field(init=False)
+    venue: InProcessVenue = field(default_factory=InProcessVenue)
+    step_ns: Histogram = field(default_factory=Histogram)
+
+    def __post_init__(self) -> None:
+        self.core = make_core(seed=self.seed)
+        self.tape = Tape(self.directory / "tape.b4", capacity=self.tape_capacity, write=True)
+
+    def run(self, events: npt.NDArray[Any]) -> None:
+        """Drive market events and the venue's reports through the core in time order."""
+        at = 0
+        times = events["ts_recv_ns"]
+        while at < len(events):
+            due = self.venue.next_due_ns()
+            if due is not None and due <= times[at]:
+                self._pump(self.venue.pop_due())
+                continue
+            # Without a live order nothing but the market can happen: hand over everything at once.
+            idle = due is None and self.venue.resting_count == 0
+            until = len(events) if idle else at + 1
+            taken = self._pump(events[at:until])
+            if not idle:
+                self.venue.on_market(events[at])
+            at += taken
+        while self.venue.next_due_ns() is not None:
+            self._pump(self.venue.pop_due())
+
+    def _pump(self, events: npt.NDArray[Any]) -> int:
+        taken = pump(self.core, self.tape, np.ascontiguousarray(events), self.step_ns)
+        self.venue.on_intents(self.core.outputs())
+        return taken

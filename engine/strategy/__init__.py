@@ -1,0 +1,1 @@
+"""How a strategy becomes something the core can call."""

@@ -1,0 +1,1 @@
+"""One strategy a file: a plain function over flat records."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,11 @@ def make_core(*, seed: int) -> Core:
     return core
 
 
+def session_seed(directory: Path) -> int:
+    """The seed that the session in this directory was made with."""
+    return int(json.loads((directory / "session.json").read_text())["seed"])
+
+
 @dataclass
 class PaperSession:
     """Generated or recorded events, the in-process venue, one tape. Simulated time: as fast as it goes."""
@@ -63,6 +69,7 @@ class PaperSession:
     step_ns: Histogram = field(default_factory=Histogram)
 
     def __post_init__(self) -> None:
+        (self.directory / "session.json").write_text(json.dumps({"seed": self.seed}) + "\n")
         self.core = make_core(seed=self.seed)
         self.tape = Tape(self.directory / "tape.b4", capacity=self.tape_capacity, write=True)
 

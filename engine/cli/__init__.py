@@ -1,0 +1,1 @@
+"""The one command `bot4`: one file per group of sub-commands."""

@@ -1,14 +1,17 @@
 # Two commands matter: `make run` and `make test`. Each makes what it needs and is quick the second time.
 #
-#   make run       a live demo of the kernels on this machine
-#   make test      the whole test suite
-#   make bench     every figure with its peer, floor and goal (JSON=out.json writes them; SMOKE=1 only proves they run)
-#   make lint      ruff, mypy --strict, Cython's performance hints
-#   make debug     the suite on a build with every check on
-#   make sanitize  the suite under AddressSanitizer and UndefinedBehaviorSanitizer
-#   make coverage  the suite on a line-traced build, with the gates
-#   make wheel     sdist and wheel in dist/
-#   make lock      rewrite the lock files from requirements/*.in (needs uv)
+#   make run          a live demo on this machine
+#   make test         the whole test suite (ARGS="tests/unit -k name" for a part)
+#   make bench        every figure with its peer, floor and goal (JSON=out.json writes them; SMOKE=1 only proves they run)
+#   make lint         ruff, mypy --strict, stubs against the compiled modules, Cython's warnings and performance hints
+#   make debug        the suite on a build with every check on
+#   make sanitize     the suite under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make thread       the tests with real threads under ThreadSanitizer
+#   make coverage     the suite on a counted build, with the gates on lines and branches
+#   make test-pythons the suite on every Python from 3.11 to 3.13 that this machine has
+#   make wheel        sdist and wheel in dist/
+#   make lock         rewrite the lock files from requirements/*.in (needs uv)
+#   make clean        remove everything that was made
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -22,9 +25,10 @@ PY := $(VENV)/bin/python
 PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --require-hashes
 
 SOURCES := setup.py pyproject.toml $(shell find engine bench -name '*.pyx' -o -name '*.pxd')
+# The bench loops are compiled beside the engine, and never shipped: `make wheel` takes this away again.
 export BOT4_BENCH := 1
 
-.PHONY: help run test bench lint debug sanitize coverage wheel lock clean preflight build
+.PHONY: help run test bench lint debug sanitize thread coverage test-pythons wheel lock clean build
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -56,11 +60,30 @@ $(VENV)/built.stamp: $(VENV)/run.stamp $(SOURCES)
 
 build: $(VENV)/built.stamp
 
+run: $(VENV)/built.stamp
+	@$(VENV)/bin/bot4 demo $(ARGS)
+
 test: $(VENV)/built.stamp $(VENV)/dev.stamp
 	@$(PY) -m pytest $(ARGS)
 
 bench: $(VENV)/built.stamp $(VENV)/peers.stamp
 	@BOT4_BENCH_SMOKE=$(SMOKE) BOT4_BENCH_JSON=$(JSON) $(PY) -m pytest bench --quiet $(ARGS)
+
+lint: $(VENV)/built.stamp $(VENV)/dev.stamp
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy --strict engine strategies
+	@$(PY) .ci/cython_hints.py
+
+# Each profile is built and tested in its own copy of the tree, so that no build ever mixes with the release build.
+debug sanitize thread coverage: $(VENV)/dev.stamp
+	@.ci/profile $@ $(ARGS)
+
+test-pythons: $(VENV)/dev.stamp
+	@.ci/test-pythons $(ARGS)
+
+wheel: $(VENV)/dev.stamp
+	@env -u BOT4_BENCH -u BOT4_PROFILE $(PY) -m build --no-isolation --outdir dist .
 
 lock:
 	@requirements/lock.sh

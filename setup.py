@@ -6,7 +6,10 @@ release   what users run: -O3, no checks. The default.
 debug     -O1 with every Cython check back on and `debug_assert` alive.
 sanitize  debug under AddressSanitizer and UndefinedBehaviorSanitizer.
 thread    release code under ThreadSanitizer.
-coverage  debug with line tracing, so that coverage.py sees .pyx lines.
+coverage  release code unoptimised and counted by gcov: lines and branches, also where no interpreter lock is held,
+          which Python's own tracer cannot see. `.ci/coverage.py` carries the counts back to the .pyx and .pxd lines.
+
+BOT4_CYTHONIZE_ONLY=1 translates every kernel anew into build/c-lint and stops before the C compiler: `make lint`.
 
 No profile ever says -march=native: a wheel must run on every machine of its architecture. Kernels that gain
 from wider instructions carry several versions and choose at run time (`engine._core.isa`).
@@ -26,7 +29,7 @@ PROFILE = os.environ.get("BOT4_PROFILE", "release")
 if PROFILE not in PROFILES:
     raise SystemExit(f"BOT4_PROFILE={PROFILE!r} is not one of {', '.join(PROFILES)}")
 
-RELEASE_LIKE = PROFILE in ("release", "thread")
+RELEASE_LIKE = PROFILE in ("release", "thread", "coverage")
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": not RELEASE_LIKE,
@@ -36,7 +39,6 @@ DIRECTIVES = {
     "overflowcheck": False,
     "cdivision": True,
     "embedsignature": False,
-    "linetrace": PROFILE == "coverage",
     "warn.undeclared": False,
 }
 
@@ -44,7 +46,12 @@ DIRECTIVES = {
 # twice on every machine, so that a replay is bit-exact whether or not the CPU has fused multiply-add.
 COMPILE = ["-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fno-strict-overflow", "-Wno-unused-function"]
 LINK: list[str] = []
-if RELEASE_LIKE:
+COMPILE += [f'-DBOT4_PROFILE="{PROFILE}"']
+if PROFILE == "coverage":
+    # Without optimisation every branch of the source is one branch of the machine; counters are shared by threads.
+    COMPILE += ["-O0", "-g", "-DNDEBUG", "--coverage", "-fprofile-update=atomic"]
+    LINK += ["--coverage"]
+elif RELEASE_LIKE:
     COMPILE += ["-O3", "-DNDEBUG"]
 else:
     COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-DBOT4_DEBUG=1"]
@@ -54,8 +61,6 @@ if PROFILE == "sanitize":
 if PROFILE == "thread":
     COMPILE += ["-g", "-fsanitize=thread"]
     LINK += ["-fsanitize=thread"]
-if PROFILE == "coverage":
-    COMPILE += ["-DCYTHON_TRACE=1", "-DCYTHON_TRACE_NOGIL=1", "-DCYTHON_USE_SYS_MONITORING=0"]
 if platform.machine() == "aarch64":
     # Large System Extensions atomics where the CPU has them, exclusives where not, chosen once at load.
     COMPILE += ["-moutline-atomics"]
@@ -74,13 +79,15 @@ def kernels() -> list[Extension]:
     return [kernel(source) for source in sources]
 
 
-setup(
-    ext_modules=cythonize(
-        kernels(),
-        compiler_directives=DIRECTIVES,
-        build_dir=f"build/c-{PROFILE}",
-        nthreads=os.cpu_count() or 1,
-        show_all_warnings=False,
-    ),
-    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+TRANSLATE_ONLY = bool(os.environ.get("BOT4_CYTHONIZE_ONLY"))
+extensions = cythonize(
+    kernels(),
+    compiler_directives=DIRECTIVES,
+    build_dir="build/c-lint" if TRANSLATE_ONLY else f"build/c-{PROFILE}",
+    force=TRANSLATE_ONLY,
+    nthreads=os.cpu_count() or 1,
+    show_all_warnings=False,
 )
+if TRANSLATE_ONLY:
+    raise SystemExit(0)
+setup(ext_modules=extensions, options={"build_ext": {"parallel": os.cpu_count() or 1}})

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
+from engine._core.clock import monotonic_ns
 from engine._core.tape import Tape
 from engine.journal.replay import replay as replay_tape
 from engine.runtime.wiring import make_core, session_seed
@@ -20,9 +20,9 @@ def replay(directory: Path) -> None:
     Example: bot4 replay var/demo
     """
     tape = Tape(directory / "tape.b4")
-    start = time.perf_counter()
+    start = monotonic_ns()
     done = replay_tape(make_core(seed=session_seed(directory)), tape)
-    seconds = time.perf_counter() - start
+    seconds = (monotonic_ns() - start) / 1e9
     click.echo(
         f"equal: {done.inputs:,} inputs gave the same {done.outputs:,} outputs, byte for byte, "
         f"in {seconds:.1f} s; state {done.state_hash}"

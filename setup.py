@@ -11,8 +11,8 @@ coverage  release code unoptimised and counted by gcov: lines and branches, also
 
 BOT4_CYTHONIZE_ONLY=1 translates every kernel anew into build/c-lint and stops before the C compiler: `make lint`.
 
-No profile ever says -march=native: a wheel must run on every machine of its architecture. Kernels that gain
-from wider instructions carry several versions and choose at run time (`engine._core.isa`).
+No profile is tuned to the machine that builds it: a wheel must run on every machine of its architecture. Kernels
+that gain from wider instructions carry several versions and choose at run time (`engine._core.isa`).
 """
 
 from __future__ import annotations

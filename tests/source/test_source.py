@@ -1,0 +1,190 @@
+"""The rules held against every file of the project."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.source import rules
+from tests.source.files import ROOT, TEXT, module_name, read, sources, tracked
+
+PYTHON = sources("engine", ".py") + sources("strategies", ".py")
+CYTHON = sources("engine", ".pyx", ".pxd")
+TESTS = [
+    path for path in sources("tests", ".py") + sources("bench", ".py") if path.name.startswith(("test_", "bench_"))
+]
+# The samples of the rules' own tests are bad on purpose.
+SAMPLES = {Path("tests/source/test_rules.py"), Path("tests/source/rules.py")}
+CLOCK = {Path("engine/_core/clock.pyx"), Path("engine/_core/clock.pxd")}
+# What is replayed is told the time; the others may ask the clock module, and nobody reads the machine's clock.
+TOLD_THE_TIME = {"_core", "model", "sim", "strategy", "journal", "settings"}
+
+
+def _hold(findings: list[str]) -> None:
+    assert not findings, "\n" + "\n".join(findings)
+
+
+def _all(rule, paths) -> list[str]:
+    return [finding for path in paths for finding in rule(str(path), read(path))]
+
+
+def test_the_rules_see_the_whole_project():
+    assert len(PYTHON) >= 8
+    assert len(CYTHON) >= 10
+    assert len(TESTS) >= 4
+
+
+def test_imports_point_downward():
+    _hold([f for path in PYTHON for f in rules.import_order(module_name(path), read(path))])
+
+
+def test_kernels_import_kernels_only():
+    _hold([f for path in CYTHON for f in rules.import_order(module_name(path), read(path), cython=True)])
+
+
+def test_the_engine_holds_no_fakes():
+    _hold(_all(rules.no_fakes, PYTHON))
+
+
+def test_tests_and_benches_hold_no_fakes():
+    _hold(_all(rules.no_fakes, [p for p in sources("tests", ".py") + sources("bench", ".py") if p not in SAMPLES]))
+
+
+def test_kernels_are_finished():
+    _hold([
+        f"{path}:{number}: {line.strip()}"
+        for path in CYTHON
+        for number, line in enumerate(read(path).splitlines(), 1)
+        if re.search(r"\bNotImplementedError\b|\b(TODO|FIXME|XXX|HACK)\b|^\s*except\s*:|^\s*print\(", line)
+    ])  # fmt: skip
+
+
+def test_only_the_command_line_prints():
+    _hold(_all(rules.no_prints, [p for p in PYTHON if p.parts[:2] != ("engine", "cli")]))
+
+
+def test_tests_can_fail_are_on_and_do_not_sleep():
+    _hold(_all(rules.honest_tests, [p for p in TESTS if p not in SAMPLES]))
+
+
+def test_one_module_reads_a_clock():
+    _hold(_all(rules.no_clock, [p for p in PYTHON + CYTHON if p not in CLOCK]))
+
+
+def test_the_clock_module_does_read_it():
+    assert _all(rules.no_clock, CLOCK)
+
+
+def test_what_is_replayed_is_told_the_time():
+    deterministic = [p for p in PYTHON + CYTHON if p.parts[0] == "strategies" or p.parts[1] in TOLD_THE_TIME]
+    _hold(_all(rules.no_clock_use, [p for p in deterministic if p not in CLOCK]))
+
+
+def test_only_the_simulator_draws_random_numbers_and_from_a_seed():
+    _hold(_all(rules.no_chance, [p for p in PYTHON + CYTHON if p.parts[:2] != ("engine", "sim")]))
+    _hold(_all(rules.no_unseeded_chance, [p for p in PYTHON if p.parts[:2] == ("engine", "sim")]))
+
+
+def test_tests_and_benches_draw_from_a_seed():
+    python = [p for p in sources("tests", ".py") + sources("bench", ".py", ".pyx") if p not in SAMPLES]
+    _hold(_all(rules.no_unseeded_chance, python))
+
+
+def test_every_nogil_function_says_how_it_fails():
+    _hold(_all(rules.nogil_signatures, CYTHON + sources("bench", ".pyx", ".pxd")))
+
+
+def test_no_build_is_tied_to_one_machine():
+    suffixes = {".py", ".toml", ".pyx", ".pxd", ".sh", ".yml", ".c", ""}
+    builds = [p for p in tracked() if p.suffix in suffixes and p not in SAMPLES and p.name != "LICENSE"]
+    _hold(_all(rules.no_native_flags, builds))
+
+
+def test_no_tracked_file_names_a_machine_or_a_registry():
+    texts = [p for p in tracked() if p.suffix in TEXT and p not in SAMPLES and p.name != "LICENSE"]
+    _hold(_all(rules.no_machine_paths, texts))
+    # lock.sh switches the index lines off by naming their options; the workflow speaks to nobody.
+    _hold(_all(rules.no_registries, [p for p in texts if p.name != "lock.sh"]))
+
+
+def test_lock_files_are_exact_and_hashed():
+    locks = sources("requirements", ".txt")
+    assert {p.stem for p in locks} >= {"run", "build", "dev", "peers"}
+    _hold(_all(rules.lock_is_whole, locks))
+
+
+# ------------------------------------------------------------------------------------------- every stem has its parts
+PARTS = {
+    "pxd": "engine/_core/{}.pxd",
+    "pyx": "engine/_core/{}.pyx",
+    "pyi": "engine/_core/{}.pyi",
+    "twin": "engine/model/{}.py",
+    "bench": "bench/bench_{}.py",
+}
+# What a stem does without, and why. A reason that is no longer true fails: the list only shrinks.
+WITHOUT = {
+    "atomics": ({"pyx", "pyi", "twin", "bench"}, "names for compiler builtins, in a header alone"),
+    "debug": ({"pyx", "pyi", "twin", "bench"}, "assertions, in a header alone"),
+    "types": ({"twin", "bench"}, "layouts and numbers: nothing runs"),
+    "memory": ({"twin", "bench"}, "taken once at start; a plain-Python arena would show nothing"),
+    "clock": ({"bench"}, "its cost is measured by the loops of every bench"),
+    "isa": ({"twin", "bench"}, "asks the CPU once at import"),
+    "instruments": ({"pyx", "pyi", "twin", "bench"}, "a struct and its inline readers; proven through `step`"),
+    "ledger": (
+        {"pyx", "pyi", "twin", "bench"},
+        "the thin path: a struct and one inline function, proven through `step`",
+    ),
+    "orders": ({"pyi", "twin", "bench"}, "the thin path: no Python face yet, proven through `step`"),
+    "risk": ({"pyi", "twin", "bench"}, "the thin path: no Python face yet, proven through `step`"),
+    "strategy_abi": ({"pyi", "twin", "bench"}, "the thin path: layouts that `step` reads"),
+    "step": ({"pyi", "twin", "bench"}, "the thin path: proven by whole sessions and their replay"),
+    "tape": ({"pyi", "twin", "bench"}, "the thin path: proven by whole sessions and their replay"),
+    "world": ({"pyi", "twin", "bench"}, "the thin path: proven by whole sessions and their replay"),
+}
+
+
+def _stems() -> list[str]:
+    return sorted({path.stem for path in CYTHON if path.parts[1] == "_core"})
+
+
+def _missing_parts(stem: str) -> set[str]:
+    family = {part for part, form in PARTS.items() if not _has(form, stem)}
+    if not any(re.search(rf"\b{stem}\b", read(path)) for path in TESTS):
+        family.add("test")
+    return family
+
+
+def _has(form: str, stem: str) -> bool:
+    # A stem that grew a second noun (`parse_spot` beside `parse`) shares the twin and the bench of its first.
+    names = [stem, stem.split("_", maxsplit=1)[0]] if form.startswith(("engine/model", "bench")) else [stem]
+    return any((ROOT / form.format(name)).is_file() for name in names)
+
+
+@pytest.mark.parametrize("stem", _stems())
+def test_every_stem_has_all_its_parts(stem):
+    excused = WITHOUT.get(stem, (set(), ""))[0]
+    missing = _missing_parts(stem)
+    assert missing <= excused, f"{stem} lacks {sorted(missing - excused)}"
+    assert excused <= missing, f"{stem} has {sorted(excused - missing)} now: take it off the list"
+
+
+def test_excuses_name_stems_that_exist():
+    assert set(WITHOUT) <= set(_stems())
+
+
+@pytest.mark.parametrize("stem", _stems())
+def test_every_kernel_opens_with_what_it_owns(stem):
+    contract = ROOT / f"engine/_core/{stem}.pxd"
+    text = contract.read_text().lstrip()
+    assert text.startswith('"""')
+    assert len(text.split('"""')[1].split()) >= 15, "a contract says what it owns, its invariants and its cost"
+
+
+@pytest.mark.parametrize("path", [p for p in CYTHON if p.suffix == ".pyx"], ids=str)
+def test_every_kernel_is_compiled_and_can_be_imported(path):
+    module = importlib.import_module(module_name(path))
+    assert module.__file__ is not None
+    assert module.__file__.endswith(".so")

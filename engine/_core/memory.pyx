@@ -55,12 +55,13 @@ cdef inline size_t _round_up(size_t value, size_t step) noexcept nogil:
 
 cdef void* arena_carve(arena_t* arena, size_t size, size_t align) noexcept nogil:
     """A zeroed block of `size` bytes, or NULL: no room, sealed, or an alignment that is no power of two."""
-    cdef size_t start
+    cdef size_t start, base = <size_t>arena.base
     if arena.sealed or size == 0 or align == 0 or (align & (align - 1)) != 0:
         arena.refused_count += 1
         return NULL
-    start = _round_up(arena.used, align)
-    # Compared this way round because start + size could wrap.
+    # The address is rounded, not the offset: the mapping itself is aligned to a page only. A huge alignment wraps to
+    # an offset beyond the arena and is refused below; there too, start + size could wrap.
+    start = _round_up(base + arena.used, align) - base
     if start > arena.size or size > arena.size - start:
         arena.refused_count += 1
         return NULL

@@ -28,7 +28,9 @@ WHOLE = ("breaker",)
 _MARK = re.compile(r'^\s*/\* "([^"]+\.p(?:yx|xd))":(\d+)\s*$')
 # Cython's own code behind the last line of a function, and the tables at the end of the file.
 _OURS_ENDS = re.compile(r"^\s*/\* function exit code \*/|^static .*\{$|^/\* (?:Python|Late includes|#### )")
-_MACHINERY = re.compile(r"__PYX_ERR|__Pyx_|\bPy[A-Z_]|(?<!_)\b(?:un)?likely\(|__pyx_L\d+_error|PyErr|goto __pyx_L\d+_error")
+_MACHINERY = re.compile(
+    r"__PYX_ERR|__Pyx_|\bPy[A-Z_]|(?<!_)\b(?:un)?likely\(|__pyx_L\d+_error|PyErr|goto __pyx_L\d+_error"
+)
 
 
 @dataclass
@@ -78,7 +80,9 @@ def add_module(report: dict, c_text: str, into: dict[str, Counts]) -> None:
         source, at = owned[number]
         counts = into[source]
         counts.lines[at] = max(counts.lines[at], line["count"])
-        if _MACHINERY.search(text[number - 1]):
+        # __pyx_f_: a C function; __pyx_pf_: the body of a Python one. The rest unpacks arguments.
+        written = line.get("function_name", "").startswith(("__pyx_f_", "__pyx_pf_"))
+        if not written or _MACHINERY.search(text[number - 1]):
             continue
         for index, branch in enumerate(line["branches"]):
             if not branch["throw"]:

@@ -127,9 +127,8 @@ def main() -> int:
         return 1
     print(f"{'kernel':34} {'lines':>6} {'run':>7} {'branches':>9} {'taken':>7}")
     for source, count in counts.items():
-        print(
-            f"{source:34} {len(count.lines):6} {count.lines_share:6.1f}% {len(count.branches):9} {count.branches_share:6.1f}%"
-        )
+        shares = f"{count.lines_share:6.1f}% {len(count.branches):9} {count.branches_share:6.1f}%"
+        print(f"{source:34} {len(count.lines):6} {shares}")
     short = verdicts(counts)
     python = subprocess.run(
         [sys.executable, "-m", "coverage", "report", "--data-file=build/coverage.data", "--skip-covered",

@@ -24,7 +24,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SMOKE = bool(os.environ.get("BOT4_BENCH_SMOKE"))
+from engine._core import isa
+
+SMOKE = os.environ.get("BOT4_BENCH_SMOKE", "") not in ("", "0")
 BUDGETS = Path(__file__).with_name("budgets.toml")
 
 
@@ -89,9 +91,10 @@ class Row:
     @property
     def goal_ok(self) -> bool | None:
         ok = self._meets(self.goal)
-        if ok and self.ratio_goal is not None and self.ratio is not None:
-            return self.ratio >= self.ratio_goal
-        return ok
+        if self.ratio_goal is None or self.ratio is None:
+            return ok
+        # Both count: a fast figure behind its peer is short, and so is a slow one ahead of it.
+        return self.ratio >= self.ratio_goal and ok is not False
 
     def as_json(self) -> dict[str, Any]:
         names = "id unit title p50 p99 p999 batch count python_p50 peer peer_p50 ratio ratio_goal floor goal"
@@ -123,6 +126,8 @@ class Report:
     ) -> Row:
         """Add one figure. `checksum` is what the bench computed: a run whose result changed shows it."""
         budget = self.budgets[id]
+        if any(row.id == id for row in self.rows):
+            raise ValueError(f"{id}: measured twice in one run")
         values = np.sort(np.asarray(samples, dtype=np.float64).ravel())
         if not values.size or not math.isfinite(float(values.sum())):
             raise ValueError(f"{id}: no finite samples")
@@ -190,6 +195,10 @@ class Report:
     def write_json(self, path: Path) -> None:
         path.write_text(json.dumps([header(), *(row.as_json() for row in self.rows)], indent=1) + "\n")
 
+    def without_row(self) -> list[str]:
+        """Budgeted figures that this run did not measure."""
+        return sorted(set(self.budgets) - {row.id for row in self.rows})
+
     def past_floor(self) -> list[Row]:
         return [] if SMOKE else [row for row in self.rows if row.floor_ok is False]
 
@@ -233,6 +242,8 @@ def header() -> dict[str, Any]:
         "compiler": compiler,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "instruction_set": f"{isa.architecture()} {isa.level()}",
+        "profile": isa.profile(),
         "commit": _commit(),
         "smoke": SMOKE,
     }

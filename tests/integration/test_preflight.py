@@ -23,15 +23,13 @@ esac
 """
 
 
-def _preflight(
-    folder: Path, *, python: bool = True, cc: bool = True, headers: bool = True, free_mib: int = 9000, **told
-):
+def _preflight(folder: Path, *, python: bool = True, cc: bool = True, headers: bool = True, mib: int = 9000, **told):
     tools = folder / "bin"
     tools.mkdir()
     for name in TOOLS[:3] + TOOLS[4:]:
         found = next(Path(p) / name for p in os.environ["PATH"].split(":") if (Path(p) / name).exists())
         (tools / name).symlink_to(found)
-    scripts = {"df": f"#!/bin/bash\necho 'Filesystem'\necho '/dev/x 99999 1 {free_mib} 1% /'\n"}
+    scripts = {"df": f"#!/bin/bash\necho 'Filesystem'\necho '/dev/x 99999 1 {mib} 1% /'\n"}
     if python:
         scripts["python3"] = PYTHON
     if cc:
@@ -62,7 +60,7 @@ def test_a_whole_machine_passes_in_silence(tmp_path):
         ({"NO_VENV": "1"}, "venv", "apt-get install -y python3-venv"),
         ({"cc": False}, "no C compiler", "apt-get install -y build-essential"),
         ({"headers": False}, "headers", "apt-get install -y python3-dev"),
-        ({"free_mib": 700}, "only 700 MiB free", "free some space"),
+        ({"mib": 700}, "only 700 MiB free", "free some space"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
 )

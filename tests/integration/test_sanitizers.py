@@ -1,4 +1,4 @@
-"""The sanitized builds see a planted defect: made in a temporary folder with this project's own flags, and gone after."""
+"""The sanitized builds see a planted defect, made in a temporary folder with the project's own flags and gone after."""
 
 from __future__ import annotations
 

@@ -14,10 +14,18 @@ from tests.source.files import ROOT
 
 PLANTED = """
 from libc.stdlib cimport free, malloc
-cdef long shared = 0
 
-def write(int at):
-    cdef char* block = <char*>malloc(64)
+cdef extern from *:
+    '''
+    /* volatile: each round is a store of its own, not one sum at the end. */
+    static volatile long planted_shared;
+    static void planted_add(long value) { planted_shared += value; }
+    '''
+    void planted_add(long value) noexcept nogil
+
+def write(int at, size_t size=64):
+    # The size comes from outside, so that the compiler cannot know it and only the allocator's guard is left.
+    cdef char* block = <char*>malloc(size)
     block[at] = 1
     kept = block[0]
     free(block)
@@ -28,16 +36,16 @@ def shift(int by):
     return one << by
 
 def count(long times):
-    global shared
     cdef long i
     with nogil:
         for i in range(times):
-            shared = shared + i
+            planted_add(i)
 """
 RACE = """
 import threading
 from engine import planted
-threads = [threading.Thread(target=planted.count, args=(200_000,)) for _ in range({threads})]
+# Long enough that the second is under way before the first is done: the interpreter lock orders short ones.
+threads = [threading.Thread(target=planted.count, args=(5_000_000,)) for _ in range({threads})]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
 """

@@ -61,6 +61,18 @@ def sources(folder: str, *suffixes: str) -> list[Path]:
     return [path for path in tracked() if path.parts[0] == folder and path.suffix in suffixes]
 
 
+def texts() -> list[Path]:
+    """The tracked files that are text: a fuzz corpus holds bytes under names of every form."""
+    return [path for path in tracked() if path.suffix in TEXT and path.name != "LICENSE" and _is_text(path)]
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return "\0" not in read(path)
+    except UnicodeDecodeError:
+        return False
+
+
 def read(path: Path) -> str:
     return (ROOT / path).read_text(encoding="utf-8")
 

@@ -149,7 +149,8 @@ def test_asking_the_clock_module_is_found_where_time_must_come_in():
 @pytest.mark.parametrize(
     "text",
     [
-        "import random",
+        "x = random.choice(y)",
+        "rng = random.Random()",
         "from random import choice",
         "import secrets",
         "rng = np.random.default_rng()",

@@ -158,7 +158,7 @@ cdef int ring_init(ring_t* r, uint64_t capacity, bint many, uint32_t consumer_co
     for i in range(consumer_count):
         if behind[i] >> i:
             return RING_NO_CONSUMER_SLOT
-    for i in range(RING_CLASSES):
+    for i in range(<uint32_t>RING_CLASSES):
         if policy[i] > RING_POLICY_CONFLATE or (policy[i] == RING_POLICY_CONFLATE and i != RING_CLASS_BOOK):
             return RING_BAD_POLICY
         if _lossless(i) and policy[i] != RING_POLICY_WAIT:
@@ -188,7 +188,7 @@ cdef int ring_init(ring_t* r, uint64_t capacity, bint many, uint32_t consumer_co
     # common case is still one load of a word that is zero.
     r.wake_base = 0 if membarrier_register() == 0 else RING_WAKE_FENCE
     r.parked = r.room_wanted = r.wake_base
-    for i in range(RING_CONSUMERS_MAX):
+    for i in range(<uint32_t>RING_CONSUMERS_MAX):
         r.parked_behind[i] = r.wake_base
     return OK
 
@@ -551,7 +551,7 @@ cdef class Ring:
         """Behave as on a machine without membarrier: every publish fences. Before the first use only."""
         cdef uint32_t i
         self.c.wake_base = self.c.parked = self.c.room_wanted = RING_WAKE_FENCE
-        for i in range(RING_CONSUMERS_MAX):
+        for i in range(<uint32_t>RING_CONSUMERS_MAX):
             self.c.parked_behind[i] = RING_WAKE_FENCE
 
     @property

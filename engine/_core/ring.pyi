@@ -4,7 +4,7 @@ from typing import Any, final
 
 import numpy.typing as npt
 
-class ring_class_t(IntFlag):  # noqa: N801  (the name in C)
+class EventClass(IntFlag):
     RING_CLASS_BOOK = ...
     RING_CLASS_MARKET = ...
     RING_CLASS_TRADE = ...
@@ -14,30 +14,16 @@ class ring_class_t(IntFlag):  # noqa: N801  (the name in C)
     RING_CLASS_INTENT = ...
     RING_CLASS_REPORT = ...
 
-class ring_policy_t(IntFlag):  # noqa: N801
+class Policy(IntFlag):
     RING_POLICY_WAIT = ...
     RING_POLICY_REFUSE = ...
     RING_POLICY_CONFLATE = ...
 
-class ring_wait_t(IntFlag):  # noqa: N801
+class Wait(IntFlag):
     RING_WAIT_SPIN = ...
     RING_WAIT_YIELD = ...
     RING_WAIT_PARK = ...
 
-RING_CLASS_BOOK = ring_class_t.RING_CLASS_BOOK
-RING_CLASS_MARKET = ring_class_t.RING_CLASS_MARKET
-RING_CLASS_TRADE = ring_class_t.RING_CLASS_TRADE
-RING_CLASS_ORDER = ring_class_t.RING_CLASS_ORDER
-RING_CLASS_TIMER = ring_class_t.RING_CLASS_TIMER
-RING_CLASS_CONTROL = ring_class_t.RING_CLASS_CONTROL
-RING_CLASS_INTENT = ring_class_t.RING_CLASS_INTENT
-RING_CLASS_REPORT = ring_class_t.RING_CLASS_REPORT
-RING_POLICY_WAIT = ring_policy_t.RING_POLICY_WAIT
-RING_POLICY_REFUSE = ring_policy_t.RING_POLICY_REFUSE
-RING_POLICY_CONFLATE = ring_policy_t.RING_POLICY_CONFLATE
-RING_WAIT_SPIN = ring_wait_t.RING_WAIT_SPIN
-RING_WAIT_YIELD = ring_wait_t.RING_WAIT_YIELD
-RING_WAIT_PARK = ring_wait_t.RING_WAIT_PARK
 
 @final
 class Ring:

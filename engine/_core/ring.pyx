@@ -96,6 +96,11 @@ cdef extern from * nogil:
     void close_fd "bot4_close"(int fd) noexcept
     void yield_processor "bot4_yield"() noexcept
 
+# The Python faces of the enums.
+EventClass = ring_class_t
+Policy = ring_policy_t
+Wait = ring_wait_t
+
 cdef uint64_t CAPACITY_MAX = <uint64_t>1 << 31
 # A consumer scans at most this many stamps in one peek, so that a peek has a bounded cost.
 cdef uint64_t SCAN_MAX = 256

@@ -20,7 +20,8 @@ class _Order:
 
 
 @pytest.mark.parametrize(
-    ("row", "capacity"), [("pool_alloc_free", 10_000), ("pool_alloc_free_100k", 100_000), ("pool_alloc_free_1m", 1_000_000)]
+    ("row", "capacity"),
+    [("pool_alloc_free", 10_000), ("pool_alloc_free_100k", 100_000), ("pool_alloc_free_1m", 1_000_000)],
 )
 def bench_alloc_free(report: Report, row, capacity) -> None:
     pool, samples = Pool(capacity), samples_array(20_000)

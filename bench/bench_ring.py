@@ -6,6 +6,7 @@ import asyncio
 import collections
 import os
 import queue
+import resource
 import threading
 import time
 
@@ -106,28 +107,75 @@ def _simple_queue_across(count: int) -> np.ndarray:
     return out
 
 
+def _undisturbed(count: int, pair) -> tuple[list[object], int]:
+    """Results of `count` rounds in which neither thread was switched out, and how many rounds were.
+
+    A shared machine takes a CPU away for milliseconds; what is measured then is its scheduler, not the ring. The kernel
+    says when that happened (involuntary switches of each thread), so no figure decides which rounds count. When the
+    machine gives no quiet round in a hundred times as many, the disturbed ones are reported as they are.
+    """
+    quiet: list[object] = []
+    disturbed: list[object] = []
+    while len(quiet) < count and len(disturbed) < 100 * count:
+        result, switched = pair()
+        (disturbed if switched else quiet).append(result)
+    return quiet or disturbed[:count], len(disturbed)
+
+
+def _both(first, second) -> bool:
+    """Run two calls at once on two CPUs; whether either thread lost its CPU meanwhile."""
+    switches: list[int] = []
+    barrier = threading.Barrier(2)
+
+    def counted(call) -> None:
+        barrier.wait()
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+        call()
+        switches.append(resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw - before)
+
+    threads = [_on_cpu(1, counted, second), _on_cpu(0, counted, first)]
+    for thread in threads:
+        thread.join()
+    return any(switches)
+
+
 def bench_core_to_core(report: Report) -> None:
-    ring, samples = Ring(4096), samples_array(200_000, 200)
     cycles_per_2us = int(2000 / ns_per_cycle())
-    receiver = _on_cpu(1, loop_ring.receive_paced, ring, samples)
-    sender = _on_cpu(0, loop_ring.send_paced, ring, samples.size, cycles_per_2us)
-    sender.join()
-    receiver.join()
-    assert ring.cursor() == ring.next == samples.size
+
+    def pair() -> tuple[np.ndarray, bool]:
+        ring, samples = Ring(4096), samples_array(1000, 100)
+        # The receiver starts first and its thread start is not part of any sample: the sender waits for its schedule.
+        switched = _both(
+            lambda: loop_ring.send_paced(ring, samples.size, cycles_per_2us),
+            lambda: loop_ring.receive_paced(ring, samples),
+        )
+        assert ring.cursor() == ring.next == samples.size
+        return samples[samples.size // 10 :], switched
+
+    rounds, disturbed = _undisturbed(sized(50, 2), pair)
     peer = _simple_queue_across(sized(2000, 20))
-    report.row("ring_core_to_core", samples, peer="queue.SimpleQueue", peer_samples=peer, checksum=ring.next)
+    samples = np.concatenate(rounds)
+    report.row(
+        "ring_core_to_core",
+        samples,
+        peer="queue.SimpleQueue",
+        peer_samples=peer,
+        checksum=samples.size,
+        note=f"{len(rounds)} rounds of 900 after 100 to warm up; {disturbed} rounds lost a CPU and were not used",
+    )
 
 
-def _rate(count: int) -> float:
+def _rate(count: int) -> tuple[float, bool]:
     ring, out = Ring(4096), []
-    consumer = _on_cpu(1, lambda: out.append(loop_ring.consume(ring, 0, 1)))
-    producer = _on_cpu(0, lambda: out.append(loop_ring.produce(ring, count, 64)))
-    producer.join()
-    ring.close()
-    consumer.join()
+
+    def send() -> None:
+        out.append(loop_ring.produce(ring, count, 64))
+        ring.close()
+
+    switched = _both(send, lambda: out.append(loop_ring.consume(ring, 0, 1)))
     (_, start, _), (seen, broken, stop) = sorted(out, key=lambda row: row[2])
     assert (seen, broken) == (count, 0)
-    return count / ((stop - start) * ns_per_cycle()) * 1000
+    return count / ((stop - start) * ns_per_cycle()) * 1000, switched
 
 
 def _simple_queue_rate(count: int) -> float:
@@ -148,9 +196,15 @@ def _simple_queue_rate(count: int) -> float:
 
 def bench_core_to_core_rate(report: Report) -> None:
     """Every event is written whole and checked whole: 64 bytes on both sides."""
-    count = sized(2_000_000, 20_000)
-    samples = [_rate(count) for _ in range(2 if SMOKE else 9)]
+    count = sized(20_000, 1000)
+    rates, disturbed = _undisturbed(sized(50, 2), lambda: _rate(count))
     peer = [_simple_queue_rate(sized(100_000, 1000)) for _ in range(2 if SMOKE else 5)]
     report.row(
-        "ring_core_to_core_rate", samples, batch=64, peer="queue.SimpleQueue", peer_samples=peer, checksum=count
+        "ring_core_to_core_rate",
+        rates,
+        batch=64,
+        peer="queue.SimpleQueue",
+        peer_samples=peer,
+        checksum=count,
+        note=f"{len(rates)} rounds; {disturbed} lost a CPU and were not used",
     )

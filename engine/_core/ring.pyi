@@ -24,7 +24,6 @@ class Wait(IntFlag):
     RING_WAIT_YIELD = ...
     RING_WAIT_PARK = ...
 
-
 @final
 class Ring:
     def __init__(

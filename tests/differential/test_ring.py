@@ -1,4 +1,4 @@
-"""The compiled ring and its twin in one thread; threads are in tests/stress, wake-ups in tests/unit/test_ring_wake.py."""
+"""The compiled ring and its twin in one thread. Threads: tests/stress. Wake-ups: tests/unit/test_ring_wake.py."""
 
 from __future__ import annotations
 

@@ -43,7 +43,9 @@ SCENARIOS = [
     Scenario("one consumer behind the other", 1024, behind=(0, 1)),
     Scenario("two producers, a chain of two and one beside", 256, producers=2, behind=(0, 1, 0), share=0.2),
     Scenario("parking, four slots", 4, mode=Wait.RING_WAIT_PARK, batch=1, share=0.005),
-    Scenario("parking, one consumer behind the other", 4, behind=(0, 1), mode=Wait.RING_WAIT_PARK, batch=1, share=0.002),
+    Scenario(
+        "parking, one consumer behind the other", 4, behind=(0, 1), mode=Wait.RING_WAIT_PARK, batch=1, share=0.002
+    ),
     Scenario("parking, two producers", 4, producers=2, mode=Wait.RING_WAIT_PARK, batch=1, share=0.002),
     Scenario("parking without membarrier", 4, mode=Wait.RING_WAIT_PARK, batch=1, fences=True, share=0.002),
 ]

@@ -239,13 +239,14 @@ MESSAGES = st.lists(
 def test_a_slow_receiver_ends_with_the_same_book_and_misses_no_number(messages):
     ring = Ring(16, policy={EventClass.RING_CLASS_BOOK: Policy.RING_POLICY_CONFLATE})
     table = Conflation(symbol_count=2, levels_max=12)
-    fast, slow, last, sent = [Receiver(), Receiver()], [Receiver(), Receiver()], [0, 0], 0
+    fast, slow, last = [Receiver(), Receiver()], [Receiver(), Receiver()], [0, 0]
     for symbol, levels, image, read in messages:
-        message = depth(last[symbol] + 1, last[symbol] + 2, levels, symbol=symbol, flags=SNAPSHOT * (image and read == 0))
+        message = depth(
+            last[symbol] + 1, last[symbol] + 2, levels, symbol=symbol, flags=SNAPSHOT * (image and read == 0)
+        )
         last[symbol] += 2
         assert table.offer(ring, message) == Status.OK
         table.check()
-        sent += 1
         for e in message.view(LEVEL):
             fast[symbol].take(e)
         for e in ring.poll(most=read).view(LEVEL):

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -31,10 +31,13 @@ class Scenario:
     batch: int = 16
     fences: bool = False
     share: float = 1.0  # of the events asked for: parking on each of a few slots costs microseconds an event
-    threads: list[threading.Thread] = field(default_factory=list)
 
 
 SCENARIOS = [
+    Scenario("large, one producer, one consumer", 65536, batch=64, share=10),
+    Scenario("large, two producers, one consumer", 65536, producers=2, batch=64, share=10),
+    Scenario("large, two consumers on one ring", 65536, behind=(0, 0), batch=64, share=10),
+    Scenario("large, one consumer behind the other", 65536, behind=(0, 1), batch=64, share=10),
     Scenario("one producer, one consumer, spinning", 1024, mode=Wait.RING_WAIT_SPIN),
     Scenario("one producer, one consumer, one slot", 1, mode=Wait.RING_WAIT_PARK, batch=1, share=0.005),
     Scenario("two producers, one consumer", 1024, producers=2),

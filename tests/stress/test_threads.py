@@ -1,4 +1,4 @@
-"""The thread scenarios, scaled: BOT4_STRESS=100 sends some 100 M events through the large ones."""
+"""The thread scenarios, scaled: BOT4_STRESS=10 sends 100 M events through each of the large ones."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The wake-up protocol of ring.pyx on a machine with store buffers, every interleaving walked.
 
 Waker: store the cursor, load the wake word; if a bit stands, exchange it and post. Sleeper: set its bit (a
-read-modify-write, so it reaches memory at once), barrier, load the cursor; if nothing is new, sleep. A store may linger
-in the waker's buffer while its later load runs: that is what x86 and weaker machines do.
-`membarrier` empties the buffer of every running thread. Lost means: the sleeper sleeps, nothing was posted, the cursor is in memory and no step is left.
+read-modify-write, so it reaches memory at once), barrier, load the cursor; if nothing is new, sleep. A store may
+linger in the waker's buffer while its later load runs: that is what x86 and weaker machines do. `membarrier` empties
+the buffer of every running thread. Lost means: the sleeper sleeps, nothing was posted, and no step is left.
 """
 
 from __future__ import annotations

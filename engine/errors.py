@@ -95,6 +95,34 @@ class RingConsumersExhausted(CapacityError, LookupError):
     status = Status.RING_NO_CONSUMER_SLOT
 
 
+class RingBadPolicy(Bot4Error, ValueError):
+    code = "BOT4-206"
+    sentence = "This class of event may not have this overflow policy."
+    remedy = "Trades, order events, timers, control and intents wait; only book updates may be conflated."
+    status = Status.RING_BAD_POLICY
+
+
+class RingWait(CapacityError, BlockingIOError):
+    code = "BOT4-207"
+    sentence = "The ring has no room and this event must not be lost."
+    remedy = "Stop reading its source until the ring reports room; if it lasts, the reader is too slow."
+    status = Status.RING_WAIT
+
+
+class RingConflate(CapacityError, BlockingIOError):
+    code = "BOT4-208"
+    sentence = "The ring has no room and this message belongs into the conflation table."
+    remedy = "Hand the whole message to the table; it is flushed when room appears."
+    status = Status.RING_CONFLATE
+
+
+class RingBadMessage(Bot4Error, ValueError):
+    code = "BOT4-209"
+    sentence = "The events are not one whole book message of one known symbol."
+    remedy = "A message starts with FLAG_FIRST, ends with FLAG_LAST and names one symbol throughout."
+    status = Status.RING_BAD_MESSAGE
+
+
 class PoolExhausted(CapacityError, MemoryError):
     code = "BOT4-301"
     sentence = "The pool has no free object."

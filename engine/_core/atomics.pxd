@@ -19,9 +19,11 @@ cdef extern from * nogil:
     #define bot4_add_relaxed(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
     #define bot4_add_acq_rel(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
     #define bot4_or_acq_rel(p, v)       __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+    #define bot4_and_acq_rel(p, v)      __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
     #define bot4_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
     #define bot4_cas_acq_rel(p, e, v)   __atomic_compare_exchange_n((p), (e), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
     #define bot4_fence_seq_cst()        __atomic_thread_fence(__ATOMIC_SEQ_CST)
+    #define bot4_fence_compiler()       __atomic_signal_fence(__ATOMIC_SEQ_CST)
     #if defined(__x86_64__)
     #define bot4_cpu_relax()            __builtin_ia32_pause()
     #elif defined(__aarch64__)
@@ -37,6 +39,9 @@ cdef extern from * nogil:
     uint32_t load_acquire_u32 "bot4_load_acquire"(const uint32_t* p) noexcept
     void store_relaxed_u32 "bot4_store_relaxed"(uint32_t* p, uint32_t v) noexcept
     void store_release_u32 "bot4_store_release"(uint32_t* p, uint32_t v) noexcept
+    uint32_t or_acq_rel_u32 "bot4_or_acq_rel"(uint32_t* p, uint32_t v) noexcept
+    uint32_t and_acq_rel_u32 "bot4_and_acq_rel"(uint32_t* p, uint32_t v) noexcept
+    uint32_t exchange_acq_rel_u32 "bot4_exchange_acq_rel"(uint32_t* p, uint32_t v) noexcept
     bint cas_acq_rel_u32 "bot4_cas_acq_rel"(uint32_t* p, uint32_t* expected, uint32_t v) noexcept
 
     int64_t load_relaxed_i64 "bot4_load_relaxed"(const int64_t* p) noexcept
@@ -56,6 +61,9 @@ cdef extern from * nogil:
     uint64_t exchange_acq_rel "bot4_exchange_acq_rel"(uint64_t* p, uint64_t v) noexcept
     bint cas_acq_rel "bot4_cas_acq_rel"(uint64_t* p, uint64_t* expected, uint64_t v) noexcept
     void fence_seq_cst "bot4_fence_seq_cst"() noexcept
+
+    # Orders the compiler only, at no cost. The processor is ordered by the other side: see `ring_wait`.
+    void fence_compiler "bot4_fence_compiler"() noexcept
 
     # Says to the core "I am spinning": frees the sibling hyper-thread and saves power. Not a scheduler call.
     void cpu_relax "bot4_cpu_relax"() noexcept

@@ -24,6 +24,10 @@ cpdef enum status_t:
     RING_CLOSED = 203
     RING_BAD_SIZE = 204
     RING_NO_CONSUMER_SLOT = 205
+    RING_BAD_POLICY = 206         # a class that is never dropped may only wait
+    RING_WAIT = 207               # no room, and the event must not be lost: stop reading its source
+    RING_CONFLATE = 208           # no room: hand the whole message to the conflation table
+    RING_BAD_MESSAGE = 209        # not one whole book message of one known symbol
 
     POOL_EXHAUSTED = 301
     POOL_STALE_HANDLE = 302

@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from engine._core.atomics cimport add_relaxed, cas_acq_rel, load_relaxed
 from engine._core.debug cimport debug_assert, static_assert_c

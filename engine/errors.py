@@ -578,6 +578,25 @@ class GateDenied(Bot4Error, PermissionError):
     status = Status.GATE_DENIED
 
 
+class LimitLooser(SafetyError, ValueError):
+    code = "BOT4-952"
+    sentence = "A limit may be tightened at once, never loosened while the engine runs."
+    remedy = "Change the configuration; a looser limit acts after its waiting time."
+    status = Status.LIMIT_LOOSER
+
+
+class CorrelationFull(CapacityError):
+    code = "BOT4-953"
+    sentence = "No more symbols can be tracked for correlation."
+    status = Status.CORRELATION_FULL
+
+
+class CorrelationBadShape(BadSize):
+    code = "BOT4-954"
+    sentence = "A correlation table of this shape, or a symbol outside it, is impossible."
+    status = Status.CORRELATION_BAD_SHAPE
+
+
 class JournalError(Bot4Error, OSError):
     code = "BOT4-980"
     sentence = "The journal cannot be used."

@@ -1,10 +1,12 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
 
 import numpy as np
 
 from engine._core.types import EVENT
 
+from engine._core.correlation cimport CORRELATION_LEAST
 from engine._core.debug cimport unlikely
 from engine._core.instruments cimport instrument_t, instrument_touch_is_whole
 from engine._core.ledger cimport position_fill, position_t
@@ -14,7 +16,10 @@ from engine._core.orders cimport (
     STATE_PENDING_CANCEL, STATE_UNKNOWN, order_is_live, order_open_lots, order_t, orders_apply, orders_create,
     orders_fill, orders_find, orders_release, orders_symbols, orders_t,
 )
-from engine._core.risk cimport gate_check, verdict_t
+from engine._core.risk cimport (
+    gate_ask_t, gate_check, gate_commit, gate_deny, gate_expose, gate_largest_lots, gate_symbol_t, gate_symbols,
+    verdict_t,
+)
 from engine._core.strategy_abi cimport STRATEGY_OK, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_t
 from engine._core.types cimport (
     FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_ORDER_ACK,
@@ -23,7 +28,7 @@ from engine._core.types cimport (
     quote_event_t, raise_status, trade_event_t,
 )
 from engine._core.world cimport (
-    World, strategy_t, world_instruments, world_orders, world_positions, world_strategies, world_t,
+    World, strategy_t, world_gate, world_instruments, world_orders, world_positions, world_strategies, world_t,
 )
 
 
@@ -37,6 +42,25 @@ cdef inline event_t* _next_output(core_t* core, const event_t* cause, uint8_t ki
     out.ts_venue_ns = 0
     out.ts_recv_ns = core.world.now_ns
     return out
+
+
+cdef void _expose(world_t* w, uint16_t symbol) noexcept nogil:
+    """Tell the gate what a symbol holds now: after every change of its position, its live orders or its price."""
+    cdef gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
+    cdef instrument_t* i = &world_instruments(w)[symbol]
+    s.bid_px_ticks = i.bid_px_ticks
+    s.ask_px_ticks = i.ask_px_ticks
+    s.ts_book_ns = i.book_ts_ns
+    s.book_trusted = i.book_trusted
+    s.px_ref_ticks = i.ask_px_ticks
+    s.halted = i.halted
+    s.lots = world_positions(w)[symbol].lots
+    s.open_buy_lots = orders_symbols(world_orders(w))[symbol].open_buy_lots
+    s.open_sell_lots = orders_symbols(world_orders(w))[symbol].open_sell_lots
+    s.orders_open = orders_symbols(world_orders(w))[symbol].live_count
+    w.account.orders_open = <int64_t>world_orders(w).live_count
+    w.account.ts_equity_ns = w.now_ns
+    gate_expose(world_gate(w), &w.account, symbol, i.ask_px_ticks)
 
 
 # --------------------------------------------------------------------------------------------------- orders going out
@@ -63,24 +87,38 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, uint1
     cdef world_t* w = core.world
     cdef orders_t* table = world_orders(w)
     cdef verdict_t verdict
+    cdef gate_ask_t ask
     cdef intent_t* intent
     cdef decision_t* decision
     cdef order_t* o
-    gate_check(&w.limits, &world_instruments(w)[symbol], &world_positions(w)[symbol], &orders_symbols(table)[symbol],
-               sell, wish.px_ticks, wish.qty_lots, w.now_ns, table.counter + 1, &verdict)
-    o = NULL
-    if verdict.failed == 0:
-        o = orders_create(table, symbol, <uint16_t>strategy, sell, sell, wish.px_ticks, wish.qty_lots, w.now_ns)
+    memset(&ask, 0, sizeof(ask))
+    o = orders_create(table, symbol, <uint16_t>strategy, sell, sell, wish.px_ticks, wish.qty_lots, w.now_ns)
+    ask.id_order = o.id_order if o != NULL else 0
+    ask.symbol = symbol
+    ask.sell = sell
+    ask.px_ticks = wish.px_ticks
+    ask.qty_lots = wish.qty_lots
+    ask.px_stop_ticks = wish.px_stop_ticks
+    ask.ts_signal_ns = w.now_ns
+    ask.correlation_ppm = CORRELATION_LEAST
+    gate_check(world_gate(w), &w.limits, &w.account, &ask, w.now_ns, &verdict)
+    if o != NULL and verdict.failed != 0:
+        orders_apply(table, o, ON_DENY, w.now_ns)
+        orders_release(table, o)
+        o = NULL
     if o == NULL:
         decision = <decision_t*>_next_output(core, cause, KIND_DECISION)
         decision.flags = FLAG_SELL if sell else 0
         decision.id_order = 0
         decision.reasons = <int64_t>verdict.failed
-        decision.headroom_lots = verdict.headroom_lots
+        decision.headroom_lots = gate_largest_lots(world_gate(w), &w.limits, &w.account, &ask)
         decision.px_ticks = wish.px_ticks
         decision.qty_lots = wish.qty_lots
+        gate_deny(world_gate(w), verdict.failed)
         w.denied_count += 1
         return 0
+    gate_commit(world_gate(w), &w.limits, &ask, w.now_ns)
+    _expose(w, symbol)
     orders_apply(table, o, ON_GATE, w.now_ns)
     # Emitting the intent is the journal's and the sender's order to act; if either fails, an event says so.
     orders_apply(table, o, ON_JOURNAL, w.now_ns)
@@ -164,9 +202,11 @@ cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
     cdef world_t* w = core.world
     cdef orders_t* table = world_orders(w)
     cdef order_t* o = orders_find(table, e.id_order)
+    cdef uint16_t symbol
     cdef int status
     if o == NULL:
         return ORDER_UNKNOWN_ID
+    symbol = o.symbol
     if e.kind == KIND_ORDER_FILL:
         status = orders_fill(table, o, e.px_ticks, e.qty_lots, w.now_ns)
         if status == OK:
@@ -183,6 +223,7 @@ cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
         status = orders_apply(table, o, ON_EXPIRE, w.now_ns)
     if not order_is_live(o):
         _forget(core, o)
+    _expose(w, symbol)
     return status
 
 
@@ -196,6 +237,7 @@ cdef void _quote(world_t* w, const quote_event_t* e) noexcept nogil:
     i.book_id = e.id_book
     i.book_ts_ns = w.now_ns
     i.book_trusted = 0 < e.bid_px_ticks and e.bid_px_ticks < e.ask_px_ticks
+    _expose(w, e.symbol)
 
 
 cdef int step(core_t* core, const event_t* event) noexcept nogil:
@@ -217,8 +259,8 @@ cdef int step(core_t* core, const event_t* event) noexcept nogil:
     elif KIND_ORDER_ACK <= event.kind <= KIND_ORDER_EXPIRED:
         status = _report(core, <const order_event_t*>event)
     elif event.kind == KIND_CONTROL:
-        w.limits.latch |= event.word[0]
-        w.limits.mode = event.word[1]
+        w.account.latch |= event.word[0]
+        w.account.mode = event.word[1]
     elif event.kind != KIND_TIMER:
         status = WORLD_BAD_EVENT
     if unlikely(status != OK):

@@ -36,6 +36,7 @@ cdef struct wish_t:
     int64_t kind
     int64_t px_ticks
     int64_t qty_lots
+    int64_t px_stop_ticks         # its protective stop; the gate asks for one
 
 
 cdef struct wishes_t:

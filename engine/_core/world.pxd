@@ -12,7 +12,8 @@ from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from engine._core.instruments cimport instrument_t
 from engine._core.ledger cimport position_t
 from engine._core.orders cimport orders_t
-from engine._core.risk cimport limits_t
+from engine._core.limits cimport limits_t
+from engine._core.risk cimport account_t, gate_t
 from engine._core.strategy_abi cimport view_t
 
 
@@ -40,8 +41,10 @@ cdef struct world_t:
     uint64_t orders_at
     uint64_t positions_at
     uint64_t strategies_at
-    uint64_t reserved_2[4]
+    uint64_t gate_at
+    uint64_t reserved_2[3]
     limits_t limits
+    account_t account
 
 
 cdef struct strategy_t:
@@ -62,6 +65,9 @@ cdef inline orders_t* world_orders(world_t* w) noexcept nogil:
 
 cdef inline position_t* world_positions(world_t* w) noexcept nogil:
     return <position_t*>(<char*>w + w.positions_at)
+
+cdef inline gate_t* world_gate(world_t* w) noexcept nogil:
+    return <gate_t*>(<char*>w + w.gate_at)
 
 cdef inline strategy_t* world_strategies(world_t* w) noexcept nogil:
     return <strategy_t*>(<char*>w + w.strategies_at)

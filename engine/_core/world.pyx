@@ -7,12 +7,15 @@ import hashlib
 
 import numpy as np
 
+from engine._core.limits import Limit
+
 from engine._core.debug cimport static_assert_c
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
     ORDER_NONE, STATE_FREE, order_is_live, order_open_lots, order_t, orders_bytes, orders_init, orders_slots,
     orders_symbol_t, orders_symbols,
 )
+from engine._core.risk cimport account_t, gate_bytes, gate_init, gate_symbol_t, gate_symbols
 from engine._core.types cimport WORLD_BAD_LAYOUT, WORLD_UNKNOWN_SYMBOL, raise_status
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
@@ -21,7 +24,7 @@ cdef int64_t E8 = 100_000_000
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(world_t) == 256)
+    static_assert_c(sizeof(world_t) == 512)
     static_assert_c(sizeof(instrument_t) == 192)
     static_assert_c(sizeof(position_t) == 64)
     static_assert_c(sizeof(strategy_t) == 384)
@@ -30,11 +33,9 @@ cdef void _layout() noexcept nogil:
 cdef instrument_t _instrument
 cdef position_t _position
 cdef order_t _order
-cdef limits_t _limits
 INSTRUMENT = np.asarray(<instrument_t[:1]>&_instrument).dtype
 POSITION = np.asarray(<position_t[:1]>&_position).dtype
 ORDER_RECORD = np.asarray(<order_t[:1]>&_order).dtype
-LIMITS = np.asarray(<limits_t[:1]>&_limits).dtype
 
 
 cdef inline uint64_t _line_up(uint64_t size) noexcept nogil:
@@ -51,7 +52,8 @@ cdef class World:
         cdef uint64_t orders_at = _line_up(instruments_at + symbols * sizeof(instrument_t))
         cdef uint64_t positions_at = _line_up(orders_at + orders_bytes(orders, symbols))
         cdef uint64_t strategies_at = _line_up(positions_at + symbols * sizeof(position_t))
-        cdef uint64_t size = _line_up(strategies_at + strategies * sizeof(strategy_t))
+        cdef uint64_t gate_at = _line_up(strategies_at + strategies * sizeof(strategy_t))
+        cdef uint64_t size = _line_up(gate_at + gate_bytes(symbols))
         if not 1 <= symbols <= 1024 or not 1 <= orders <= 65535 or strategies > 256:
             raise_status(WORLD_BAD_LAYOUT, f"symbols={symbols}, orders={orders}, strategies={strategies}")
         self.c = <world_t*>block_new(size)
@@ -66,7 +68,9 @@ cdef class World:
         self.c.orders_at = orders_at
         self.c.positions_at = positions_at
         self.c.strategies_at = strategies_at
+        self.c.gate_at = gate_at
         orders_init(world_orders(self.c), orders, symbols, epoch)
+        gate_init(world_gate(self.c), symbols, seed)
 
     def __dealloc__(self):
         block_free(self.c)
@@ -84,10 +88,23 @@ cdef class World:
         for name, value in fields.items():
             rows[name][symbol] = value
 
-    def set_limits(self, **fields):
-        row = np.asarray(<limits_t[:1]>&self.c.limits)
-        for name, value in fields.items():
+    def set_limits(self, **values):
+        """By the names of Limit without their prefix, in lower case."""
+        for name, value in values.items():
+            self.c.limits.value[<int>Limit["LIMIT_" + name.upper()]] = value
+
+    def set_account(self, **values):
+        row = np.asarray(<account_t[:1]>&self.c.account)
+        for name, value in values.items():
             row[name][0] = value
+
+    def set_gate_symbol(self, uint32_t symbol, **values):
+        """What the gate must know of a symbol beyond the instrument: values, bands, margin."""
+        if symbol >= self.c.symbol_count:
+            raise_status(WORLD_UNKNOWN_SYMBOL, f"symbol {symbol} of {self.c.symbol_count}")
+        rows = np.asarray(<gate_symbol_t[:self.c.symbol_count]>gate_symbols(world_gate(self.c)))
+        for name, value in values.items():
+            rows[name][symbol] = value
 
     def set_strategy(self, uint32_t strategy, uint32_t symbol, params):
         """Bind a strategy slot to a symbol with its parameters."""

@@ -30,12 +30,48 @@ INSTRUMENT: dict[str, int] = {
     "fee_maker_e8": 100_000,
     "fee_taker_e8": 100_000,
 }
+# Account units are 1e-8 of the quote asset here: the account trades in it.
+ACCOUNT: dict[str, int] = {
+    "equity": 100_000 * 10**8,
+    "peak": 100_000 * 10**8,
+    "day_base": 100_000 * 10**8,
+    "margin_available": 100_000 * 10**8,
+    "position_scale_ppm": 1_000_000,
+}
+GATE_SYMBOL: dict[str, int] = {
+    "value_q32": INSTRUMENT["tick_e8"] * INSTRUMENT["lot_e8"] // 10**8 << 32,
+    "px_min_ticks": INSTRUMENT["px_min_ticks"],
+    "px_max_ticks": INSTRUMENT["px_max_ticks"],
+    "qty_min_lots": INSTRUMENT["qty_min_lots"],
+    "qty_max_lots": INSTRUMENT["qty_max_lots"],
+    "notional_max": 10**15,
+    "buy_up_ppm": 1_200_000,
+    "sell_down_ppm": 800_000,
+    "margin_ppm": 1_000_000,
+}
 LIMITS: dict[str, int] = {
-    "book_age_max_ns": 500_000_000,
-    "px_band_e8": 5_000_000,
-    "order_notional_max_e8": 10**13,
-    "position_lots_max": 250,
-    "open_orders_max": 16,
+    "book_age_ns": 500_000_000,
+    "px_band_ppm": 50_000,
+    "order_notional": 5_000 * 10**8,
+    "position_share_ppm": 20_000,
+    "gross_share_ppm": 1_000_000,
+    "net_share_ppm": 1_000_000,
+    "leverage_tier_ppm": 1_000_000,
+    "leverage_regime_ppm": 1_000_000,
+    "correlation_ppm": 700_000,
+    "drawdown_ppm": 150_000,
+    "daily_loss_ppm": 50_000,
+    "margin_ppm": 1_100_000,
+    "liquidation_ppm": 50_000,
+    "open_orders_symbol": 16,
+    "open_orders_all": 64,
+    "rejects_in_a_row": 5,
+    "clock_drift_ns": 500_000_000,
+    "signal_age_ns": 1_000_000_000,
+    "equity_age_ns": 5_000_000_000,
+    "orders_per_second": 1_000_000,
+    "cancels_per_second": 1_000_000,
+    "churn_per_minute": 100_000_000,
 }
 
 
@@ -43,6 +79,8 @@ def make_core(*, seed: int) -> Core:
     """A core of one symbol and one compiled strategy, as it stands before its first event."""
     world = World(symbols=1, strategies=1, orders=64, seed=seed)
     world.set_instrument(0, **INSTRUMENT)
+    world.set_gate_symbol(0, **GATE_SYMBOL)
+    world.set_account(**ACCOUNT)
     world.set_limits(**LIMITS)
     world.set_strategy(0, 0, quoter.PARAMS)
     core = Core(world)

@@ -9,7 +9,7 @@ from engine._core.tape import Tape
 from engine._core.types import EVENT, INTENT, Kind
 from engine.errors import ReplayDiverged
 from engine.journal.replay import replay
-from engine.runtime.wiring import LIMITS, PaperSession, make_core
+from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, LIMITS, PaperSession, make_core
 from engine.sim.market import random_walk
 
 
@@ -81,7 +81,9 @@ def test_the_position_never_passes_its_limit_even_if_everything_open_fills(tmp_p
     records = paper.tape.records()
     fills = records[records["kind"] == Kind.KIND_ORDER_FILL]
     held = np.cumsum(np.where(fills["flags"] & 4, -1, 1) * fills["word"][:, 2])
-    assert abs(held).max() <= LIMITS["position_lots_max"]
+    # 2 % of the equity at the market's price, in lots.
+    most = ACCOUNT["equity"] * LIMITS["position_share_ppm"] // 10**6 / (GATE_SYMBOL["value_q32"] >> 32) / 49_000
+    assert 0 < abs(held).max() <= most
 
 
 def test_every_placed_order_carries_the_gates_token_and_an_id_of_its_own(tmp_path):

@@ -1,0 +1,236 @@
+cimport cython
+from libc.math cimport ceil, sqrt
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+import numpy as np
+
+from engine._core.debug cimport static_assert_c
+from engine._core.memory cimport block_free, block_new
+from engine._core.types cimport CORRELATION_BAD_SHAPE, CORRELATION_FULL, OK, raise_status
+
+cdef double PPM = 1e6
+
+
+cdef void _layout() noexcept nogil:
+    static_assert_c(sizeof(correlation_t) == 128)
+    static_assert_c(sizeof(correlation_slot_t) == 64)
+
+
+cdef inline size_t _line_up(size_t size) noexcept nogil:
+    return (size + 63) & ~<size_t>63
+
+
+cdef size_t correlation_bytes(uint32_t tracked_max, uint32_t symbol_count) noexcept nogil:
+    return (sizeof(correlation_t) + tracked_max * sizeof(correlation_slot_t)
+            + _line_up(symbol_count * sizeof(uint16_t)) + <size_t>tracked_max * tracked_max * sizeof(double))
+
+
+cdef int correlation_init(correlation_t* c, uint32_t tracked_max, uint32_t symbol_count, uint32_t samples_min,
+                          double weight) noexcept nogil:
+    cdef uint32_t i
+    if (tracked_max < 1 or tracked_max >= CORRELATION_SLOT_BLIND or symbol_count < 1 or samples_min < 2
+            or not 0.0 < weight < 1.0):
+        return CORRELATION_BAD_SHAPE
+    memset(c, 0, correlation_bytes(tracked_max, symbol_count))
+    c.tracked_max = tracked_max
+    c.symbol_count = symbol_count
+    c.samples_min = samples_min
+    c.weight = weight
+    c.slots_at = sizeof(correlation_t)
+    c.slot_of_symbol_at = c.slots_at + tracked_max * sizeof(correlation_slot_t)
+    c.matrix_at = c.slot_of_symbol_at + _line_up(symbol_count * sizeof(uint16_t))
+    for i in range(symbol_count):
+        (<uint16_t*>(<char*>c + c.slot_of_symbol_at))[i] = CORRELATION_SLOT_NONE
+    return OK
+
+
+cdef int correlation_track(correlation_t* c, uint16_t symbol) noexcept nogil:
+    """Follow a symbol from now on; twice is fine."""
+    cdef correlation_slot_t* s
+    if symbol >= c.symbol_count:
+        return CORRELATION_BAD_SHAPE
+    if correlation_slot(c, symbol) < CORRELATION_SLOT_BLIND:
+        return OK
+    if c.tracked_count == c.tracked_max:
+        return CORRELATION_FULL
+    s = &correlation_slots(c)[c.tracked_count]
+    s.symbol = symbol
+    (<uint16_t*>(<char*>c + c.slot_of_symbol_at))[symbol] = <uint16_t>c.tracked_count
+    c.tracked_count += 1
+    _read_worst(c)
+    return OK
+
+
+cdef void _take_returns(correlation_t* c) noexcept nogil:
+    cdef correlation_slot_t* s
+    cdef uint32_t i
+    for i in range(c.tracked_count):
+        s = &correlation_slots(c)[i]
+        s.return_last = 0.0
+        if s.px_now <= 0:
+            continue
+        if s.px_sampled > 0:
+            s.return_last = <double>(s.px_now - s.px_sampled) / <double>s.px_sampled
+            s.samples += 1
+        s.px_sampled = s.px_now
+
+
+cdef void correlation_sample(correlation_t* c) noexcept nogil:
+    """Take one return of every tracked symbol into the covariances."""
+    cdef correlation_slot_t* slots = correlation_slots(c)
+    cdef double keep = 1.0 - c.weight
+    cdef double mine
+    cdef double* row
+    cdef uint32_t i, j
+    _take_returns(c)
+    for i in range(c.tracked_count):
+        row = correlation_row(c, i)
+        mine = slots[i].return_last
+        # The whole row, not half of it: a full row is one straight pass. The two returns are multiplied first, because
+        # a product commutes to the bit and (weight x a) x b does not: the matrix stays symmetric exactly.
+        for j in range(c.tracked_count):
+            row[j] = keep * row[j] + c.weight * (mine * slots[j].return_last)
+    c.sample_count += 1
+    _read_worst(c)
+
+
+cdef inline double _correlation(const correlation_t* c, uint32_t i, uint32_t j) noexcept nogil:
+    cdef double variances = correlation_row(c, i)[i] * correlation_row(c, j)[j]
+    # A price that never moved has no correlation to speak of; it is as good as equal, which fails closed.
+    if not variances > 0.0:
+        return 1.0
+    return correlation_row(c, i)[j] / sqrt(variances)
+
+
+cdef double correlation_of(const correlation_t* c, uint16_t symbol, uint16_t other) noexcept nogil:
+    return _correlation(c, correlation_slot(c, symbol), correlation_slot(c, other))
+
+
+cdef int64_t _ppm_up(double ratio) noexcept nogil:
+    """A ratio in millionths, rounded against us."""
+    return <int64_t>ceil(ratio * PPM)
+
+
+cdef void _read_worst(correlation_t* c) noexcept nogil:
+    """Per symbol: the worst correlation with anything held, if we bought it and if we sold it."""
+    cdef correlation_slot_t* slots = correlation_slots(c)
+    cdef int64_t buy, sell, ppm
+    cdef uint32_t i, j
+    for i in range(c.tracked_count):
+        buy = sell = CORRELATION_LEAST
+        for j in range(c.tracked_count):
+            if j == i or slots[j].direction == 0:
+                continue
+            if slots[i].samples < c.samples_min or slots[j].samples < c.samples_min:
+                buy = sell = CORRELATION_UNKNOWN
+                break
+            if correlation_row(c, i)[i] <= 0.0 or correlation_row(c, j)[j] <= 0.0:
+                buy = sell = CORRELATION_UNKNOWN
+                break
+            ppm = _ppm_up(_correlation(c, i, j) * <double>slots[j].direction)
+            buy = max(buy, ppm)
+            ppm = _ppm_up(-_correlation(c, i, j) * <double>slots[j].direction)
+            sell = max(sell, ppm)
+        slots[i].worst_buy_ppm = buy
+        slots[i].worst_sell_ppm = sell
+
+
+cdef void _go_blind(correlation_t* c, uint16_t symbol) noexcept nogil:
+    # Held and not followed: nothing can be said about any order, so nothing passes. Fail closed, never silent.
+    if correlation_slot(c, symbol) != CORRELATION_SLOT_BLIND:
+        (<uint16_t*>(<char*>c + c.slot_of_symbol_at))[symbol] = CORRELATION_SLOT_BLIND
+        c.blind_count += 1
+
+
+cdef int _see_again(correlation_t* c, uint16_t symbol) noexcept nogil:
+    if correlation_slot(c, symbol) == CORRELATION_SLOT_BLIND:
+        (<uint16_t*>(<char*>c + c.slot_of_symbol_at))[symbol] = CORRELATION_SLOT_NONE
+        c.blind_count -= 1
+    return OK
+
+
+cdef int correlation_hold(correlation_t* c, uint16_t symbol, int64_t lots) noexcept nogil:
+    """What is held of a symbol changed; only its direction matters, and only a change of that costs anything."""
+    cdef int64_t direction = 1 if lots > 0 else -1 if lots < 0 else 0
+    cdef correlation_slot_t* s
+    cdef int status
+    if direction == 0 and correlation_slot(c, symbol) >= CORRELATION_SLOT_BLIND:
+        return _see_again(c, symbol)
+    status = correlation_track(c, symbol)
+    if status == CORRELATION_FULL:
+        _go_blind(c, symbol)
+    if status != OK:
+        return status
+    s = &correlation_slots(c)[correlation_slot(c, symbol)]
+    if s.direction == direction:
+        return OK
+    if s.direction == 0:
+        c.held_count += 1
+    elif direction == 0:
+        c.held_count -= 1
+    s.direction = direction
+    _read_worst(c)
+    return OK
+
+
+@cython.final
+cdef class Correlation:
+    """The tracked symbols, their covariances and what each order would add."""
+
+    def __cinit__(self, *, uint32_t tracked, uint32_t symbols, uint32_t samples_min=30, double weight=0.02):
+        self.c = <correlation_t*>block_new(correlation_bytes(tracked, symbols))
+        if correlation_init(self.c, tracked, symbols, samples_min, weight) != OK:
+            raise_status(CORRELATION_BAD_SHAPE, f"tracked={tracked}, symbols={symbols}, "
+                                                f"samples_min={samples_min}, weight={weight}")
+
+    def __dealloc__(self):
+        block_free(self.c)
+
+    cdef int _known(self, uint32_t symbol) except -1:
+        if symbol >= self.c.symbol_count:
+            raise_status(CORRELATION_BAD_SHAPE, f"symbol {symbol} of {self.c.symbol_count}")
+        return 0
+
+    def track(self, uint32_t symbol):
+        self._known(symbol)
+        cdef int status = correlation_track(self.c, <uint16_t>symbol)
+        if status != OK:
+            raise_status(status, f"{self.c.tracked_max} symbols are tracked")
+
+    def price(self, uint32_t symbol, int64_t px2_ticks):
+        self._known(symbol)
+        correlation_price(self.c, <uint16_t>symbol, px2_ticks)
+
+    def sample(self):
+        correlation_sample(self.c)
+
+    def hold(self, uint32_t symbol, int64_t lots):
+        """Returns the status: a full table is not an exception here, it makes everything unknown."""
+        self._known(symbol)
+        return correlation_hold(self.c, <uint16_t>symbol, lots)
+
+    def worst(self, uint32_t symbol, bint sell):
+        """In millionths; None while unknown."""
+        self._known(symbol)
+        cdef int64_t ppm = correlation_worst(self.c, <uint16_t>symbol, sell)
+        return None if ppm == CORRELATION_UNKNOWN else ppm
+
+    def matrix(self):
+        """The correlations of the tracked symbols, in the order in which they were tracked."""
+        count = self.c.tracked_count
+        return np.array([[_correlation(self.c, i, j) for j in range(count)] for i in range(count)])
+
+    @property
+    def tracked(self):
+        return [correlation_slots(self.c)[i].symbol for i in range(self.c.tracked_count)]
+
+    def check(self):
+        cdef uint32_t i, j
+        held = sum(1 for i in range(self.c.tracked_count) if correlation_slots(self.c)[i].direction)
+        assert held == self.c.held_count, "count of what is held"
+        for i in range(self.c.tracked_count):
+            s = correlation_slots(self.c)[i]
+            assert correlation_slot(self.c, <uint16_t>s.symbol) == i, f"slot {i} and symbol {s.symbol}"
+            for j in range(i):
+                assert correlation_row(self.c, i)[j] == correlation_row(self.c, j)[i], f"not symmetric at {i}, {j}"

@@ -1,0 +1,161 @@
+"""Correlation with what is held: the incremental table against its twin and against numpy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from engine._core import correlation as core
+from engine._core.types import Status
+from engine.errors import CorrelationBadShape, CorrelationFull
+from engine.model import correlation as model
+
+STEM = "correlation"
+SYMBOLS = 6
+
+
+def walk(impl, prices, *, samples_min=5, weight=0.05, tracked=4):
+    """A table fed with one row of prices per sample; symbol k is column k."""
+    table = impl.Correlation(tracked=tracked, symbols=SYMBOLS, samples_min=samples_min, weight=weight)
+    for symbol in range(prices.shape[1]):
+        table.track(symbol)
+    for row in prices:
+        for symbol, px in enumerate(row):
+            table.price(symbol, int(px))
+        table.sample()
+    table.check()
+    return table
+
+
+def random_prices(seed, count=80, columns=3):
+    steps = np.random.default_rng(seed).integers(-300, 301, (count, columns))
+    return 1_000_000 + np.cumsum(steps, axis=0)
+
+
+def test_correlation_limit_reads_plus_one_for_a_twin_and_minus_one_for_its_mirror(impl):
+    base = random_prices(1, columns=1)[:, 0]
+    mirror = (1_000_000 * 1_000_000) // base
+    table = walk(impl, np.stack([base, base, mirror], axis=1))
+    table.hold(0, 5)
+    assert table.worst(1, False) == pytest.approx(1_000_000, abs=2)
+    assert table.worst(1, True) == pytest.approx(-1_000_000, abs=2)
+    assert table.worst(2, False) == pytest.approx(-1_000_000, abs=2000)
+    assert table.worst(2, True) == pytest.approx(1_000_000, abs=2000)
+
+
+def test_a_short_position_turns_the_sign_round(impl):
+    base = random_prices(2, columns=1)[:, 0]
+    table = walk(impl, np.stack([base, base], axis=1))
+    table.hold(0, -5)
+    assert table.worst(1, False) == pytest.approx(-1_000_000, abs=2)
+    assert table.worst(1, True) == pytest.approx(1_000_000, abs=2)
+
+
+def test_the_matrix_is_the_exponentially_weighted_correlation_of_the_returns(impl):
+    prices, weight = random_prices(3), 0.05
+    table = walk(impl, prices, weight=weight)
+    returns = np.diff(prices, axis=0) / prices[:-1]
+    weights = weight * (1 - weight) ** np.arange(len(returns))[::-1]
+    covariance = (returns * weights[:, None]).T @ returns
+    deviation = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(table.matrix(), covariance / np.outer(deviation, deviation), rtol=1e-9)
+
+
+def test_too_few_samples_is_unknown_and_not_zero(impl):
+    table = walk(impl, random_prices(4, count=5), samples_min=5)
+    table.hold(0, 1)
+    assert table.worst(1, False) is None
+    assert table.worst(0, False) == -1_000_000  # nothing else is held
+
+
+def test_an_untracked_symbol_is_unknown_as_soon_as_anything_is_held(impl):
+    table = walk(impl, random_prices(5))
+    assert table.worst(5, False) == -1_000_000
+    table.hold(0, 1)
+    assert table.worst(5, False) is None
+    table.hold(0, 0)
+    assert table.worst(5, False) == -1_000_000
+
+
+def test_a_price_that_never_moves_is_unknown(impl):
+    prices = random_prices(6, columns=2)
+    prices[:, 1] = 777
+    table = walk(impl, prices)
+    table.hold(0, 1)
+    assert table.worst(1, False) is None
+
+
+def test_a_held_symbol_that_finds_no_place_makes_everything_unknown_until_it_is_flat(impl):
+    table = walk(impl, random_prices(7), tracked=3)
+    assert table.hold(4, 10) == Status.CORRELATION_FULL
+    assert table.worst(0, False) is None
+    assert table.hold(4, 10) == Status.CORRELATION_FULL
+    assert table.hold(4, 0) == Status.OK
+    assert table.worst(0, False) == -1_000_000
+    table.check()
+
+
+def test_a_full_table_and_an_impossible_shape_are_typed_errors(impl):
+    table = impl.Correlation(tracked=1, symbols=SYMBOLS)
+    table.track(0)
+    table.track(0)
+    with pytest.raises(CorrelationFull):
+        table.track(1)
+    with pytest.raises(CorrelationBadShape):
+        table.track(SYMBOLS)
+    for shape in ({"tracked": 0}, {"symbols": 0}, {"samples_min": 1}, {"weight": 0.0}, {"weight": 1.0}):
+        with pytest.raises(CorrelationBadShape):
+            impl.Correlation(**({"tracked": 2, "symbols": 2} | shape))
+
+
+class Twins(RuleBasedStateMachine):
+    @initialize(tracked=st.integers(1, 4), weight=st.sampled_from([0.01, 0.3, 0.9]))
+    def start(self, tracked, weight):
+        shape = {"tracked": tracked, "symbols": SYMBOLS, "samples_min": 2, "weight": weight}
+        self.pair = (core.Correlation(**shape), model.Correlation(**shape))
+
+    @rule(symbol=st.integers(0, SYMBOLS - 1), px=st.integers(0, 50))
+    def price(self, symbol, px):
+        for table in self.pair:
+            table.price(symbol, px)
+
+    @rule(moves=st.lists(st.integers(1, 30), min_size=SYMBOLS, max_size=SYMBOLS))
+    def sample(self, moves):
+        for table in self.pair:
+            for symbol, px in enumerate(moves):
+                table.price(symbol, px)
+            table.sample()
+
+    @rule(symbol=st.integers(0, SYMBOLS - 1), lots=st.integers(-1, 1))
+    def hold(self, symbol, lots):
+        assert self.pair[0].hold(symbol, lots) == self.pair[1].hold(symbol, lots)
+
+    @rule(symbol=st.integers(0, SYMBOLS - 1))
+    def track(self, symbol):
+        outcomes = []
+        for table in self.pair:
+            try:
+                table.track(symbol)
+                outcomes.append("ok")
+            except CorrelationFull:
+                outcomes.append("full")
+        assert outcomes[0] == outcomes[1]
+
+    @invariant()
+    def both_agree(self):
+        if not hasattr(self, "pair"):
+            return
+        ours, twin = self.pair
+        ours.check()
+        assert ours.tracked == twin.tracked
+        for symbol in range(SYMBOLS):
+            for sell in (False, True):
+                # The same sums in the same order: equal to the bit, so the ceilings are equal too.
+                assert ours.worst(symbol, sell) == twin.worst(symbol, sell)
+
+
+TestTwins = Twins.TestCase
+TestTwins.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

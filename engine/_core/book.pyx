@@ -11,6 +11,7 @@ from engine._core.ladder cimport (
     LADDER_TICKS_MOST,
     ladder_best_qty,
     ladder_bytes,
+    ladder_chunk_t,
     ladder_chunks,
     ladder_clear,
     ladder_count,
@@ -18,6 +19,7 @@ from engine._core.ladder cimport (
     ladder_cursor_t,
     ladder_directory,
     ladder_drop_worst,
+    ladder_entry_t,
     ladder_init,
     ladder_next,
     ladder_qty,
@@ -823,10 +825,13 @@ cdef int _check_ladder(const ladder_t* l) except -1:
 
 
 cdef list _check_overflow(const ladder_t* l):
+    cdef const ladder_entry_t* place
+    cdef const ladder_chunk_t* chunk
+    cdef uint32_t entry
     keys, used = [], []
     for entry in range(l.chunk_count):
-        place = ladder_directory(l)[entry]
-        chunk = ladder_chunks(l)[place.chunk]
+        place = &ladder_directory(l)[entry]
+        chunk = &ladder_chunks(l)[place.chunk]
         assert 1 <= place.count <= 32, "an empty or overfull chunk"
         keys += [chunk.key[i] for i in range(place.count)]
         assert all(chunk.qty[i] > 0 for i in range(place.count)), "a level without quantity in the overflow"

@@ -28,14 +28,15 @@ def apply(Book book not None, const unsigned char[::1] events, double[::1] sampl
     return sum
 
 
-def apply_cold(list books not None, const unsigned char[::1] events, double[::1] samples_ns):
+def apply_cold(list books not None, const unsigned char[::1] events, double[::1] samples_ns, int batch):
     """The same event to one book after another, so that each finds its lines gone from the near caches."""
-    cdef double overhead = timing_overhead_cycles(), scale = timing_ns_per_cycle()
+    cdef double overhead = timing_overhead_cycles(), scale = timing_ns_per_cycle() / batch
     cdef const event_t* event = <const event_t*>&events[0]
     cdef Py_ssize_t sample, at = 0, count = events.shape[0] // <Py_ssize_t>sizeof(event_t)
     cdef Py_ssize_t book_count = len(books), k = 0
     cdef book_t* blocks[1024]
     cdef uint64_t start, stop, sum = 0
+    cdef int i
     if book_count > 1024:
         raise ValueError("at most 1024 books")
     for k in range(book_count):
@@ -44,16 +45,17 @@ def apply_cold(list books not None, const unsigned char[::1] events, double[::1]
     with nogil:
         for sample in range(samples_ns.shape[0]):
             start = timing_start()
-            book_apply(blocks[k], &event[at])
-            sum += <uint64_t>(blocks[k].top.bid_px_ticks + blocks[k].top.ask_px_ticks)
+            for i in range(batch):
+                book_apply(blocks[k], &event[at])
+                sum += <uint64_t>(blocks[k].top.bid_px_ticks + blocks[k].top.ask_px_ticks)
+                k += 1
+                if k == book_count:
+                    k = 0
+                    at += 1
+                    if at == count:
+                        at = 0
             stop = timing_stop()
-            samples_ns[sample] = <double>(stop - start) * scale - overhead * scale
-            k += 1
-            if k == book_count:
-                k = 0
-                at += 1
-                if at == count:
-                    at = 0
+            samples_ns[sample] = (<double>(stop - start) - overhead) * scale
     return sum
 
 

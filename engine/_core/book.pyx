@@ -234,7 +234,7 @@ cdef int _begin_image(book_t* b, const level_event_t* e) noexcept nogil:
     return OK
 
 
-cdef int _begin_update(book_t* b, const level_event_t* e) noexcept nogil:
+cdef inline int _begin_update(book_t* b, const level_event_t* e) noexcept nogil:
     """Hold an update against the venue's rule before any of it is applied."""
     cdef uint32_t rule = b.config.rule
     cdef int64_t last = b.update_id
@@ -266,7 +266,7 @@ cdef int _begin_update(book_t* b, const level_event_t* e) noexcept nogil:
     return OK
 
 
-cdef int _begin(book_t* b, const level_event_t* e) noexcept nogil:
+cdef inline int _begin(book_t* b, const level_event_t* e) noexcept nogil:
     if unlikely(b.message in (MESSAGE_UPDATE, MESSAGE_IMAGE)):
         # The end of the message before was lost, so half of it stands in the ladders.
         _gap(b)
@@ -282,7 +282,7 @@ cdef bint _quote_agrees(const book_t* b) noexcept nogil:
     )
 
 
-cdef int _judge(book_t* b) noexcept nogil:
+cdef inline int _judge(book_t* b) noexcept nogil:
     """What a whole message says about the book: crossed, out of sight, contradicted by a quote, or fine."""
     cdef int64_t bid = _bid_px(b), ask = _ask_px(b)
     cdef int s
@@ -297,7 +297,7 @@ cdef int _judge(book_t* b) noexcept nogil:
             b.trust = TRUST_REBUILDING
             b.trust_reason = BOOK_OUTSIDE
             return BOOK_OUTSIDE
-    if b.quote_id == b.update_id and b.quote_id >= 0 and not _quote_agrees(b):
+    if b.quote_id >= 0 and b.quote_id == b.update_id and not _quote_agrees(b):
         b.counts.mismatch_count += 1
         b.trust = TRUST_REBUILDING
         b.trust_reason = BOOK_MISMATCH
@@ -795,8 +795,9 @@ cdef class Book:
 
 cdef int _check_ladder(const ladder_t* l) except -1:
     cdef uint32_t slot, word
+    cdef uint64_t summary = 0
     mask = l.ticks - 1
-    in_window, total, summary = {}, 0, 0
+    in_window, total = {}, 0
     for slot in range(l.ticks):
         quantity = ladder_qty(l)[slot]
         bit = ladder_words(l)[slot >> 6] >> (slot & 63) & 1
@@ -804,7 +805,7 @@ cdef int _check_ladder(const ladder_t* l) except -1:
         if quantity:
             in_window[l.base_key + <int64_t>((slot - (<uint64_t>l.base_key & mask)) & mask)] = quantity
     for word in range((l.ticks + 63) // 64):
-        summary |= (ladder_words(l)[word] != 0) << word
+        summary |= <uint64_t>(ladder_words(l)[word] != 0) << word
     assert summary == l.summary, "summary and bitmap disagree"
     assert len(in_window) == l.window_count, "window count"
     overflow = _check_overflow(l)

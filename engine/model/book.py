@@ -21,6 +21,7 @@ from engine.errors import BadSize, BookUntrusted, by_status
 __all__ = ["Book", "Quotes", "Rule", "Side", "Trust"]
 
 COUNTS = "message image gap stale untrusted refused crossed checksum mismatch full overlap"
+Event = dict[str, int]
 LIVE_OR_SUSPECT = (Trust.TRUST_LIVE, Trust.TRUST_SUSPECT)
 SHARED_NUMBERS = (Rule.RULE_SPOT, Rule.RULE_LINKED)  # quotes, images and updates are numbered from one sequence
 
@@ -148,15 +149,15 @@ class Book:
     def stale(self) -> None:
         self.skip(Status.BOOK_STALE_UPDATE, "stale")
 
-    def begin(self, event: Any) -> None:
+    def begin(self, event: Event) -> None:
         if self.message in ("update", "image"):
             self.gap()
-        if int(event["flags"]) & Flag.FLAG_SNAPSHOT:
+        if event["flags"] & Flag.FLAG_SNAPSHOT:
             self.begin_image(event)
         elif self.trust not in LIVE_OR_SUSPECT:
             self.skip(Status.BOOK_UNTRUSTED, "untrusted")
         else:
-            verdict = self.follows(int(event["id_first"]), int(event["id_last"]), int(event["id_prev"]))
+            verdict = self.follows(event["id_first"], event["id_last"], event["id_prev"])
             if verdict == "gap":
                 self.gap()
             elif verdict == "stale":
@@ -165,8 +166,8 @@ class Book:
                 self.tally["overlap"] += verdict == "overlap"
                 self.message, self.whole = "update", False
 
-    def begin_image(self, event: Any) -> None:
-        if self.trust in LIVE_OR_SUSPECT and self.rule in SHARED_NUMBERS and int(event["id_last"]) < self.sequence:
+    def begin_image(self, event: Event) -> None:
+        if self.trust in LIVE_OR_SUSPECT and self.rule in SHARED_NUMBERS and event["id_last"] < self.sequence:
             self.stale()
             return
         self.clear()
@@ -194,9 +195,9 @@ class Book:
             half.clear()
         self.quote_id = -1
 
-    def end(self, event: Any, level_status: int) -> int:
+    def end(self, event: Event, level_status: int) -> int:
         self.tally["message"] += 1
-        self.time = int(event["ts_recv_ns"])
+        self.time = event["ts_recv_ns"]
         self.whole = True
         if self.depth:
             for half in self.halves:
@@ -205,7 +206,7 @@ class Book:
         self.waits_first = self.message == "image"
         self.tally["image"] += self.waits_first
         self.message = None
-        number = int(event["id_last"])
+        number = event["id_last"]
         if self.rule == Rule.RULE_CHECKSUM:
             self.sequence += 1
             if number not in (-1, self.checksum()) and number >= 0:
@@ -243,13 +244,13 @@ class Book:
         self.tally["full"] += status == Status.BOOK_FULL
         return status
 
-    def skipped(self, event: Any) -> int:
-        if int(event["flags"]) & Flag.FLAG_LAST:
+    def skipped(self, event: Event) -> int:
+        if event["flags"] & Flag.FLAG_LAST:
             self.message = None
         return self.message_status
 
-    def apply_clear(self, event: Any) -> int:
-        flags = int(event["flags"])
+    def apply_clear(self, event: Event) -> int:
+        flags = event["flags"]
         if flags & Flag.FLAG_SNAPSHOT:
             self.begin(event)
             if self.message == "skip":
@@ -259,7 +260,7 @@ class Book:
         self.message, self.whole = None, True
         self.trust, self.reason = Trust.TRUST_NONE, Status.OK
         self.sequence = -1
-        self.time = int(event["ts_recv_ns"])
+        self.time = event["ts_recv_ns"]
         self.publish()
         return Status.OK
 
@@ -274,9 +275,9 @@ class Book:
                 return status
         return Status.BOOK_CROSSED if quote[0] and quote[2] and quote[0] >= quote[2] else Status.OK
 
-    def apply_quote(self, event: Any) -> int:
-        quote = tuple(int(event[name]) for name in ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots"))
-        number = int(event["id_book"])
+    def apply_quote(self, event: Event) -> int:
+        quote = tuple(event[name] for name in ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots"))
+        number = event["id_book"]
         if self.rule != Rule.RULE_QUOTE:
             if self.quotes == Quotes.QUOTES_IGNORE:
                 return Status.OK
@@ -288,7 +289,7 @@ class Book:
             self.tally["refused"] += 1
             return status
         if self.rule == Rule.RULE_QUOTE:
-            return self.apply_quote_alone(quote, number, int(event["ts_recv_ns"]))
+            return self.apply_quote_alone(quote, number, event["ts_recv_ns"])
         if self.trust not in LIVE_OR_SUSPECT:
             self.tally["untrusted"] += 1
             return Status.BOOK_UNTRUSTED
@@ -298,7 +299,7 @@ class Book:
         self.quote, self.quote_id = quote, number
         if number > self.sequence:
             if self.quotes == Quotes.QUOTES_LEAD:
-                self.time = int(event["ts_recv_ns"])
+                self.time = event["ts_recv_ns"]
                 self.publish()
         elif quote != self.touch():
             self.tally["mismatch"] += 1
@@ -321,8 +322,8 @@ class Book:
         self.publish()
         return Status.OK
 
-    def apply_level(self, event: Any) -> int:
-        flags = int(event["flags"])
+    def apply_level(self, event: Event) -> int:
+        flags = event["flags"]
         if flags & Flag.FLAG_FIRST:
             self.begin(event)
         elif self.message is None:
@@ -332,7 +333,7 @@ class Book:
                 self.skip(Status.BOOK_UNTRUSTED, "untrusted")
         if self.message == "skip":
             return self.skipped(event)
-        px_ticks, qty_lots = int(event["px_ticks"]), int(event["qty_lots"])
+        px_ticks, qty_lots = event["px_ticks"], event["qty_lots"]
         status: int = Status.OK
         if (px_ticks, qty_lots) != (0, 0):
             status = self.check_level(px_ticks, qty_lots)
@@ -344,10 +345,11 @@ class Book:
         return self.end(event, status) if flags & Flag.FLAG_LAST else status
 
     def apply(self, events: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-        levels, quotes = events.view(LEVEL), events.view(QUOTE)
+        names = LEVEL.names or (), QUOTE.names or ()
         statuses: list[int] = []
-        for level, quote in zip(levels, quotes, strict=True):
-            kind = int(level["kind"])
+        for words, other in zip(events.view(LEVEL).tolist(), events.view(QUOTE).tolist(), strict=True):
+            level, quote = (dict(zip(n, row, strict=True)) for n, row in zip(names, (words, other), strict=True))
+            kind = level["kind"]
             if kind == Kind.KIND_BOOK_LEVEL and self.rule != Rule.RULE_QUOTE:
                 statuses.append(self.apply_level(level))
             elif kind == Kind.KIND_QUOTE:

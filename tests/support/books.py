@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,7 @@ class _Line(msgspec.Struct, rename="camel"):
     asks: list[tuple[str, str]] = []
 
 
+@lru_cache(maxsize=1 << 16)
 def to_steps(text: str, step_e8: int) -> int:
     """Decimal text in whole steps; refuses what is not a whole number of them. No float on the way."""
     whole, _, part = text.partition(".")

@@ -160,9 +160,13 @@ def hftbacktest_run(rows: npt.NDArray[Any]) -> Callable[[], tuple[float, tuple[i
         return total, depth.best_bid_tick, depth.best_ask_tick
 
     def once() -> tuple[float, tuple[int, int]]:
-        asset = BacktestAsset().data([data]).linear_asset(1.0).constant_order_latency(1000, 1000).risk_adverse_queue_model()
+        asset = (
+            BacktestAsset().data([data]).linear_asset(1.0).constant_order_latency(1000, 1000).risk_adverse_queue_model()
+        )
         asset = asset.no_partial_fill_exchange().trading_value_fee_model(0.0002, 0.0007).tick_size(TICK).lot_size(0.001)
-        asset = asset.last_trades_capacity(0).roi_lb((rows[:, 1].min() - 1) * TICK).roi_ub((rows[:, 1].max() + 1) * TICK)
+        asset = (
+            asset.last_trades_capacity(0).roi_lb((rows[:, 1].min() - 1) * TICK).roi_ub((rows[:, 1].max() + 1) * TICK)
+        )
         run = ROIVectorMarketDepthBacktest([asset])
         start = time.process_time_ns()
         _, bid, ask = walk(run)
@@ -203,8 +207,14 @@ def _level_bench(report: Report, name: str, rows: npt.NDArray[Any], benchmark: A
         assert all(final == best for _, final in runs)
         peer, peer_samples = "hftbacktest ROIVector", [taken for taken, _ in runs]
     report.row(
-        name, samples, batch=BATCH, python=benchmark.stats["median"] * 1e9, peer=peer, peer_samples=peer_samples,
-        checksum=checksum, note=note,
+        name,
+        samples,
+        batch=BATCH,
+        python=benchmark.stats["median"] * 1e9,
+        peer=peer,
+        peer_samples=peer_samples,
+        checksum=checksum,
+        note=note,
     )
     print(f"{name}: {note}, {samples.size * BATCH} events")
 
@@ -250,7 +260,12 @@ def bench_depth_query(report: Report) -> None:
     samples = samples_array(100_000)
     checksum = loop_book.depth_query(book, reach, samples)
     assert checksum == int(reach.sum()) * (samples.size // 2)
-    report.row("book_depth_query", samples, python=time_calls(lambda: book.cost(0, int(reach[0])), calls=5000), checksum=checksum)
+    report.row(
+        "book_depth_query",
+        samples,
+        python=time_calls(lambda: book.cost(0, int(reach[0])), calls=5000),
+        checksum=checksum,
+    )
 
 
 def bench_snapshot(report: Report) -> None:
@@ -262,4 +277,6 @@ def bench_snapshot(report: Report) -> None:
     assert loop_book.snapshot(book, out, samples) == 40
     assert out[:20].tolist() == book.levels(0, 20).tolist()
     assert out[20:].tolist() == book.levels(1, 20).tolist()
-    report.row("book_snapshot", samples, python=time_calls(lambda: book.levels(0, 20), calls=5000), checksum=int(out.sum()))
+    report.row(
+        "book_snapshot", samples, python=time_calls(lambda: book.levels(0, 20), calls=5000), checksum=int(out.sum())
+    )

@@ -100,7 +100,7 @@ cdef struct book_t:
     uint32_t trust
     uint32_t trust_reason
     uint32_t waits_first          # an image was applied, no update after it yet
-    uint32_t whole                # 0 while the ladders hold half a message
+    uint32_t whole                # 0 when a message was broken off and half of it stands in the ladders
     int64_t update_id
     int64_t quote_id              # of the newest quote, -1 for none
     int64_t ts_ns

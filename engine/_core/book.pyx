@@ -192,6 +192,8 @@ cdef int book_distrust(book_t* b, uint32_t trust, uint32_t reason) noexcept nogi
     if trust == TRUST_SUSPECT and b.trust != TRUST_LIVE:
         return OK
     if b.message != MESSAGE_NONE and trust != TRUST_SUSPECT:
+        if b.message != MESSAGE_SKIP:
+            b.whole = 0
         b.message = MESSAGE_SKIP
         b.message_status = BOOK_UNTRUSTED
     _lose_trust(b, trust, reason)
@@ -229,7 +231,6 @@ cdef int _begin_image(book_t* b, const level_event_t* e) noexcept nogil:
     if b.trust in (TRUST_LIVE, TRUST_SUSPECT) and b.config.rule in (RULE_SPOT, RULE_LINKED) and e.id_last < b.update_id:
         return _stale(b)
     _clear(b)
-    b.whole = 0
     b.message = MESSAGE_IMAGE
     return OK
 
@@ -262,13 +263,13 @@ cdef inline int _begin_update(book_t* b, const level_event_t* e) noexcept nogil:
             else:
                 return _stale(b) if e.id_last <= last else _gap(b)
     b.message = MESSAGE_UPDATE
-    b.whole = 0
     return OK
 
 
 cdef inline int _begin(book_t* b, const level_event_t* e) noexcept nogil:
     if unlikely(b.message in (MESSAGE_UPDATE, MESSAGE_IMAGE)):
         # The end of the message before was lost, so half of it stands in the ladders.
+        b.whole = 0
         _gap(b)
     if e.flags & FLAG_SNAPSHOT:
         return _begin_image(b, e)
@@ -310,16 +311,18 @@ cdef inline int _end(book_t* b, const level_event_t* e, int level_status) noexce
     cdef int status = level_status, s
     b.counts.message_count += 1
     b.ts_ns = e.ts_recv_ns
-    b.whole = 1
-    if b.config.depth:
+    if unlikely(b.config.depth != 0):
         for s in range(2):
             while ladder_count(&b.side[s]) > b.config.depth:
                 ladder_drop_worst(&b.side[s])
     # A quiet check or an image gives trust back to a suspected book; only an image to one that rebuilt.
-    b.trust = TRUST_LIVE
-    b.trust_reason = OK
-    b.waits_first = b.message == MESSAGE_IMAGE
-    b.counts.image_count += b.waits_first
+    # Written only when they change: a message of one level is mostly stores.
+    if unlikely(b.trust != TRUST_LIVE or b.waits_first or b.message == MESSAGE_IMAGE):
+        b.trust = TRUST_LIVE
+        b.trust_reason = OK
+        b.waits_first = b.message == MESSAGE_IMAGE
+        b.whole = 1
+        b.counts.image_count += b.waits_first
     b.message = MESSAGE_NONE
     if b.config.rule == RULE_CHECKSUM:
         b.update_id += 1
@@ -341,6 +344,7 @@ cdef inline int _end(book_t* b, const level_event_t* e, int level_status) noexce
 cdef int _refuse(book_t* b, const level_event_t* e, int status) noexcept nogil:
     """An impossible level: no level changed, but the book now lacks what the venue meant, so it rebuilds."""
     b.counts.refused_count += 1
+    b.whole = 0
     _lose_trust(b, TRUST_REBUILDING, <uint32_t>status)
     b.message_status = <uint32_t>status
     b.message = MESSAGE_NONE if e.flags & FLAG_LAST else MESSAGE_SKIP
@@ -357,7 +361,8 @@ cdef inline int _check_level(const book_t* b, int64_t px_ticks, int64_t qty_lots
 
 
 cdef inline int _set(book_t* b, int side, int64_t px_ticks, int64_t qty_lots) noexcept nogil:
-    cdef int status = ladder_set(&b.side[side], -px_ticks if side else px_ticks, qty_lots)
+    # A mask turns the sign: the side of an update is a coin toss.
+    cdef int status = ladder_set(&b.side[side], (px_ticks ^ -<int64_t>side) + side, qty_lots)
     b.counts.full_count += status != OK
     return status
 
@@ -491,7 +496,7 @@ cdef int book_apply(book_t* b, const event_t* event) noexcept nogil:
         status = _check_level(b, e.px_ticks, e.qty_lots)
         if unlikely(status != OK):
             return _refuse(b, e, status)
-        status = _set(b, SIDE_ASK if e.flags & FLAG_ASK else SIDE_BID, e.px_ticks, e.qty_lots)
+        status = _set(b, (e.flags & FLAG_ASK) != 0, e.px_ticks, e.qty_lots)
     if e.flags & FLAG_LAST:
         return _end(b, e, status)
     return status
@@ -513,13 +518,17 @@ cdef int book_set(book_t* b, int side, int64_t px_ticks, int64_t qty_lots, int64
 
 
 # ------------------------------------------------------------------------------------------------- queries
+cdef inline bint _whole(const book_t* b) noexcept nogil:
+    return b.whole and (b.message == MESSAGE_NONE or b.message == MESSAGE_SKIP)
+
+
 cdef int book_depth_to(const book_t* b, int side, int64_t px_ticks, int64_t* qty_lots) noexcept nogil:
     """Lots from the touch to this price, both included; BOOK_OUTSIDE when that reaches past the horizon."""
     cdef const ladder_t* l = &b.side[side]
     cdef ladder_cursor_t cursor
     cdef int64_t key = -px_ticks if side else px_ticks, sum = 0
     qty_lots[0] = 0
-    if not b.whole:
+    if not _whole(b):
         return BOOK_UNTRUSTED
     cursor = ladder_cursor(l)
     while ladder_next(l, &cursor) and cursor.key >= key:
@@ -539,7 +548,7 @@ cdef int book_cost(const book_t* b, int side, int64_t qty_lots, book_cost_t* cos
     memset(cost, 0, sizeof(book_cost_t))
     if qty_lots <= 0:
         return BOOK_BAD_QUANTITY
-    if not b.whole:
+    if not _whole(b):
         return BOOK_UNTRUSTED
     cursor = ladder_cursor(l)
     while left > 0 and ladder_next(l, &cursor):
@@ -561,7 +570,7 @@ cdef int book_imbalance(const book_t* b, uint32_t levels, double* value) noexcep
     cdef uint32_t i
     cdef int s
     value[0] = 0.0
-    if not b.whole:
+    if not _whole(b):
         return BOOK_UNTRUSTED
     for s in range(2):
         sum[s] = 0
@@ -581,7 +590,7 @@ cdef uint32_t book_levels(const book_t* b, int side, book_level_t* out, uint32_t
     cdef const ladder_t* l = &b.side[side]
     cdef ladder_cursor_t cursor
     cdef uint32_t i = 0
-    if not b.whole:
+    if not _whole(b):
         return 0
     cursor = ladder_cursor(l)
     while i < room and ladder_next(l, &cursor):
@@ -752,7 +761,7 @@ cdef class Book:
         cdef uint32_t room = min(count, ladder_count(&self.c.side[side & 1]))
         rows = np.zeros((room, 2), dtype=np.int64)
         cdef int64_t[:, ::1] view = rows
-        if not self.c.whole:
+        if not _whole(self.c):
             raise_status(BOOK_UNTRUSTED, "half a message stands in it")
         if room:
             book_levels(self.c, side & 1, <book_level_t*>&view[0, 0], room)
@@ -786,7 +795,7 @@ cdef class Book:
             for reserved in self.c.side[side].reserved:
                 assert reserved == 0
         assert self.c.top.trust & 0xFFFFFFFF == self.c.trust, "trust shown is not the trust held"
-        if self.c.whole and self.c.trust == TRUST_LIVE and self.c.config.quotes != QUOTES_LEAD:
+        if _whole(self.c) and self.c.trust == TRUST_LIVE and self.c.config.quotes != QUOTES_LEAD:
             shown = (self.c.top.bid_px_ticks, self.c.top.bid_qty_lots, self.c.top.ask_px_ticks, self.c.top.ask_qty_lots)
             held = (_bid_px(self.c), ladder_best_qty(&self.c.side[0]),
                     _ask_px(self.c), ladder_best_qty(&self.c.side[1]))

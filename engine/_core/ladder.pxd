@@ -180,14 +180,14 @@ cdef inline ladder_place_t ladder_find(const ladder_t* l, int64_t key) noexcept 
     cdef ladder_place_t place
     cdef uint32_t count = l.chunk_count, half, at = 0
     place.reserved = 0
-    # No branch on the comparison: a far update is unpredictable by nature, a conditional move is not.
-    while count > 0:
+    # No branch on the comparison, a mask in its place: where a far level stands is unpredictable by nature, and a
+    # wrong guess costs more than the whole search.
+    while count > 1:
         half = count >> 1
-        if directory[at + half].key_last < key:
-            at += half + 1
-            count -= half + 1
-        else:
-            count = half
+        at += half & (0 - <uint32_t>(directory[at + half - 1].key_last < key))
+        count -= half
+    if count == 1 and directory[at].key_last < key:
+        at += 1
     place.entry = at
     if at == l.chunk_count:
         place.at = 0
@@ -195,13 +195,15 @@ cdef inline ladder_place_t ladder_find(const ladder_t* l, int64_t key) noexcept 
         return place
     keys = ladder_chunks(l)[directory[at].chunk].key
     count = directory[at].count
+    # Within a chunk two rounds of independent comparisons beat five dependent ones. The chunk's last key is not below,
+    # so the lower bound is one of its places; what stands behind its count is masked out.
     at = 0
-    while count > 1:
-        half = count >> 1
-        at += half if keys[at + half - 1] < key else 0
-        count -= half
-    # The chunk's last key is not below, so the lower bound is at most its last place.
-    place.at = at + <uint32_t>(keys[at] < key)
+    for half in range(7, 24, 8):
+        at += <uint32_t>(half < count) & <uint32_t>(keys[half] < key)
+    at <<= 3
+    place.at = at
+    for half in range(8):
+        place.at += <uint32_t>(at + half < count) & <uint32_t>(keys[at + half] < key)
     place.found = <uint32_t>(keys[place.at] == key)
     return place
 
@@ -456,26 +458,35 @@ cdef inline int ladder_set_outside(ladder_t* l, int64_t key, int64_t qty) noexce
 
 
 cdef inline int ladder_set(ladder_t* l, int64_t key, int64_t qty) noexcept nogil:
-    """Set one level to an absolute quantity, 0 deletes; BOOK_FULL when a level, this or a worse one, was lost."""
+    """Set one level to an absolute quantity, 0 deletes; BOOK_FULL when a level, this or a worse one, was lost.
+
+    Change, insert and delete are one straight line: which of them an update is nobody can predict, so the bit, the
+    counts and the best are computed for all three, and only losing the touch branches off.
+    """
     cdef int64_t* quantities = ladder_qty(l)
-    cdef int64_t old
-    cdef uint32_t slot
+    cdef uint64_t* words = ladder_words(l)
+    cdef int64_t old, best = l.best_key, better
+    cdef uint64_t present = qty != 0, word
+    cdef uint32_t slot, i
     if unlikely(<uint64_t>key - <uint64_t>l.base_key >= l.ticks):
         return ladder_set_outside(l, key, qty)
+    if unlikely(key <= l.horizon_key):
+        # Nothing is held there, so there is nothing to change or delete.
+        return BOOK_FULL if present else OK
     slot = <uint32_t>(<uint64_t>key & (l.ticks - 1))
+    i = slot >> 6
     old = quantities[slot]
-    if qty != 0:
-        if old != 0:
-            quantities[slot] = qty
-            l.total_lots += qty - old
-            return OK
-        if unlikely(key <= l.horizon_key):
-            return BOOK_FULL
-        ladder_window_add(l, key, slot, qty)
-        return ladder_trim(l)
-    if old != 0:
-        ladder_window_remove(l, key, slot)
-    return OK
+    quantities[slot] = qty
+    word = (words[i] & ~(<uint64_t>1 << (slot & 63))) | present << (slot & 63)
+    words[i] = word
+    l.summary = (l.summary & ~(<uint64_t>1 << i)) | <uint64_t>(word != 0) << i
+    l.total_lots += qty - old
+    l.window_count += <uint32_t>present - <uint32_t>(old != 0)
+    better = key if present else INT64_MIN
+    l.best_key = better if better > best else best
+    if unlikely((key == best) & (present == 0)):
+        ladder_touch_lost(l, key)
+    return ladder_trim(l)
 
 
 # ------------------------------------------------------------------------------------------------- the walk

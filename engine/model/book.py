@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sortedcontainers import SortedDict
+from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
 from engine._core.book import Quotes, Rule, Side, Trust
 from engine._core.types import LEVEL, QUOTE, Flag, Kind, Status
@@ -98,7 +98,12 @@ class Book:
         if not possible:
             raise BadSize(f"ticks={ticks} levels_max={levels_max} depth={depth}")
         self.rule, self.crossed_trust, self.quotes, self.depth = rule, crossed_trust, quotes, depth
-        self.px_ticks_max, self.qty_lots_max, self.px_unit, self.qty_unit = px_ticks_max, qty_lots_max, px_unit, qty_unit
+        self.px_ticks_max, self.qty_lots_max, self.px_unit, self.qty_unit = (
+            px_ticks_max,
+            qty_lots_max,
+            px_unit,
+            qty_unit,
+        )
         self.halves = (Half(1, levels_max), Half(-1, levels_max))
         self.tally: Counter[str] = Counter()
         self.trust: int = Trust.TRUST_NONE
@@ -173,7 +178,7 @@ class Book:
         self.clear()
         self.message, self.whole = "image", False
 
-    def follows(self, first: int, last: int, previous: int) -> str:
+    def follows(self, first: int, last: int, previous: int) -> str:  # noqa: PLR0911  (one return a line of the venues' rules)
         """How an update's numbers stand to the book's, by the venue's rule."""
         ours = self.sequence
         if self.rule in (Rule.RULE_SPOT, Rule.RULE_CONTIGUOUS):
@@ -275,7 +280,7 @@ class Book:
                 return status
         return Status.BOOK_CROSSED if quote[0] and quote[2] and quote[0] >= quote[2] else Status.OK
 
-    def apply_quote(self, event: Event) -> int:
+    def apply_quote(self, event: Event) -> int:  # noqa: PLR0911
         quote = tuple(event[name] for name in ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots"))
         number = event["id_book"]
         if self.rule != Rule.RULE_QUOTE:

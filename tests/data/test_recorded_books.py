@@ -101,7 +101,11 @@ def test_the_coinbase_fixtures_apply_as_one_contiguous_sequence(impl):
         text = json.loads(shared_path("fixtures", "nautilus", "coinbase", f"{name}.json").read_text())
         for event in text["events"]:
             rows = [
-                ("bid" if row["side"] == "bid" else "ask", to_steps(row["price_level"], 10**6), to_steps(row["new_quantity"], 1))
+                (
+                    "bid" if row["side"] == "bid" else "ask",
+                    to_steps(row["price_level"], 10**6),
+                    to_steps(row["new_quantity"], 1),
+                )
                 for row in event["updates"]
             ]
             parts.append((event["type"], text["sequence_num"], rows))
@@ -133,7 +137,11 @@ def test_the_hyperliquid_images_each_replace_the_book(impl):
                 for level in levels
             ]
             assert not book.apply(message(rows, last=parsed["data"]["time"], snapshot=True)).any()
-            assert [tuple(row) for row in book.levels(0).tolist()] == [(px, qty) for side, px, qty in rows if side == "bid"]
-            assert [tuple(row) for row in book.levels(1).tolist()] == [(px, qty) for side, px, qty in rows if side == "ask"]
+            assert [tuple(row) for row in book.levels(0).tolist()] == [
+                (px, qty) for side, px, qty in rows if side == "bid"
+            ]
+            assert [tuple(row) for row in book.levels(1).tolist()] == [
+                (px, qty) for side, px, qty in rows if side == "ask"
+            ]
             seen += 1
     assert seen > 10

@@ -163,7 +163,13 @@ def test_the_largest_price_and_quantity_are_possible(impl):
 @pytest.mark.parametrize(
     "config",
     [{"ticks": 4}, {"ticks": 12}, {"ticks": 8192}, {"levels_max": 0}, {"rule": 6}, {"quotes": 3}, {"crossed_trust": 1}]
-    + [{"levels_max": 4, "depth": 3}, {"px_ticks_max": 0}, {"qty_lots_max": 1 << 60}, {"px_unit": 1 << 40}, {"qty_unit": 0}],
+    + [
+        {"levels_max": 4, "depth": 3},
+        {"px_ticks_max": 0},
+        {"qty_lots_max": 1 << 60},
+        {"px_unit": 1 << 40},
+        {"qty_unit": 0},
+    ],
 )
 def test_an_impossible_configuration_is_refused(impl, config):
     with pytest.raises(BadSize):
@@ -331,7 +337,9 @@ def test_a_book_crossed_only_inside_a_message_keeps_its_trust(impl):
     assert book.trust == LIVE
 
 
-@pytest.mark.parametrize(("bad", "status"), [(("bid", -5, 1), Status.BOOK_BAD_PRICE), (("ask", 5, -1), Status.BOOK_BAD_QUANTITY)])
+@pytest.mark.parametrize(
+    ("bad", "status"), [(("bid", -5, 1), Status.BOOK_BAD_PRICE), (("ask", 5, -1), Status.BOOK_BAD_QUANTITY)]
+)
 def test_an_impossible_level_in_a_message_makes_the_book_rebuild(impl, bad, status):
     book = live(impl)
     events = message([("bid", 101, 1), bad, ("bid", 98, 1)], first=11, last=11)
@@ -429,7 +437,11 @@ def kraken_example():
     bids = [("45283.5", "0.10000000"), ("45283.4", "1.54582015"), ("45282.1", "0.10000000"), ("45281.0", "0.10000000")]
     bids += [("45280.3", "1.54592586"), ("45279.0", "0.07990000"), ("45277.6", "0.03310103"), ("45277.5", "0.30000000")]
     bids += [("45277.3", "1.54602737"), ("45276.6", "0.15445238")]
-    return [(side, int(px.replace(".", "")), int(qty.replace(".", ""))) for side, rows in (("ask", asks), ("bid", bids)) for px, qty in rows]
+    return [
+        (side, int(px.replace(".", "")), int(qty.replace(".", "")))
+        for side, rows in (("ask", asks), ("bid", bids))
+        for px, qty in rows
+    ]
 
 
 def test_the_checksum_of_krakens_published_example(impl):
@@ -545,8 +557,13 @@ class Twins(RuleBasedStateMachine):
         quotes=st.sampled_from(list(Quotes)),
         depth=st.integers(0, 6),
     )
-    def start(self, ticks, levels_max, sequence_rule, crossed_trust, quotes, depth):
-        config = {"ticks": ticks, "levels_max": levels_max, "rule": int(sequence_rule), "crossed_trust": int(crossed_trust)}
+    def start(self, ticks, levels_max, sequence_rule, crossed_trust, quotes, depth):  # noqa: PLR0917
+        config = {
+            "ticks": ticks,
+            "levels_max": levels_max,
+            "rule": int(sequence_rule),
+            "crossed_trust": int(crossed_trust),
+        }
         config |= {"quotes": int(quotes), "depth": min(depth, levels_max // 2), "px_ticks_max": 59, "qty_lots_max": 8}
         self.pair = (core.Book(**config), model.Book(**config))
         self.number = 5
@@ -587,7 +604,12 @@ class Twins(RuleBasedStateMachine):
 
     @rule(side=st.integers(0, 1), px=st.integers(1, 60), qty=st.integers(0, 40), count=st.integers(0, 9))
     def ask(self, side, px, qty, count):
-        for name, arguments in (("depth_to", (side, px)), ("cost", (side, qty)), ("imbalance", (count,)), ("levels", (side, count))):
+        for name, arguments in (
+            ("depth_to", (side, px)),
+            ("cost", (side, qty)),
+            ("imbalance", (count,)),
+            ("levels", (side, count)),
+        ):
             assert answer(getattr(self.pair[0], name), *arguments) == answer(getattr(self.pair[1], name), *arguments)
 
     @invariant()

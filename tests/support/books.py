@@ -30,7 +30,9 @@ def message(
     rows = list(levels) or [("bid", 0, 0)]
     out = np.zeros(len(rows), dtype=LEVEL)
     out["kind"] = Kind.KIND_BOOK_LEVEL
-    out["flags"] = [(Flag.FLAG_ASK if side == "ask" else 0) | (Flag.FLAG_SNAPSHOT if snapshot else 0) for side, *_ in rows]
+    out["flags"] = [
+        (Flag.FLAG_ASK if side == "ask" else 0) | (Flag.FLAG_SNAPSHOT if snapshot else 0) for side, *_ in rows
+    ]
     out["flags"][0] |= Flag.FLAG_FIRST
     out["flags"][-1] |= Flag.FLAG_LAST
     out["px_ticks"] = [px for _, px, _ in rows]
@@ -59,7 +61,7 @@ def random_stream(rng: np.random.Generator, count: int, *, reach: float, drift: 
     """About `count` level events of a venue numbered like Binance spot, around a touch that wanders.
 
     Bids stand below the middle and asks above it; a step of the middle deletes what stood there, so the book crosses
-    only where it is made to. One message in 400 is lost, one in 200 comes twice, and after a loss an image follows soon.
+    only where it is made to. One message in 400 is lost, one in 200 comes twice, a loss is soon followed by an image.
     """
     out = np.zeros(count, dtype=LEVEL)
     out["kind"] = Kind.KIND_BOOK_LEVEL
@@ -72,7 +74,9 @@ def random_stream(rng: np.random.Generator, count: int, *, reach: float, drift: 
         image = lost and dice < 0.5
         step = 0 if image or dice < 1 - drift else (1 if distance[at] & 1 else -1)
         middle = max(middle + step, 2)
-        px = np.maximum(np.where(side[at : at + size], middle - distance[at : at + size], middle + distance[at : at + size]), 1)
+        px = np.maximum(
+            np.where(side[at : at + size], middle - distance[at : at + size], middle + distance[at : at + size]), 1
+        )
         rows = out[at : at + size]
         rows["px_ticks"], rows["qty_lots"] = px, quantity[at : at + size]
         rows["flags"] = np.where(px > middle, Flag.FLAG_ASK, 0) | (Flag.FLAG_SNAPSHOT if image else 0)

@@ -339,7 +339,7 @@ class BookError(DataError):
 
 class BookOutside(BookError):
     code = "BOT4-601"
-    sentence = "The price lies outside the book's window."
+    sentence = "The question reaches past the book's horizon, where levels were dropped for want of room."
     status = Status.BOOK_OUTSIDE
 
 
@@ -398,6 +398,19 @@ class BookEmptySide(BookError, LookupError):
     code = "BOT4-610"
     sentence = "This side of the book holds no level."
     status = Status.BOOK_EMPTY_SIDE
+
+
+class BookMismatch(BookError):
+    code = "BOT4-611"
+    sentence = "A quote and the book of the same sequence number disagree."
+    remedy = "The book is rebuilding; take a new snapshot."
+    status = Status.BOOK_MISMATCH
+
+
+class BookTooThin(BookError, LookupError):
+    code = "BOT4-612"
+    sentence = "This side of the book does not hold the quantity asked for."
+    status = Status.BOOK_TOO_THIN
 
 
 # ---------------------------------------------------------------------------------------------- breakers and safety

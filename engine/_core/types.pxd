@@ -63,7 +63,7 @@ cpdef enum status_t:
     PARSE_BAD_SCHEMA = 515
     PARSE_TRAILING = 516
 
-    BOOK_OUTSIDE = 601            # the level went to the ordered overflow
+    BOOK_OUTSIDE = 601            # past the horizon: levels there were dropped for want of room
     BOOK_FULL = 602
     BOOK_CROSSED = 603
     BOOK_GAP = 604
@@ -73,6 +73,8 @@ cpdef enum status_t:
     BOOK_UNTRUSTED = 608
     BOOK_CHECKSUM = 609
     BOOK_EMPTY_SIDE = 610
+    BOOK_MISMATCH = 611           # a quote and the book of the same number disagree
+    BOOK_TOO_THIN = 612
 
     BREAKER_OPEN = 701
     BREAKER_HALF_OPEN_EXHAUSTED = 702

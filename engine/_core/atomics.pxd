@@ -19,6 +19,7 @@ cdef extern from * nogil:
     #define bot4_add_relaxed(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
     #define bot4_add_acq_rel(p, v)      __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
     #define bot4_or_acq_rel(p, v)       __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+    #define bot4_and_acq_rel(p, v)      __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
     #define bot4_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
     #define bot4_cas_acq_rel(p, e, v)   __atomic_compare_exchange_n((p), (e), (v), 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
     #define bot4_fence_seq_cst()        __atomic_thread_fence(__ATOMIC_SEQ_CST)
@@ -37,6 +38,7 @@ cdef extern from * nogil:
     uint32_t load_acquire_u32 "bot4_load_acquire"(const uint32_t* p) noexcept
     void store_relaxed_u32 "bot4_store_relaxed"(uint32_t* p, uint32_t v) noexcept
     void store_release_u32 "bot4_store_release"(uint32_t* p, uint32_t v) noexcept
+    uint32_t add_relaxed_u32 "bot4_add_relaxed"(uint32_t* p, uint32_t v) noexcept
     bint cas_acq_rel_u32 "bot4_cas_acq_rel"(uint32_t* p, uint32_t* expected, uint32_t v) noexcept
 
     int64_t load_relaxed_i64 "bot4_load_relaxed"(const int64_t* p) noexcept
@@ -53,6 +55,7 @@ cdef extern from * nogil:
     uint64_t add_relaxed "bot4_add_relaxed"(uint64_t* p, uint64_t v) noexcept
     uint64_t add_acq_rel "bot4_add_acq_rel"(uint64_t* p, uint64_t v) noexcept
     uint64_t or_acq_rel "bot4_or_acq_rel"(uint64_t* p, uint64_t v) noexcept
+    uint64_t and_acq_rel "bot4_and_acq_rel"(uint64_t* p, uint64_t v) noexcept
     uint64_t exchange_acq_rel "bot4_exchange_acq_rel"(uint64_t* p, uint64_t v) noexcept
     bint cas_acq_rel "bot4_cas_acq_rel"(uint64_t* p, uint64_t* expected, uint64_t v) noexcept
     void fence_seq_cst "bot4_fence_seq_cst"() noexcept

@@ -19,7 +19,7 @@ def bench_check(report: Report, benchmark, tmp_path: Path) -> None:
         clear = loop_latch.check(latch, samples, BATCH)
         assert clear == samples.size * BATCH
         benchmark.pedantic(lambda: latch.tripped, rounds=sized(200, 2), iterations=sized(1000, 2))
-        latch.trip("drill")
+        latch.trip("command", "a bench")
         assert loop_latch.check(latch, np.zeros(4), BATCH) == 0
         report.row(
             "latch_check", samples, batch=BATCH, python=benchmark.stats["median"] * 1e9, checksum=f"{clear} clear, then 0"

@@ -215,7 +215,7 @@ cdef int _persist(latch_t* latch, latch_file_t* file) noexcept nogil:
     cdef uint64_t reasons = <uint32_t>word
     if reasons == 0:
         return OK
-    if (reasons & ~load_acquire(&latch.durable)) == 0 and load_relaxed(&latch.note_durable) == with_note:
+    if (reasons & ~load_acquire(&latch.durable)) == 0 and load_relaxed(&latch.note_durable) == <uint64_t>with_note:
         return OK
     if file.directory_fd < 0:
         return _failed(latch, file, LATCH_STEP_OPEN, file.error_last)

@@ -22,5 +22,9 @@ def bench_check(report: Report, benchmark, tmp_path: Path) -> None:
         latch.trip("command", "a bench")
         assert loop_latch.check(latch, np.zeros(4), BATCH) == 0
         report.row(
-            "latch_check", samples, batch=BATCH, python=benchmark.stats["median"] * 1e9, checksum=f"{clear} clear, then 0"
+            "latch_check",
+            samples,
+            batch=BATCH,
+            python=benchmark.stats["median"] * 1e9,
+            checksum=f"{clear} clear, then 0",
         )

@@ -6,7 +6,9 @@ from engine._core.atomics cimport add_relaxed, cpu_relax, load_acquire, store_re
 from engine._core.latch cimport Latch, latch_check, latch_persist, latch_t, latch_trip
 from engine._core.types cimport OK
 
-cdef latch_t* _handled = NULL
+# A word and not a pointer, stored atomically: the C library declares `raise` as a leaf, so the compiler would drop a
+# plain store before it that only the handler reads.
+cdef uint64_t _handled = 0
 
 
 def trip_together(Latch latch not None, uint64_t[::1] shared, int reason, int64_t now_ns):
@@ -52,26 +54,24 @@ def persist_together(Latch latch not None, uint64_t[::1] shared, int reason):
 
 
 cdef void _on_signal(int number) noexcept nogil:
-    latch_trip(_handled, 4, 7, number)
+    latch_trip(<latch_t*>load_acquire(&_handled), 4, 7, number)
 
 
 def trip_from_a_handler(Latch latch not None, int number):
     """Install a C handler that trips, raise the signal in this thread, put the default back."""
-    global _handled
     cdef sighandler_t before
-    _handled = latch.c
+    store_release(&_handled, <uint64_t>latch.c)
     before = signal(number, _on_signal)
     raise_(number)
     signal(number, before)
-    _handled = NULL
+    store_release(&_handled, 0)
 
 
 def storm(Latch latch not None, int number, Py_ssize_t rounds):
     """Reasons 0 to 16 in turn while signals of a timer trip in between, in the same thread."""
-    global _handled
     cdef sighandler_t before
     cdef Py_ssize_t i
-    _handled = latch.c
+    store_release(&_handled, <uint64_t>latch.c)
     before = signal(number, _on_signal)
     with nogil:
         for i in range(rounds):
@@ -79,4 +79,4 @@ def storm(Latch latch not None, int number, Py_ssize_t rounds):
             if i % 64 == 0:
                 raise_(number)
     signal(number, before)
-    _handled = NULL
+    store_release(&_handled, 0)

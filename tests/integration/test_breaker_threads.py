@@ -57,9 +57,7 @@ def test_counts_are_conserved_and_no_epoch_grants_more_than_its_tokens(tokens, f
 
     # Every change was recorded once, with its epoch; those of one component follow each other without a gap.
     changes = [e for e in breakers.drain() if e.component == "venue" and e.change <= 3]
-    total = sum(
-        metrics[n] for n in ("closed_to_open", "open_to_half_open", "half_open_to_closed", "half_open_to_open")
-    )
+    total = sum(metrics[n] for n in ("closed_to_open", "open_to_half_open", "half_open_to_closed", "half_open_to_open"))
     if breakers.events_lost == 0:
         assert sorted(e.epoch for e in changes) == list(range(1, total + 1))
     else:

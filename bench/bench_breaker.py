@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import perf_counter_ns
+
 import circuitbreaker
 import numpy as np
 import pybreaker
@@ -67,8 +69,6 @@ def bench_guard(report: Report) -> None:
 
     def timed(rounds: int) -> np.ndarray:
         """A plain loop in the bench itself: no closure between the loop and the call under test."""
-        from time import perf_counter_ns
-
         count = sized(CALLS, 3)
         out = np.zeros(rounds)
         for i in range(rounds):

@@ -330,7 +330,7 @@ def test_one_critical_component_opens_the_whole(impl):
 
 
 # ---------------------------------------------------------------------------------------------- calls and callbacks
-class Refused(Exception):
+class RefusedError(Exception):
     pass
 
 
@@ -339,15 +339,15 @@ def boom(error):
 
 
 def test_a_call_records_its_own_outcome(impl):
-    breaker = one(impl, ignore=(Refused,))
+    breaker = one(impl, ignore=(RefusedError,))
     assert breaker.call(lambda *xs: sum(xs)) == 0
     assert breaker.call(lambda *xs: sum(xs), 1) == 1
     assert breaker.call(lambda *xs: sum(xs), 1, 2) == 3
     assert breaker.call(lambda *xs: sum(xs), 1, 2, 3, 4) == 10
-    with pytest.raises(OSError):
-        breaker.call(boom, OSError())
-    with pytest.raises(Refused):
-        breaker.call(boom, Refused())
+    with pytest.raises(ConnectionError):
+        breaker.call(boom, ConnectionError())
+    with pytest.raises(RefusedError):
+        breaker.call(boom, RefusedError())
     with pytest.raises(KeyboardInterrupt):
         breaker.call(boom, KeyboardInterrupt())
     metrics = breaker.metrics()
@@ -390,8 +390,8 @@ def test_a_guard_is_entered_by_one_caller_at_a_time(impl):
 
 def test_only_the_named_exceptions_count_as_failures(impl):
     breaker = one(impl, failure_on=(OSError,), failures_in_a_row=1)
-    with pytest.raises(ValueError):
-        breaker.call(boom, ValueError())
+    with pytest.raises(ZeroDivisionError):
+        breaker.call(boom, ZeroDivisionError())
     assert breaker.state == CLOSED
     with pytest.raises(ConnectionResetError):
         breaker.call(boom, ConnectionResetError())
@@ -413,8 +413,8 @@ def test_a_guard_closes_after_a_trial_and_measures_time_by_its_clock(impl):
     breakers = impl.Breakers(open_share=0, clock=(clock := clock_of(impl)))
     breaker = breakers.declare("venue", cooldown_ns=4 * TICK, failures_in_a_row=1)
     guard = breaker.guard()
-    with pytest.raises(OSError), guard:
-        raise OSError
+    with pytest.raises(ConnectionError), guard:
+        raise ConnectionError
     clock.set(4 * TICK - 1)
     with pytest.raises(errors.BreakerOpen), guard:
         pass
@@ -427,7 +427,7 @@ def test_a_guard_closes_after_a_trial_and_measures_time_by_its_clock(impl):
 def test_a_subscriber_that_raises_harms_nobody(impl):
     breakers = family(impl)
     seen = []
-    breakers.subscribe(lambda event: boom(Refused(event.component)))
+    breakers.subscribe(lambda event: boom(RefusedError(event.component)))
     breakers.subscribe(seen.append)
     breakers["database"].trip(0)
     drained = breakers.drain()
@@ -435,7 +435,7 @@ def test_a_subscriber_that_raises_harms_nobody(impl):
     assert seen == drained
     assert len(seen) == 1
     assert breakers.callback_errors == 1
-    assert isinstance(breakers.callback_error_last, Refused)
+    assert isinstance(breakers.callback_error_last, RefusedError)
     assert breakers.drain() == []
 
 
@@ -557,8 +557,8 @@ def test_every_change_is_logged_with_its_reason(caplog):
 def test_without_a_given_clock_the_hardware_one_is_read():
     breakers = core.Breakers(open_share=0)
     before_ns = utc_ns()
-    with pytest.raises(OSError):
-        breakers.declare("venue", failures_in_a_row=1).call(boom, OSError())
+    with pytest.raises(ConnectionError):
+        breakers.declare("venue", failures_in_a_row=1).call(boom, ConnectionError())
     (event,) = breakers.drain()
     # Within an hour: the clock is UTC, whatever its drift.
     assert abs(event.now_ns - before_ns) < 3_600_000_000_000

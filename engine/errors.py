@@ -470,6 +470,26 @@ class BreakerUnknownComponent(BreakerError, LookupError):
     status = Status.BREAKER_UNKNOWN_COMPONENT
 
 
+class BreakerBadConfig(BreakerError, ValueError):
+    code = "BOT4-709"
+    sentence = "A breaker's setting lies outside its range."
+    remedy = "Correct the setting; the detail names it and its range."
+    status = Status.BREAKER_BAD_CONFIG
+
+
+class BreakerDependencyOpen(BreakerError):
+    code = "BOT4-710"
+    sentence = "A component that this one depends on is open."
+    status = Status.BREAKER_DEPENDENCY_OPEN
+
+
+class BreakerTableFull(BreakerError, CapacityError):
+    code = "BOT4-711"
+    sentence = "The breaker table has no room for another component."
+    remedy = "A table holds up to 64 components: raise its size, or join components that fail together."
+    status = Status.BREAKER_TABLE_FULL
+
+
 class SafetyError(Bot4Error, RuntimeError):
     code = "BOT4-800"
     sentence = "A safety device forbids this."

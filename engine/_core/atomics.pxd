@@ -42,6 +42,7 @@ cdef extern from * nogil:
     uint32_t or_acq_rel_u32 "bot4_or_acq_rel"(uint32_t* p, uint32_t v) noexcept
     uint32_t and_acq_rel_u32 "bot4_and_acq_rel"(uint32_t* p, uint32_t v) noexcept
     uint32_t exchange_acq_rel_u32 "bot4_exchange_acq_rel"(uint32_t* p, uint32_t v) noexcept
+    uint32_t add_relaxed_u32 "bot4_add_relaxed"(uint32_t* p, uint32_t v) noexcept
     bint cas_acq_rel_u32 "bot4_cas_acq_rel"(uint32_t* p, uint32_t* expected, uint32_t v) noexcept
 
     int64_t load_relaxed_i64 "bot4_load_relaxed"(const int64_t* p) noexcept
@@ -58,6 +59,7 @@ cdef extern from * nogil:
     uint64_t add_relaxed "bot4_add_relaxed"(uint64_t* p, uint64_t v) noexcept
     uint64_t add_acq_rel "bot4_add_acq_rel"(uint64_t* p, uint64_t v) noexcept
     uint64_t or_acq_rel "bot4_or_acq_rel"(uint64_t* p, uint64_t v) noexcept
+    uint64_t and_acq_rel "bot4_and_acq_rel"(uint64_t* p, uint64_t v) noexcept
     uint64_t exchange_acq_rel "bot4_exchange_acq_rel"(uint64_t* p, uint64_t v) noexcept
     bint cas_acq_rel "bot4_cas_acq_rel"(uint64_t* p, uint64_t* expected, uint64_t v) noexcept
     void fence_seq_cst "bot4_fence_seq_cst"() noexcept

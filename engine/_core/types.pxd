@@ -84,6 +84,9 @@ cpdef enum status_t:
     BREAKER_COOLDOWN = 706
     BREAKER_CYCLE = 707
     BREAKER_UNKNOWN_COMPONENT = 708
+    BREAKER_BAD_CONFIG = 709
+    BREAKER_DEPENDENCY_OPEN = 710
+    BREAKER_TABLE_FULL = 711
 
     LATCH_TRIPPED = 801
     LATCH_NOT_DURABLE = 802
@@ -145,6 +148,7 @@ cpdef enum kind_t:
     KIND_INTENT_PLACE = 128
     KIND_INTENT_CANCEL = 129
     KIND_DECISION = 192
+    KIND_BREAKER = 200            # a breaker changed: breaker_event_t in breaker.pxd
 
 
 cpdef enum flag_t:

@@ -199,6 +199,11 @@ cdef class Parser:
         return Status(status), self.events[:count].copy()
 
     @property
+    def address(self):
+        """Where the block stands, for a caller of the C functions."""
+        return <size_t>self.c
+
+    @property
     def detail(self):
         """The decimal status behind the last bad number, 0 when there is none."""
         return self.c.detail

@@ -89,7 +89,7 @@ def _ticker(rng: random.Random, t: int, px: float) -> dict[str, object]:
     return {"e": "bookTicker", "u": 4_500_000_000_000, "s": "BTCUSDT"} | bid | ask | {"T": t - 2, "E": t}
 
 
-def _measure(report: Report, benchmark, name: str, frames: list[bytes], data: type, batch: int, words: int) -> None:
+def _measure(report: Report, benchmark, name: str, frames: list[bytes], *, data: type, batch: int, events: int) -> None:
     starts = np.cumsum([0, *map(len, frames)]).astype(np.int64)
     parser = Parser(SYMBOLS)
     samples = samples_array(20_000)
@@ -97,11 +97,11 @@ def _measure(report: Report, benchmark, name: str, frames: list[bytes], data: ty
     assert refused == 0
     counters = parser.counters()
     assert counters["fast"] == counters["frames"] == samples.size * batch
-    assert counters["events"] == words * counters["frames"]
+    assert counters["events"] == events * counters["frames"]
 
     decode = msgspec.json.Decoder(msgspec.defstruct("Frame", [("stream", str), ("data", data)])).decode
     _assert_same_prices(parser, frames, decode)
-    calls = 40_000 // (words + 1)
+    calls = 40_000 // (events + 1)
     turn = iter(range(10**9))
 
     def whole_round(call: Callable[[bytes], object]) -> Callable[[], object]:
@@ -133,12 +133,14 @@ def _assert_same_prices(parser: Parser, frames: list[bytes], decode: Callable[[b
 
 
 def bench_depth40(report: Report, benchmark) -> None:
-    _measure(report, benchmark, "decode_depth40", _frames("depth20@100ms", _depth), Depth, 4, 40)
+    _measure(report, benchmark, "decode_depth40", _frames("depth20@100ms", _depth), data=Depth, batch=4, events=40)
 
 
 def bench_aggtrade(report: Report, benchmark) -> None:
-    _measure(report, benchmark, "decode_aggtrade", _frames("aggTrade", _agg), AggTrade, 16, 1)
+    _measure(report, benchmark, "decode_aggtrade", _frames("aggTrade", _agg), data=AggTrade, batch=16, events=1)
 
 
 def bench_bookticker(report: Report, benchmark) -> None:
-    _measure(report, benchmark, "decode_bookticker", _frames("bookTicker", _ticker), BookTicker, 16, 1)
+    _measure(
+        report, benchmark, "decode_bookticker", _frames("bookTicker", _ticker), data=BookTicker, batch=16, events=1
+    )

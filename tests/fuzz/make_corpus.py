@@ -1,4 +1,7 @@
-"""Write the seed inputs: every example message in every form, and some broken ones. `python -m tests.fuzz.make_corpus`"""
+"""Write the seed inputs: every example message in every form, and some broken ones.
+
+Run as `python -m tests.fuzz.make_corpus`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,12 @@ def seeds() -> list[bytes]:
     out += [b"\x06" + text for text in texts[:8]]
     out += [bytes([choice]) + frame for frame in SBE.values() for choice in (1, 5)]
     spaced = MESSAGES["usdm_agg"].replace(b",", b" ,\n").replace(b":", b"\t: ")
-    out += [b"\x00" + spaced, b"\x00" + b"[" * 40, b'\x00{"e":"tr\\u0061de"}', b'\x00{"\xc3\xa9":[1.5e-3,true,"\xf0\x9f\x98\x80"]}']
+    out += [
+        b"\x00" + spaced,
+        b"\x00" + b"[" * 40,
+        b'\x00{"e":"tr\\u0061de"}',
+        b'\x00{"\xc3\xa9":[1.5e-3,true,"\xf0\x9f\x98\x80"]}',
+    ]
     return out
 
 

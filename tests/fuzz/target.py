@@ -25,8 +25,9 @@ _TWINS = {
 }
 
 
-def agrees(binary: int, context: int, room: int, frame: bytes, status: int, events: bytes) -> None:
-    """Raise when the twin reads a frame otherwise."""
+def agrees(choices: tuple[int, int, int], frame: bytes, status: int, events: bytes) -> None:
+    """Raise when the twin reads a frame otherwise. The choices are binary or not, context, room."""
+    binary, context, room = choices
     twin = _TWINS[context, room]
     twin.statuses.clear()
     wanted, array = (twin.read_sbe if binary else twin.read)(frame, 5)
@@ -34,3 +35,20 @@ def agrees(binary: int, context: int, room: int, frame: bytes, status: int, even
     same = got == wanted or (got in MALFORMED and wanted in MALFORMED)
     if not same or (got == Status.OK and array.tobytes() != events):
         raise AssertionError(f"kernel {got!r}, twin {wanted!r}: {frame!r}")
+
+
+def replay(data: bytes) -> None:
+    """Do with one input what the C target does, through the Python face: for the suite and for its sanitize build."""
+    if not data:
+        return
+    binary, context, room = data[0] & 1, data[0] >> 1 & 1, NARROW_ROOM if data[0] & 4 else ROOM
+    frame = data[1:]
+    answers = []
+    for general_only in (False, False, True):
+        parser = Parser(SYMBOLS, room=room, general_only=general_only, **CONTEXTS[context])
+        status, events = (parser.read_sbe if binary else parser.read)(frame, 5)
+        parser.check()
+        answers.append((int(status), events.tobytes()))
+    if len(set(answers)) != 1:
+        raise AssertionError(f"{answers}: {frame!r}")
+    agrees((binary, context, room), frame, *answers[0])

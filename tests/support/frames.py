@@ -1,5 +1,7 @@
 """Frames of Binance for the parser's tests: one good example of each message, and the recorded ones."""
 
+# ruff: noqa: E501  (a frame stands on one line, as the venue sends it)
+
 from __future__ import annotations
 
 import gzip

@@ -124,12 +124,26 @@ cdef inline bint _steps(cursor_t* c, const step_t* s, int64_t* out) noexcept nog
     Up to seven digits before the point and eight behind it, which is nearly all there is. The fraction stands
     left-aligned in its word and so comes out in units of 1e-8 whatever its length.
     """
-    cdef uint64_t whole = digits_of(_load(c)), bad = nondigit_mask(whole), part, value
+    cdef uint64_t whole = digits_of(_load(c)), bad = nondigit_mask(whole), part, value, below
     cdef cursor_t d
     cdef int k, f
     d.end = c.end
     k = ctz(bad) >> 3 if bad else 8
     if unlikely(k == 0 or k == 8):
+        return _steps_long(c, s, out)
+    # Most prices and quantities have at most eight characters: the point is taken out of the word and one conversion
+    # does for both parts. Where the text ends before the word does, the second mark says where; else it ends at 8.
+    # A frame that ends inside the word is zeros from there on, one mark beside the other: f > k + 1 keeps c.at[k] inside.
+    bad &= bad - 1
+    f = ctz(bad) >> 3 if bad else 8
+    d.at = c.at + f
+    if likely(f > k + 1 and c.at[k] == c"." and _char_is(&d, c'"')):
+        below = (<uint64_t>1 << (8 * k)) - 1
+        part = (whole & below) | ((whole >> 8) & ~below)
+        value = eight_digits(part << (72 - 8 * f)) * <uint64_t>POW10[9 + k - f]
+        if likely(steps_from_e8(value, s, out)):
+            c.at = d.at
+            return True
         return _steps_long(c, s, out)
     value = eight_digits(whole << (64 - 8 * k)) * 100_000_000
     d.at = c.at + k

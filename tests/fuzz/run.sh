@@ -37,7 +37,7 @@ export PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0:handle_abort=1:allocator_
 cd "$out"
 if [ "$seconds" = merge ]; then
     mkdir -p merged
-    ./fuzz_parse -merge=1 -max_len=1024 merged "$root/tests/fuzz/corpus" corpus
+    ./fuzz_parse -set_cover_merge=1 -max_len=1024 merged "$root/tests/fuzz/corpus" corpus
     exit
 fi
 exec nice -n 15 ./fuzz_parse corpus "$root/tests/fuzz/corpus" -dict="$root/tests/fuzz/frames.dict" \

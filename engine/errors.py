@@ -231,6 +231,13 @@ class DecimalBadScale(DecimalError):
     status = Status.DECIMAL_BAD_SCALE
 
 
+class DecimalBadStep(DecimalError):
+    code = "BOT4-412"
+    sentence = "A step, a lot or a divisor must be 1 or more."
+    remedy = "Correct the instrument's definition; the detail names the number."
+    status = Status.DECIMAL_BAD_STEP
+
+
 class FrameError(DataError):
     code = "BOT4-500"
     sentence = "A frame from a venue could not be read."
@@ -330,6 +337,20 @@ class FrameTrailing(FrameError):
     code = "BOT4-516"
     sentence = "Something stands behind the end of a frame's message."
     status = Status.PARSE_TRAILING
+
+
+class SymbolsFull(FrameError, CapacityError):
+    code = "BOT4-517"
+    sentence = "The symbol table has no room for another symbol."
+    remedy = "Raise its capacity in the configuration and start again."
+    status = Status.PARSE_SYMBOLS_FULL
+
+
+class BadSymbol(FrameError):
+    code = "BOT4-518"
+    sentence = "A symbol cannot be registered: empty, too long, not plain text, or there already."
+    remedy = "Correct the symbol list; the detail names it."
+    status = Status.PARSE_BAD_SYMBOL
 
 
 class BookError(DataError):

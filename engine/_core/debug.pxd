@@ -8,7 +8,12 @@ cdef extern from * nogil:
     """
     #include <stdio.h>
     #include <stdlib.h>
+    #ifdef __clang__
+    /* clang takes no offset through a null pointer for a constant in _Static_assert, but folds it in an array size. */
+    #define bot4_static_assert(c) do { char bot4_asserted[(c) ? 1 : -1]; (void)bot4_asserted; } while (0)
+    #else
     #define bot4_static_assert(c) _Static_assert((c), #c)
+    #endif
     #ifdef BOT4_DEBUG
     #define bot4_debug_assert(c) \\
         do { if (!(c)) { fprintf(stderr, "bot4: broken invariant: %s (%s:%d)\\n", #c, __FILE__, __LINE__); abort(); } } while (0)

@@ -45,6 +45,7 @@ cpdef enum status_t:
     DECIMAL_BAD_CHARACTER = 408
     DECIMAL_OFF_STEP = 409
     DECIMAL_BAD_SCALE = 410
+    DECIMAL_BAD_STEP = 411
 
     PARSE_TRUNCATED = 501
     PARSE_SYNTAX = 502
@@ -62,6 +63,8 @@ cpdef enum status_t:
     PARSE_NOT_DATA = 514          # a well-formed reply to a request, not market data
     PARSE_BAD_SCHEMA = 515
     PARSE_TRAILING = 516
+    PARSE_SYMBOLS_FULL = 517
+    PARSE_BAD_SYMBOL = 518
 
     BOOK_OUTSIDE = 601            # past the horizon: levels there were dropped for want of room
     BOOK_FULL = 602

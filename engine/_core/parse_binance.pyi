@@ -1,0 +1,1 @@
+# Nothing of this module can be reached from Python; its contract is the .pxd.

@@ -105,6 +105,35 @@ cpdef enum status_t:
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
 
+    LEDGER_UNKNOWN_SYMBOL = 1001
+    LEDGER_UNKNOWN_ASSET = 1002
+    LEDGER_BAD_AMOUNT = 1003
+    LEDGER_OVERFLOW = 1004
+    LEDGER_UNBALANCED = 1005
+    LEDGER_STALE_MARK = 1006      # a mark that is missing or too old: no value is given
+    LEDGER_BAD_SETUP = 1007
+    LEDGER_UNRECONCILED = 1008
+    LEDGER_NO_BASE = 1009         # equity was not established yet, or is not positive
+
+    MARGIN_MISSING = 1021
+    MARGIN_STALE = 1022
+    MARGIN_INSUFFICIENT = 1023
+    MARGIN_LEVERAGE = 1024
+    MARGIN_ABOVE_TIERS = 1025
+    MARGIN_BAD_TIERS = 1026
+    MARGIN_NO_LIQUIDATION = 1027  # no price liquidates this position
+    MARGIN_NOT_REDUCING = 1028
+    MARGIN_OVERFLOW = 1029
+
+    FEES_OLD = 1041               # older than the warning age: the rate is given all the same
+    FEES_STALE = 1042             # older than the refusal age: no rate
+    FEES_UNKNOWN_VENUE = 1043
+    FEES_BAD_SCHEDULE = 1044
+    COST_DEPTH_SHORT = 1045
+    COST_OVERFLOW = 1046
+    COST_BAD_INPUT = 1047
+    SIZE_BELOW_MINIMUM = 1048     # the largest size under all caps is no order
+
 
 # ------------------------------------------------------------------ events
 cpdef enum kind_t:

@@ -27,6 +27,7 @@ class FeeTable:
         self.in_force: dict[int, tuple[int, int]] = {}
         self.refreshed_ns: dict[int, int] = {}
         self.discount: dict[int, Fraction] = {}
+        self.discount_asset: dict[int, int] = {}
 
     def add_tier(self, row: int, volume_min: int, maker_e8: int, taker_e8: int) -> None:
         if row >= self.rows:
@@ -66,6 +67,7 @@ class FeeTable:
         if not 0 <= discount_e8 <= E8:
             raise FeesBadSchedule
         self.discount[row] = Fraction(discount_e8, E8) if pays else Fraction(1)
+        self.discount_asset[row] = asset
 
     def refresh(self, row: int, maker_e8: int, taker_e8: int, ts_ns: int) -> None:
         self._row(row)

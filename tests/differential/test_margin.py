@@ -90,7 +90,7 @@ CROSS_BTC = {"other_maintenance": units("356512.508"), "other_unrealised": units
     ids=["ETHUSDT isolated", "ETHUSDT cross", "BTCUSDT isolated", "BTCUSDT cross"],
 )
 def test_liquidation_price_accuracy_on_the_venues_worked_examples(
-    impl, rate, amount, lots, px_ticks, others, published
+    impl, *, rate, amount, lots, px_ticks, others, published
 ):
     px_e8 = liquidation(one_tier(impl, rate, amount), lots, px_ticks, "1535443.01", **others)
     # The venue prints cents; ours is rounded up to 1e-8, so it must round to the very cent that it prints.
@@ -198,7 +198,7 @@ def test_a_reduce_only_order_must_reduce_a_position_that_is_known_now(impl):
                 impl.reduces(**order, **fresh)
 
 
-# -------------------------------------------------------------------------------------------------- liquidation, the edges
+# ----------------------------------------------------------------------------------------------- liquidation, the edges
 def test_a_long_that_is_paid_in_full_has_no_liquidation_price(impl):
     with pytest.raises(MarginNoLiquidation):
         liquidation(btcusdt(impl), 1000, 6_000_000, "60000")
@@ -251,11 +251,9 @@ def test_amounts_beyond_the_limit_are_refused():
             tiers.liquidation_px_e8(**fields)
 
 
-def at_or_past_maintenance(tiers, lots, cost, wallet, px_e8, unit_value, tick_e8):
+def at_or_past_maintenance(tiers, *, lots, cost, wallet, px):
     """Is the position liquidated at this mark? By the definition, in exact integers times 1e8."""
-    notional_e8 = abs(lots) * px_e8 * unit_value * WHOLE // tick_e8 if tick_e8 == 1 else None
-    assert notional_e8 is not None
-    notional = notional_e8 // WHOLE
+    notional = abs(lots) * px
     sign = 1 if lots > 0 else -1
     equity = wallet + sign * notional - cost
     row = next((r for r in tiers.rows() if notional <= r[0]), tiers.rows()[-1])
@@ -283,7 +281,8 @@ def test_the_liquidation_price_is_where_the_definition_turns(lots, px, wallet, s
         assert wallet >= cost
         return
     state = [
-        at_or_past_maintenance(tiers, lots, cost, wallet, at, 1, 1) for at in (max(found - 2, 0), found, found + 2)
+        at_or_past_maintenance(tiers, lots=lots, cost=cost, wallet=wallet, px=at)
+        for at in (max(found - 2, 0), found, found + 2)
     ]
     # Amounts are rounded down when they do not divide, which moves the turn by less than one price unit.
     if lots > 0:

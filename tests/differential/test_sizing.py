@@ -154,7 +154,7 @@ REQUEST = st.fixed_dictionaries(
 
 
 @given(REQUEST)
-@settings(max_examples=2000)
+@settings(max_examples=1000)
 def test_kernel_and_twin_agree_on_every_size(request):
     results = []
     for impl in (core, model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from fractions import Fraction
 
 import pytest
@@ -604,4 +605,5 @@ class Twins(RuleBasedStateMachine):
 
 
 TestTwins = Twins.TestCase
-TestTwins.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+STRESS = int(os.environ.get("BOT4_STRESS", "1"))
+TestTwins.settings = settings(max_examples=200 * STRESS, stateful_step_count=30, deadline=None)

@@ -105,34 +105,34 @@ cpdef enum status_t:
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
 
-    LEDGER_UNKNOWN_SYMBOL = 1001
-    LEDGER_UNKNOWN_ASSET = 1002
-    LEDGER_BAD_AMOUNT = 1003
-    LEDGER_OVERFLOW = 1004
-    LEDGER_UNBALANCED = 1005
-    LEDGER_STALE_MARK = 1006      # a mark that is missing or too old: no value is given
-    LEDGER_BAD_SETUP = 1007
-    LEDGER_UNRECONCILED = 1008
-    LEDGER_NO_BASE = 1009         # equity was not established yet, or is not positive
+    LEDGER_UNKNOWN_SYMBOL = 131
+    LEDGER_UNKNOWN_ASSET = 132
+    LEDGER_BAD_AMOUNT = 133
+    LEDGER_OVERFLOW = 134
+    LEDGER_UNBALANCED = 135
+    LEDGER_STALE_MARK = 136      # a mark that is missing or too old: no value is given
+    LEDGER_BAD_SETUP = 137
+    LEDGER_UNRECONCILED = 138
+    LEDGER_NO_BASE = 139         # equity was not established yet, or is not positive
 
-    MARGIN_MISSING = 1021
-    MARGIN_STALE = 1022
-    MARGIN_INSUFFICIENT = 1023
-    MARGIN_LEVERAGE = 1024
-    MARGIN_ABOVE_TIERS = 1025
-    MARGIN_BAD_TIERS = 1026
-    MARGIN_NO_LIQUIDATION = 1027  # no price liquidates this position
-    MARGIN_NOT_REDUCING = 1028
-    MARGIN_OVERFLOW = 1029
+    MARGIN_MISSING = 141
+    MARGIN_STALE = 142
+    MARGIN_INSUFFICIENT = 143
+    MARGIN_LEVERAGE = 144
+    MARGIN_ABOVE_TIERS = 145
+    MARGIN_BAD_TIERS = 146
+    MARGIN_NO_LIQUIDATION = 147  # no price liquidates this position
+    MARGIN_NOT_REDUCING = 148
+    MARGIN_OVERFLOW = 149
 
-    FEES_OLD = 1041               # older than the warning age: the rate is given all the same
-    FEES_STALE = 1042             # older than the refusal age: no rate
-    FEES_UNKNOWN_VENUE = 1043
-    FEES_BAD_SCHEDULE = 1044
-    COST_DEPTH_SHORT = 1045
-    COST_OVERFLOW = 1046
-    COST_BAD_INPUT = 1047
-    SIZE_BELOW_MINIMUM = 1048     # the largest size under all caps is no order
+    FEES_OLD = 151               # older than the warning age: the rate is given all the same
+    FEES_STALE = 152             # older than the refusal age: no rate
+    FEES_UNKNOWN_VENUE = 153
+    FEES_BAD_SCHEDULE = 154
+    COST_DEPTH_SHORT = 155
+    COST_OVERFLOW = 156
+    COST_BAD_INPUT = 157
+    SIZE_BELOW_MINIMUM = 158     # the largest size under all caps is no order
 
 
 # ------------------------------------------------------------------ events

@@ -350,14 +350,17 @@ class Ledger:
             exact = amount * self._price(asset, now_ns, age_max_ns)
             return self._bounded(math.ceil(exact) if rounding is math.ceil else math.floor(exact))
 
-        cash = self._bounded(sum(worth(a, self.balance(a, CASH)) for a in self.assets))
+        # Refused as soon as a running sum passes the limit, even when later assets would bring it back.
+        cash = 0
+        for asset in sorted(self.assets):
+            cash = self._bounded(cash + worth(asset, self.balance(asset, CASH)))
         unrealised, sizes = 0, []
         for at, s in sorted(self.symbols.items()):
             if s.lots:
                 value = self.mark_value(at, now_ns=now_ns, age_max_ns=age_max_ns)
                 used.append(s.mark_ts_ns)
                 if s.linear:
-                    unrealised += worth(s.quote, value - s.cost)
+                    unrealised = self._bounded(unrealised + worth(s.quote, value - s.cost))
                 sizes.append(worth(s.quote, abs(value), math.ceil) * (1 if value > 0 else -1))
         gross = self._bounded(sum(map(abs, sizes)))
         return {

@@ -9,7 +9,7 @@ from engine._core.types import EVENT
 from engine._core.correlation cimport CORRELATION_LEAST
 from engine._core.debug cimport unlikely
 from engine._core.instruments cimport instrument_t, instrument_touch_is_whole
-from engine._core.ledger cimport position_fill, position_t
+from engine._core.ledger cimport ASSET_NONE, ledger_fill, posting_t
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
     ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_DENY, ON_EXPIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_SEND,
@@ -28,7 +28,8 @@ from engine._core.types cimport (
     quote_event_t, raise_status, trade_event_t,
 )
 from engine._core.world cimport (
-    World, strategy_t, world_gate, world_instruments, world_orders, world_positions, world_strategies, world_t,
+    World, strategy_t, world_gate, world_instruments, world_ledger, world_orders, world_positions,
+    world_strategies, world_t,
 )
 
 
@@ -203,6 +204,7 @@ cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
     cdef orders_t* table = world_orders(w)
     cdef order_t* o = orders_find(table, e.id_order)
     cdef uint16_t symbol
+    cdef posting_t posting
     cdef int status
     if o == NULL:
         return ORDER_UNKNOWN_ID
@@ -210,7 +212,8 @@ cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
     if e.kind == KIND_ORDER_FILL:
         status = orders_fill(table, o, e.px_ticks, e.qty_lots, w.now_ns)
         if status == OK:
-            position_fill(&world_positions(w)[o.symbol], o.sell, e.px_ticks, e.qty_lots, w.now_ns)
+            status = ledger_fill(world_ledger(w), o.symbol, o.sell, e.px_ticks, e.qty_lots, <uint16_t>ASSET_NONE, 0,
+                                 False, w.now_ns, &posting)
             w.fill_count += 1
     elif e.kind == KIND_ORDER_ACK:
         status = orders_apply(table, o, ON_ACK, w.now_ns)

@@ -120,6 +120,35 @@ cpdef enum status_t:
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
 
+    LEDGER_UNKNOWN_SYMBOL = 131
+    LEDGER_UNKNOWN_ASSET = 132
+    LEDGER_BAD_AMOUNT = 133
+    LEDGER_OVERFLOW = 134
+    LEDGER_UNBALANCED = 135
+    LEDGER_STALE_MARK = 136      # a mark that is missing or too old: no value is given
+    LEDGER_BAD_SETUP = 137
+    LEDGER_UNRECONCILED = 138
+    LEDGER_NO_BASE = 139         # equity was not established yet, or is not positive
+
+    MARGIN_MISSING = 141
+    MARGIN_STALE = 142
+    MARGIN_INSUFFICIENT = 143
+    MARGIN_LEVERAGE = 144
+    MARGIN_ABOVE_TIERS = 145
+    MARGIN_BAD_TIERS = 146
+    MARGIN_NO_LIQUIDATION = 147  # no price liquidates this position
+    MARGIN_NOT_REDUCING = 148
+    MARGIN_OVERFLOW = 149
+
+    FEES_OLD = 151               # older than the warning age: the rate is given all the same
+    FEES_STALE = 152             # older than the refusal age: no rate
+    FEES_UNKNOWN_VENUE = 153
+    FEES_BAD_SCHEDULE = 154
+    COST_DEPTH_SHORT = 155
+    COST_OVERFLOW = 156
+    COST_BAD_INPUT = 157
+    SIZE_BELOW_MINIMUM = 158     # the largest size under all caps is no order
+
 
 # ------------------------------------------------------------------ events
 cpdef enum kind_t:

@@ -10,10 +10,11 @@ Every padding byte is a named, zeroed field, because the block is hashed.
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from engine._core.instruments cimport instrument_t
-from engine._core.ledger cimport position_t
+from engine._core.ledger cimport ledger_positions, ledger_t
 from engine._core.orders cimport orders_t
 from engine._core.limits cimport limits_t
 from engine._core.risk cimport account_t, gate_t
+from engine._core.positions cimport position_t
 from engine._core.strategy_abi cimport view_t
 
 
@@ -39,7 +40,7 @@ cdef struct world_t:
     # line 2: where the sections begin
     uint64_t instruments_at
     uint64_t orders_at
-    uint64_t positions_at
+    uint64_t ledger_at
     uint64_t strategies_at
     uint64_t gate_at
     uint64_t reserved_2[3]
@@ -63,8 +64,11 @@ cdef inline instrument_t* world_instruments(world_t* w) noexcept nogil:
 cdef inline orders_t* world_orders(world_t* w) noexcept nogil:
     return <orders_t*>(<char*>w + w.orders_at)
 
+cdef inline ledger_t* world_ledger(world_t* w) noexcept nogil:
+    return <ledger_t*>(<char*>w + w.ledger_at)
+
 cdef inline position_t* world_positions(world_t* w) noexcept nogil:
-    return <position_t*>(<char*>w + w.positions_at)
+    return ledger_positions(world_ledger(w))
 
 cdef inline gate_t* world_gate(world_t* w) noexcept nogil:
     return <gate_t*>(<char*>w + w.gate_at)

@@ -10,23 +10,28 @@ import numpy as np
 from engine._core.limits import Limit
 
 from engine._core.debug cimport static_assert_c
+from engine._core.ledger cimport (
+    ledger_bytes, ledger_check, ledger_init, ledger_set_asset, ledger_set_symbol,
+)
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
     ORDER_NONE, STATE_FREE, order_is_live, order_open_lots, order_t, orders_bytes, orders_init, orders_slots,
     orders_symbol_t, orders_symbols,
 )
+from engine._core.positions cimport position_t
 from engine._core.risk cimport account_t, gate_bytes, gate_init, gate_symbol_t, gate_symbols
-from engine._core.types cimport WORLD_BAD_LAYOUT, WORLD_UNKNOWN_SYMBOL, raise_status
+from engine._core.types cimport OK, WORLD_BAD_LAYOUT, WORLD_UNKNOWN_SYMBOL, raise_status
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
-cdef uint32_t LAYOUT = 1
+cdef uint32_t LAYOUT = 2
 cdef int64_t E8 = 100_000_000
+cdef uint32_t FIFO_LOTS = 64     # per symbol
 
 
 cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(world_t) == 512)
     static_assert_c(sizeof(instrument_t) == 192)
-    static_assert_c(sizeof(position_t) == 64)
+    static_assert_c(sizeof(position_t) == 128)
     static_assert_c(sizeof(strategy_t) == 384)
 
 
@@ -50,8 +55,8 @@ cdef class World:
                   int64_t epoch=1):
         cdef uint64_t instruments_at = sizeof(world_t)
         cdef uint64_t orders_at = _line_up(instruments_at + symbols * sizeof(instrument_t))
-        cdef uint64_t positions_at = _line_up(orders_at + orders_bytes(orders, symbols))
-        cdef uint64_t strategies_at = _line_up(positions_at + symbols * sizeof(position_t))
+        cdef uint64_t ledger_at = _line_up(orders_at + orders_bytes(orders, symbols))
+        cdef uint64_t strategies_at = _line_up(ledger_at + ledger_bytes(1 + symbols, symbols, FIFO_LOTS))
         cdef uint64_t gate_at = _line_up(strategies_at + strategies * sizeof(strategy_t))
         cdef uint64_t size = _line_up(gate_at + gate_bytes(symbols))
         if not 1 <= symbols <= 1024 or not 1 <= orders <= 65535 or strategies > 256:
@@ -66,11 +71,15 @@ cdef class World:
         self.c.seed = seed
         self.c.instruments_at = instruments_at
         self.c.orders_at = orders_at
-        self.c.positions_at = positions_at
+        self.c.ledger_at = ledger_at
         self.c.strategies_at = strategies_at
         self.c.gate_at = gate_at
         orders_init(world_orders(self.c), orders, symbols, epoch)
         gate_init(world_gate(self.c), symbols, seed)
+        # One quote asset, which is reported in, and one base asset per symbol.
+        ledger_init(world_ledger(self.c), 1 + symbols, symbols, FIFO_LOTS, 0)
+        for asset in range(1 + symbols):
+            ledger_set_asset(world_ledger(self.c), asset, E8)
 
     def __dealloc__(self):
         block_free(self.c)
@@ -87,6 +96,14 @@ cdef class World:
         rows = np.asarray(<instrument_t[:self.c.symbol_count]>world_instruments(self.c))
         for name, value in fields.items():
             rows[name][symbol] = value
+        cdef instrument_t* i = &world_instruments(self.c)[symbol]
+        if i.tick_e8 == 0 and i.lot_e8 == 0:
+            return
+        # One tick x one lot must be a whole number of quote units, or no fill could be booked exactly.
+        value, rest = divmod(int(i.tick_e8) * int(i.lot_e8), E8)
+        if rest or ledger_set_symbol(world_ledger(self.c), symbol, False, <uint16_t>(1 + symbol), 0, value, i.lot_e8,
+                                     i.tick_e8) != OK:
+            raise_status(WORLD_BAD_LAYOUT, f"symbol {symbol}: tick_e8={i.tick_e8} and lot_e8={i.lot_e8}")
 
     def set_limits(self, **values):
         """By the names of Limit without their prefix, in lower case."""
@@ -174,9 +191,8 @@ cdef class World:
         cdef int64_t buys, sells
         cdef order_t* o
         assert w.magic == MAGIC and w.layout == LAYOUT, "magic or layout"
+        ledger_check(world_ledger(w))
         for i in range(w.symbol_count):
-            p = world_positions(w)[i]
-            assert p.lots == p.bought_lots - p.sold_lots, f"position {i}"
             at, seen, buys, sells = orders_symbols(world_orders(w))[i].head, 0, 0, 0
             while at != <uint32_t>ORDER_NONE:
                 o = &orders_slots(world_orders(w))[at]

@@ -9,7 +9,7 @@ from engine._core.tape import Tape
 from engine._core.types import EVENT, INTENT, Kind
 from engine.errors import ReplayDiverged
 from engine.journal.replay import replay
-from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, LIMITS, PaperSession, make_core
+from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS, PaperSession, make_core
 from engine.sim.market import random_walk
 
 
@@ -73,7 +73,8 @@ def test_the_position_is_the_sum_of_the_fills_on_the_tape(tmp_path):
     signs = np.where(fills["flags"] & 4, -1, 1)
     position = paper.core.world.positions()[0]
     assert position["lots"] == int((signs * fills["word"][:, 2]).sum())
-    assert position["cash_value"] == -int((signs * fills["word"][:, 1] * fills["word"][:, 2]).sum())
+    unit_value = INSTRUMENT["tick_e8"] * INSTRUMENT["lot_e8"] // 10**8
+    assert position["cash_value"] == -unit_value * int((signs * fills["word"][:, 1] * fills["word"][:, 2]).sum())
 
 
 def test_the_position_never_passes_its_limit_even_if_everything_open_fills(tmp_path):

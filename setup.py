@@ -72,6 +72,10 @@ def kernel(source: Path) -> Extension:
 
 
 def kernels() -> list[Extension]:
+    if os.environ.get("BOT4_ALREADY_BUILT"):
+        # The Makefile compiles in place and then only registers the package: an editable install would compile it all
+        # a second time, in a folder of its own.
+        return []
     sources = sorted(Path("engine").rglob("*.pyx"))
     if os.environ.get("BOT4_BENCH"):
         # The in-kernel timing loops: compiled beside the benches, never shipped.

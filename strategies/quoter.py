@@ -22,11 +22,11 @@ def decide(view: Any, wishes: Any) -> int:
     qty = view["params"][QTY]
     skew = lots // view["params"][SKEW_LOTS]
 
-    wishes["bid"]["kind"] = REST if lots < view["params"][POSITION_MAX] else NONE
-    wishes["bid"]["px_ticks"] = view["bid_px_ticks"] - skew
-    wishes["bid"]["qty_lots"] = qty
+    wishes["bid"][0]["kind"] = REST if lots < view["params"][POSITION_MAX] else NONE
+    wishes["bid"][0]["px_ticks"] = view["bid_px_ticks"] - skew
+    wishes["bid"][0]["qty_lots"] = qty
 
-    wishes["ask"]["kind"] = REST if lots > -view["params"][POSITION_MAX] else NONE
-    wishes["ask"]["px_ticks"] = view["ask_px_ticks"] - skew
-    wishes["ask"]["qty_lots"] = qty
+    wishes["ask"][0]["kind"] = REST if lots > -view["params"][POSITION_MAX] else NONE
+    wishes["ask"][0]["px_ticks"] = view["ask_px_ticks"] - skew
+    wishes["ask"][0]["qty_lots"] = qty
     return OK

@@ -13,7 +13,7 @@ from engine._core.instruments cimport instrument_t
 from engine._core.ledger cimport position_t
 from engine._core.orders cimport orders_t
 from engine._core.risk cimport limits_t
-from engine._core.strategy_abi cimport view_t
+from engine._core.strategy cimport strategy_t
 
 
 cdef struct world_t:
@@ -42,16 +42,6 @@ cdef struct world_t:
     uint64_t strategies_at
     uint64_t reserved_2[4]
     limits_t limits
-
-
-cdef struct strategy_t:
-    uint32_t stopped
-    uint32_t symbol
-    int64_t bid_order             # client id of its live bid, 0 without one
-    int64_t ask_order
-    int64_t decided_count
-    int64_t reserved[4]
-    view_t view
 
 
 cdef inline instrument_t* world_instruments(world_t* w) noexcept nogil:

@@ -146,7 +146,7 @@ cdef inline algo_t* algos_rows(algos_t* t) noexcept nogil:
     return <algo_t*>(t + 1)
 
 cdef inline bint algo_is_live(const algo_t* a) noexcept nogil:
-    return ALGO_WAITING <= a.state <= ALGO_CANCELING
+    return a.state >= <int64_t>ALGO_WAITING and a.state <= <int64_t>ALGO_CANCELING
 
 
 cdef class Algos:

@@ -70,9 +70,9 @@ cdef int algos_init(algos_t* t, uint64_t capacity) noexcept nogil:
 cdef bint _config_is_good(const algo_config_t* c, int64_t* weight_sum) noexcept nogil:
     cdef int64_t i
     weight_sum[0] = 0
-    if not ALGO_TWAP <= c.kind <= ALGO_POV or c.sell not in (0, 1) or c.symbol < 0:
+    if c.kind < <int64_t>ALGO_TWAP or c.kind > <int64_t>ALGO_POV or c.sell not in (0, 1) or c.symbol < 0:
         return False
-    if not CATCH_UP_NEVER <= c.catch_up <= CATCH_UP_AT_ONCE or c.style not in (STYLE_TAKE, STYLE_REST):
+    if c.catch_up < 0 or c.catch_up > <int64_t>CATCH_UP_AT_ONCE or c.style not in (STYLE_TAKE, STYLE_REST):
         return False
     if c.end_policy not in (END_SHORT, END_SWEEP) or c.limit_px_ticks < 0:
         return False

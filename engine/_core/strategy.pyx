@@ -92,7 +92,8 @@ cdef void strategy_stop(strategy_t* s, uint32_t reason, int64_t detail, int64_t 
 
 cdef int strategy_act(strategy_t* s, int64_t act, int64_t reason, int64_t detail, int64_t now_ns) noexcept nogil:
     """Carry out a KIND_STRATEGY event. Its state survives a stop, so a resumed strategy goes on where it was."""
-    if act == STRATEGY_ACT_STOP and STOPPED_NOT < reason <= STOPPED_WISH:
+    # Two plain comparisons: Cython carries a chained one through the enum, whose C type is unsigned.
+    if act == STRATEGY_ACT_STOP and reason > <int64_t>STOPPED_NOT and reason <= <int64_t>STOPPED_WISH:
         strategy_stop(s, <uint32_t>reason, detail, now_ns)
         return OK
     if act == STRATEGY_ACT_RESUME:

@@ -58,19 +58,23 @@ WishFlag = wish_flag_t
 WishFault = wish_fault_t
 
 
+cdef inline bint _is_below(int64_t one, int64_t other, bint sell) noexcept nogil:
+    return one > other if sell else one < other
+
+
 cdef int64_t wish_check(const wish_t* wish, bint sell, int64_t now_ns) noexcept nogil:
     """Every fault of one wish as a mask; 0 when it can be carried out. A wish that asks for no order has none."""
     cdef int64_t faults = 0
     cdef bint posts, entry
     cdef int64_t kind = wish.kind, type_ = wish.type
-    if kind < WISH_KEEP or kind > WISH_NONE:
+    if kind < 0 or kind > <int64_t>WISH_NONE:
         return FAULT_KIND
     if kind != WISH_REST:
         return 0
-    if type_ < 0 or type_ >= TYPE_COUNT:
+    if type_ < 0 or type_ >= <int64_t>TYPE_COUNT:
         return FAULT_TYPE
     posts = wish.tif == TIF_GTX or (wish.flags & WISH_POST_ONLY) != 0
-    if wish.tif < 0 or wish.tif >= TIF_COUNT:
+    if wish.tif < 0 or wish.tif >= <int64_t>TIF_COUNT:
         faults |= FAULT_TIF
     if wish.flags & ~<int64_t>WISH_FLAGS:
         faults |= FAULT_FLAGS
@@ -96,15 +100,14 @@ cdef int64_t wish_check(const wish_t* wish, bint sell, int64_t now_ns) noexcept 
         # A bracket protects what the entry opens: an exit opens nothing, and a triggered entry has no price yet.
         if wish.flags & WISH_REDUCE_ONLY or type_ not in (TYPE_LIMIT, TYPE_MARKET, TYPE_ICEBERG):
             faults |= FAULT_BRACKET
+        # For a buyer stop < entry < target, for a seller the other way round; a market entry has no price between.
         if type_ != TYPE_MARKET:
-            if wish.stop_px_ticks > 0 and (wish.stop_px_ticks <= wish.px_ticks) == sell:
+            if wish.stop_px_ticks > 0 and not _is_below(wish.stop_px_ticks, wish.px_ticks, sell):
                 faults |= FAULT_BRACKET
-            if wish.target_px_ticks > 0 and (wish.target_px_ticks <= wish.px_ticks) != sell:
-                faults |= FAULT_BRACKET
-            if wish.stop_px_ticks == wish.px_ticks or wish.target_px_ticks == wish.px_ticks:
+            if wish.target_px_ticks > 0 and not _is_below(wish.px_ticks, wish.target_px_ticks, sell):
                 faults |= FAULT_BRACKET
         elif wish.stop_px_ticks > 0 and wish.target_px_ticks > 0:
-            if (wish.stop_px_ticks < wish.target_px_ticks) == sell or wish.stop_px_ticks == wish.target_px_ticks:
+            if not _is_below(wish.stop_px_ticks, wish.target_px_ticks, sell):
                 faults |= FAULT_BRACKET
     return faults
 

@@ -1,6 +1,5 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memset
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from engine._core.strategy cimport (
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, TIF_GTC, TYPE_LIMIT, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_at, wishes_t,
+    STRATEGY_OK, TAGS, TIF_GTC, TYPE_LIMIT, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_at, wishes_clear,
+    wishes_t,
 )
 from engine._core.types cimport (
     FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_ORDER_ACK,
@@ -196,7 +196,7 @@ cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcep
     cdef int64_t* held
     cdef bint sell
     cdef int tag, answer
-    memset(wishes, 0, sizeof(wishes_t))
+    wishes_clear(wishes)
     _show(w, cause, s)
     answer = core.decide[strategy](&s.view, wishes)
     if unlikely(answer != STRATEGY_OK):

@@ -141,6 +141,21 @@ cdef struct wishes_t:             # 448 bytes; all zero when `decide` is called:
 ctypedef int (*decide_t)(view_t* view, wishes_t* wishes) noexcept nogil
 
 
+cdef extern from * nogil:
+    """
+    #include <string.h>
+    /* One memset of 448 bytes becomes `rep stos`, whose start costs 15 ns; line by line it is plain stores. */
+    static inline void bot4_clear_lines(void* block, size_t size) {
+        for (char *line = (char*)block, *end = line + size; line < end; line += 64) memset(line, 0, 64);
+    }
+    """
+    void clear_lines "bot4_clear_lines"(void* block, size_t size) noexcept
+
+
+cdef inline void wishes_clear(wishes_t* wishes) noexcept nogil:
+    clear_lines(wishes, sizeof(wishes_t))
+
+
 cdef inline wish_t* wishes_at(wishes_t* wishes, int tag, bint sell) noexcept nogil:
     return &wishes.ask[tag] if sell else &wishes.bid[tag]
 

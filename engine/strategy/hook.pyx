@@ -12,13 +12,13 @@ interpreter lock and one call, about 90 ns before the strategy does anything.
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 import numpy as np
 
 from engine._core.strategy_abi import VIEW, WISHES
 
-from engine._core.strategy_abi cimport STRATEGY_OK, STRATEGY_STOP, decide_t, view_t, wishes_t
+from engine._core.strategy_abi cimport STRATEGY_OK, STRATEGY_STOP, decide_t, view_t, wishes_clear, wishes_t
 from engine._core.types cimport STRATEGY_SLOTS_FULL, WORLD_UNKNOWN_SYMBOL, raise_status
 from engine._core.world cimport World, world_strategies
 
@@ -74,7 +74,7 @@ cdef class PythonHook:
 
     cdef int slot
     cdef object decide
-    cdef object view
+    cdef readonly object view
     cdef object wishes
     cdef view_t* view_at
     cdef wishes_t* wishes_at
@@ -114,7 +114,7 @@ cdef class PythonHook:
         # Another world's pointer would show this strategy the wrong view.
         if view != self.view_at:
             return STRATEGY_STOP
-        memset(self.wishes_at, 0, sizeof(wishes_t))
+        wishes_clear(self.wishes_at)
         self.call_count += 1
         try:
             answer = self.decide(self.view, self.wishes)

@@ -9,7 +9,14 @@ from engine._core.strategy_abi import WishFlag
 from engine.errors import StrategyBadAct
 from engine.model.strategy_abi import check_wish
 
-LIMITS = ("position_lots_max", "order_lots_max", "order_count_max", "place_count_max", "place_window_ns", "wish_fault_max")
+LIMITS = (
+    "position_lots_max",
+    "order_lots_max",
+    "order_count_max",
+    "place_count_max",
+    "place_window_ns",
+    "wish_fault_max",
+)
 
 
 class Row:

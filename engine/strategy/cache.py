@@ -86,13 +86,17 @@ class Cache:
         return self.directory / f"{key}.json"
 
     # ---------------------------------------------------------------------------------------------------- the live side
-    def load(self, decide: Callable[..., Any], parameters: tuple[Parameter, ...] = (), *, cpu: str | None = None) -> Library:
+    def load(
+        self, decide: Callable[..., Any], parameters: tuple[Parameter, ...] = (), *, cpu: str | None = None
+    ) -> Library:
         """The built object of this very source, checked; nothing is compiled."""
         key = key_of(ingredients(decide, parameters, cpu))
         self.verify(key, decide.__module__)
         return Library(str(self.object_path(key)), key)
 
-    def is_built(self, decide: Callable[..., Any], parameters: tuple[Parameter, ...], *, cpu: str | None = None) -> bool:
+    def is_built(
+        self, decide: Callable[..., Any], parameters: tuple[Parameter, ...], *, cpu: str | None = None
+    ) -> bool:
         return self.manifest_path(key_of(ingredients(decide, parameters, cpu))).exists()
 
     def verify(self, key: str, name: str) -> dict[str, Any]:

@@ -182,7 +182,6 @@ def emit(name: str, key: str, target: Path, cpu: str) -> None:
             raise errors.StrategyBuildFailed(f"{name}: {done.stderr.strip()[:500]}")
 
 
-
 def main() -> int:
     """Read a request from standard input, answer on standard output: an empty object, or the error's class."""
     request = json.loads(sys.stdin.read())

@@ -1,6 +1,7 @@
 from typing import Any, final
 
 def call(address: int, view: Any, wishes: Any) -> int: ...
+
 @final
 class Library:
     def __init__(self, path: str, key: str) -> None: ...

@@ -465,7 +465,9 @@ class Twins(RuleBasedStateMachine):
             self.ids.append(answer)
 
     @precondition(lambda self: self.ids)
-    @rule(data=st.data(), step=st.integers(-2, 15), bid=st.sampled_from([0, 98, 99, 100, 101]), spread=st.integers(1, 2))
+    @rule(
+        data=st.data(), step=st.integers(-2, 15), bid=st.sampled_from([0, 98, 99, 100, 101]), spread=st.integers(1, 2)
+    )
     def time(self, data, step, bid, spread):
         self.now = max(0, self.now + step)
         parent = data.draw(st.sampled_from(self.ids))

@@ -178,7 +178,9 @@ class Twins(RuleBasedStateMachine):
     def ask(self, fields, sell, lots, count, step):
         self.now += step
         record = wish(**fields)
-        answers = [check(r, record, sell=sell, own_open_lots=lots, own_order_count=count, now_ns=self.now) for r in self.both]
+        answers = [
+            check(r, record, sell=sell, own_open_lots=lots, own_order_count=count, now_ns=self.now) for r in self.both
+        ]
         assert answers[0] == answers[1]
         if answers[0][0]:
             for row in self.both:

@@ -237,7 +237,8 @@ def test_the_operator_stops_and_resumes_a_strategy_by_an_event():
 
 
 @pytest.mark.parametrize(
-    "event", [control(1, 1, 1), control(-1, 1, 1), control(2**40, 1, 1), control(0, 0), control(0, 1, 0), control(0, 9, 1)]
+    "event",
+    [control(1, 1, 1), control(-1, 1, 1), control(2**40, 1, 1), control(0, 0), control(0, 1, 0), control(0, 9, 1)],
 )
 def test_an_event_for_no_strategy_or_without_meaning_is_refused_and_changes_nothing(event):
     core, world, _ = make(rest())

@@ -154,7 +154,9 @@ def test_an_allocation_is_refused_even_if_the_source_check_let_it_pass():
     function = numba.njit(no_cpython_wrapper=True)(allocating)
     function.compile(numba.types.int64(*arguments))
     result = function.overloads[arguments]
-    module, _ = emit.optimise(emit.with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, "0" * 64), "x86-64")
+    module, _ = emit.optimise(
+        emit.with_entry(result.library.get_llvm_str(), result.fndesc.llvm_func_name, "0" * 64), "x86-64"
+    )
     names = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     with pytest.raises(errors.StrategyAllocates, match="NRT_"):
         emit.refuse(names, "allocating")
@@ -294,7 +296,9 @@ def test_the_key_depends_on_everything_that_makes_the_code(tmp_path, monkeypatch
     monkeypatch.undo()
     for name in ("numba", "llvmlite"):
         real = cache_module.metadata.version
-        monkeypatch.setattr(cache_module.metadata, "version", lambda n, name=name, real=real: "0" if n == name else real(n))
+        monkeypatch.setattr(
+            cache_module.metadata, "version", lambda n, name=name, real=real: "0" if n == name else real(n)
+        )
         assert base != keys_of("x = PAIR[0]")
         monkeypatch.undo()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from engine._core.world import World
 
 from bench.harness import Report, note, samples_array, sized
 from bench.loops import loop_strategy
 from engine._core.algos import Algos
 from engine._core.strategy_abi import OK, new_view, new_wishes
-from engine._core.world import World
 from engine.strategy.cache import Cache
 from engine.strategy.hook import PythonHook
 from engine.strategy.meter import Meter
@@ -66,7 +66,7 @@ def bench_strategy_hook_python(report: Report) -> None:
     """An empty Python method behind the pointer: the lock, the call, the wishes copied out."""
 
     class Empty:
-        def decide(self, view, wishes):
+        def decide(self, view, wishes):  # noqa: ARG002  (the contract's two records)
             return OK
 
     world = World(symbols=1, strategies=1)

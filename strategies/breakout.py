@@ -1,8 +1,9 @@
 """Breakout with bracket exits.
 
 Idea: watch the range of the last trades, bar by bar of `bar_s` seconds. When a trade leaves the range of the last
-`BARS` bars, enter in that direction at once, at most `slip` ticks beyond the touch, with an order that carries its protective stop and its target; the bracket
-does the rest. One position at a time, and `rest_s` seconds of rest after each entry.
+`BARS` bars, enter in that direction at once, at most `slip` ticks beyond the touch, with an order that carries
+its protective stop and its target; the bracket does the rest. One position at a time, and `rest_s` seconds of rest
+after each entry.
 
 Earns when a range breaks and the price goes on. Loses in a market that pokes out of its range and comes back: every
 poke costs the distance to the stop, the spread and two fees. It trades little; it must not be fed with a range that
@@ -46,7 +47,7 @@ def new_bar(view: Any, bar: int, px: int) -> None:
     state[LOW] = px
 
 
-def share_of(ticks: int, share: float) -> int:
+def share_of(ticks: int, share: float) -> Any:
     """A share of a distance in whole ticks, rounded up, so that a stop is never at the entry itself."""
     return ceil_to_int(float(ticks) * share)
 

@@ -2,7 +2,6 @@ from enum import IntFlag
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 VIEW: np.dtype[Any]
 WISH: np.dtype[Any]

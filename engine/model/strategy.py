@@ -23,8 +23,19 @@ class Row:
     def __init__(self, **limits: int) -> None:
         self.limits = dict.fromkeys(LIMITS, 0) | limits
         self.state: dict[str, int] = dict.fromkeys(
-            "stopped reason stopped_detail stopped_ns position_lots bought_lots sold_lots refused_count fault_row "
-            "window_start_ns window_count".split(),
+            [
+                "stopped",
+                "reason",
+                "stopped_detail",
+                "stopped_ns",
+                "position_lots",
+                "bought_lots",
+                "sold_lots",
+                "refused_count",
+                "fault_row",
+                "window_start_ns",
+                "window_count",
+            ],
             0,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from engine._core.strategy_abi import WishFault as F
@@ -49,4 +50,4 @@ def _bracket_is_wrong(w: dict[str, int], sell: bool, px: int, stop: int, target:
     mirror = -1 if sell else 1
     ladder = [stop or None, px if w["type"] != WishType.TYPE_MARKET else None, target or None]
     known = [mirror * level for level in ladder if level is not None]
-    return any(low >= high for low, high in zip(known, known[1:], strict=False))
+    return any(low >= high for low, high in pairwise(known))

@@ -116,7 +116,7 @@ class Cache:
             raise errors.StrategyCacheCorrupt(f"{object_path} is not the object of its manifest.")
         return manifest
 
-    # ------------------------------------------------------------------------------------------------- the workshop side
+    # ------------------------------------------------------------------------------------------------ the workshop side
     def build(
         self,
         decide: Callable[..., Any],

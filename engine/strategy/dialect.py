@@ -25,8 +25,36 @@ from engine.errors import StrategyNotAccepted
 
 # sqrt, exp, log and the rest come from the C library in all three. numpy's own exp and log do not: another last bit.
 MATH = frozenset(
-    "sqrt exp expm1 log log1p log10 sin cos tan asin acos atan atan2 sinh cosh tanh fabs copysign fmod isnan isinf "
-    "isfinite floor ceil pi e inf nan".split()
+    [
+        "sqrt",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "log10",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "fabs",
+        "copysign",
+        "fmod",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "floor",
+        "ceil",
+        "pi",
+        "e",
+        "inf",
+        "nan",
+    ]
 )
 # floor and ceil give Python integers, so their only use is inside the engine's roundings.
 MATH_ENGINE_ONLY = frozenset({"floor", "ceil"})

@@ -68,9 +68,8 @@ def _draw_parameters(rng: np.random.Generator, views: npt.NDArray[Any], paramete
             views["params_f64"][:, floats] = rng.uniform(parameter.low, parameter.high, len(views))
             floats += 1
         else:
-            views["params"][:, ints] = rng.integers(
-                parameter.low, min(parameter.high, 10**6), len(views), endpoint=True
-            )
+            low, high = int(parameter.low), min(int(parameter.high), 10**6)
+            views["params"][:, ints] = rng.integers(low, high, len(views), endpoint=True)
             ints += 1
 
 

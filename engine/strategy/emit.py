@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import platform
 import re
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-import llvmlite.binding as llvm
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numba
 import numba.cpython.numbers as numba_numbers
 from numba import types as nb
@@ -39,12 +38,36 @@ from engine.strategy.dialect import rebuild
 ENTRY = "bot4_decide"
 STAMP = "bot4_strategy"
 MAGIC = 0x3153_5452_5442_3442  # "B4BTRTS1", little-endian: not a number that stands anywhere by chance
-OPTIONS = {"error_model": "numpy", "boundscheck": True, "fastmath": False, "nogil": True}
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": True, "fastmath": False, "nogil": True}
 
 # The C library's mathematics, and the three that a compiler calls on its own. Nothing here allocates or waits.
 SYMBOLS = frozenset(
-    "sqrt exp expm1 log log1p log10 sin cos tan asin acos atan atan2 sinh cosh tanh fabs copysign fmod floor ceil "
-    "memcpy memset memmove".split()
+    [
+        "sqrt",
+        "exp",
+        "expm1",
+        "log",
+        "log1p",
+        "log10",
+        "sin",
+        "cos",
+        "tan",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "fabs",
+        "copysign",
+        "fmod",
+        "floor",
+        "ceil",
+        "memcpy",
+        "memset",
+        "memmove",
+    ]
 )
 LINK = (
     "-shared", "-nostdlib", "-nostartfiles", "-Wl,-z,defs,-z,now,-z,relro,-z,noexecstack,--as-needed,--build-id=none",
@@ -61,7 +84,8 @@ def wrapping_integers() -> Iterator[None]:
         overflows = builder.and_(
             builder.icmp_signed("==", x, x.type(ty.minval)), builder.icmp_signed("==", y, y.type(-1))
         )
-        return divmod_signed(context, builder, ty, x, builder.select(overflows, y.type(1), y))
+        divisor = builder.select(overflows, y.type(1), y)
+        return divmod_signed(context, builder, ty, x, divisor)  # type: ignore[no-untyped-call]
 
     numba_numbers._int_arith_flags = lambda _: []
     numba_numbers.int_divmod_signed = divmod_wrapping

@@ -20,7 +20,10 @@ COMPILERS = ("numba", "llvmlite")
 
 class _Lockout(MetaPathFinder):
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,  # noqa: ARG002  (the finder's protocol)
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
         if fullname.partition(".")[0] in COMPILERS:
             raise StrategyCompileRefused(f"import of {fullname}.")

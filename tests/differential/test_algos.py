@@ -296,7 +296,8 @@ def test_time_that_runs_backwards_is_taken_as_now(impl):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"kind": 0}, {"kind": 4}, {"kind": -1}, {"catch_up": -1}, {"style": -1}, {"end_policy": -1}, {"sell": -1}, {"sell": 2}, {"symbol": -1}, {"qty_lots": 0}, {"qty_lots": -1}, {"qty_lots": 2**43},
+        {"kind": 0}, {"kind": 4}, {"kind": -1}, {"catch_up": -1}, {"style": -1}, {"end_policy": -1}, {"sell": -1},
+        {"sell": 2}, {"symbol": -1}, {"qty_lots": 0}, {"qty_lots": -1}, {"qty_lots": 2**43},
         {"start_ns": -1}, {"end_ns": 1_000}, {"end_ns": 1_000 + 2**47}, {"slice_ns": 0}, {"slice_ns": -5},
         {"slice_min_lots": 0}, {"slice_min_lots": 101}, {"slice_max_lots": -1}, {"cap_e8": -1}, {"cap_e8": 10**8 + 1},
         {"slice_min_lots": 5, "slice_max_lots": 4}, {"catch_up": 3}, {"style": 2}, {"end_policy": 2},

@@ -76,7 +76,7 @@ def test_every_fault_of_a_wish_has_its_bit(check_wish, fields, sell, faults):
 
 
 wishes = st.fixed_dictionaries(
-    {name: EDGE for name in WISH.names} | {"kind": st.sampled_from([0, 1, 1, 1, 1, 2, 3, -1]), "type": st.integers(-1, 8),
+    dict.fromkeys(WISH.names, EDGE) | {"kind": st.sampled_from([0, 1, 1, 1, 1, 2, 3, -1]), "type": st.integers(-1, 8),
      "tif": st.integers(-1, 5), "flags": st.integers(-1, 5)}
 )  # fmt: skip
 

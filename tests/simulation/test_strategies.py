@@ -6,12 +6,12 @@ import gc
 
 import numpy as np
 import pytest
-
 from engine._core.step import Core
+from engine._core.world import World
+
 from engine._core.strategy import StopReason, StrategyAct, StrategyRule
 from engine._core.strategy_abi import WishTif, WishType
 from engine._core.types import DECISION, EVENT, INTENT, ORDER, Kind, Status
-from engine._core.world import World
 from engine.errors import StrategyBadAct, StrategySlotsFull, UnknownSymbol
 from engine.runtime.wiring import INSTRUMENT, LIMITS
 from engine.strategy.cache import Cache
@@ -109,7 +109,7 @@ def test_keep_keeps_and_none_takes_back_only_its_own_tag():
             wishes["bid"][tag]["px_ticks"], wishes["bid"][tag]["qty_lots"] = 99 - tag, 1
         return OK
 
-    core, world, _ = make(decide)
+    core, _, _ = make(decide)
     first = places(core.step(quote(1))[1])
     assert cancels(core.step(quote(2))[1])["id_order"].tolist() == [first["id_order"][1]]
     assert len(core.step(quote(3))[1]) == 0
@@ -180,7 +180,7 @@ def test_a_malformed_wish_is_denied_and_enough_of_them_stop_the_strategy():
     assert rows["decided_count"].tolist() == [3, 5]
 
 
-# --------------------------------------------------------------------------------------------------------- stopped alone
+# -------------------------------------------------------------------------------------------------------- stopped alone
 @pytest.mark.parametrize("answer", [0, 2, None, "one", False])
 def test_a_strategy_that_does_not_answer_ok_is_stopped_alone_and_its_orders_are_taken_back(answer):
     answers = iter([OK, answer])
@@ -307,7 +307,7 @@ def test_a_budget_that_contradicts_itself_is_refused(budget):
         Meter().wrap(0, 1, **budget)
 
 
-# ----------------------------------------------------------------------------------------------------- Python strategies
+# ---------------------------------------------------------------------------------------------------- Python strategies
 def test_a_class_strategy_keeps_its_state_in_the_view_and_it_is_part_of_the_world():
     class Counting:
         def decide(self, view, wishes):
@@ -345,8 +345,7 @@ def test_the_slots_for_python_strategies_are_bounded_and_come_back():
     gc.collect()
     hooks = []
     with pytest.raises(StrategySlotsFull):
-        for _ in range(HOOKS_MAX + 1):
-            hooks.append(PythonHook(world, 0, rest()))
+        hooks.extend(PythonHook(world, 0, rest()) for _ in range(HOOKS_MAX + 1))
     assert len({hook.address for hook in hooks}) == len(hooks)
     hooks.clear()
     gc.collect()

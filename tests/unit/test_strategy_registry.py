@@ -66,8 +66,17 @@ def test_a_float_parameter_of_the_wrong_type_or_range_is_refused(value):
         find("strategies.breakout").values({"stop_share": value})
 
 
-@pytest.mark.parametrize("limits", [{"position_lots_mx": 1}, {"reserved": 1}, {"order_lots_max": -1}, {"order_lots_max": 2**63},
-                                    {"order_lots_max": 1.0}, {"order_lots_max": True}])  # fmt: skip
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"position_lots_mx": 1},
+        {"reserved": 1},
+        {"order_lots_max": -1},
+        {"order_lots_max": 2**63},
+        {"order_lots_max": 1.0},
+        {"order_lots_max": True},
+    ],
+)
 def test_a_limit_that_does_not_exist_or_cannot_be_is_refused(limits):
     with pytest.raises(StrategyBadParameter):
         checked_limits("s", limits)

@@ -57,6 +57,9 @@ cdef int strategy_check_limits(strategy_t* s, const wish_t* wish, bint sell, int
             strategy_stop(s, STOPPED_WISH, faults, now_ns)
         return 0
     s.fault_row = 0
+    reasons[0] = 0
+    if wish.kind != WISH_REST:
+        return 1                  # asks for no order: its other fields were not checked and mean nothing
     if s.limits.order_lots_max and wish.qty_lots > s.limits.order_lots_max:
         failed |= _bit(STRATEGY_RULE_ORDER_LOTS)
     if s.limits.position_lots_max and not wish.flags & WISH_REDUCE_ONLY:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine._core.strategy import StopReason, StrategyAct, StrategyRule
-from engine._core.strategy_abi import WishFlag
+from engine._core.strategy_abi import WishFlag, WishKind
 from engine.errors import StrategyBadAct
 from engine.model.strategy_abi import check_wish
 
@@ -51,6 +51,8 @@ class Row:
                 self.stop(StopReason.STOPPED_WISH, faults, now_ns)
             return False, 1 << StrategyRule.STRATEGY_RULE_WISH
         state["fault_row"] = 0
+        if wish["kind"] != WishKind.WISH_REST:
+            return True, 0
         qty = int(wish["qty_lots"])
         after = own_open_lots + qty + (-state["position_lots"] if sell else state["position_lots"])
         reduces = bool(int(wish["flags"]) & WishFlag.WISH_REDUCE_ONLY)

@@ -212,3 +212,12 @@ class Twins(RuleBasedStateMachine):
 
 TestTwins = Twins.TestCase
 TestTwins.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_a_wish_that_asks_for_no_order_meets_no_limit_whatever_stands_in_it(impl):
+    row = impl.Row(position_lots_max=1, order_lots_max=1, order_count_max=1, place_count_max=1, place_window_ns=9)
+    row.fill(True, 1)
+    row.placed()
+    for kind in (WishKind.WISH_KEEP, WishKind.WISH_NONE):
+        for qty in (-(2**63), INT64_MAX):
+            assert check(row, wish(kind=kind, qty_lots=qty), own_order_count=4, now_ns=1) == (True, 0)

@@ -8,19 +8,20 @@ outside the world. Outputs are 64-byte records of the same shape as inputs: inte
 """
 from libc.stdint cimport int64_t, uint64_t
 
-from engine._core.strategy_abi cimport decide_t
+from engine._core.strategy_abi cimport decide_t, wishes_t
 from engine._core.types cimport event_t
 from engine._core.world cimport World, world_t
 
 
 cdef enum:
     STRATEGIES_MAX = 256
-    OUTPUTS_MAX = 1024            # of one step: two wishes for each strategy, each a cancel and a decision
+    OUTPUTS_MAX = 1024            # of one step: four wishes for each strategy, each one intent or one decision
 
 
 cdef struct core_t:
     world_t* world
     decide_t decide[STRATEGIES_MAX]
+    wishes_t wishes               # of the strategy being called; all zero at every call
     uint64_t out_count            # outputs of the last step
     event_t out[OUTPUTS_MAX]
 

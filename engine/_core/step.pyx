@@ -20,16 +20,23 @@ from engine._core.risk cimport (
     gate_ask_t, gate_check, gate_commit, gate_deny, gate_expose, gate_largest_lots, gate_symbol_t, gate_symbols,
     verdict_t,
 )
-from engine._core.strategy_abi cimport STRATEGY_OK, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_t
+from engine._core.strategy cimport (
+    STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
+    strategy_held, strategy_placed, strategy_stop, strategy_t,
+)
+from engine._core.strategy_abi cimport (
+    STRATEGY_OK, TAGS, TIF_GTC, TYPE_LIMIT, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_at, wishes_clear,
+    wishes_t,
+)
 from engine._core.types cimport (
     FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_ORDER_ACK,
-    KIND_ORDER_CANCELED, KIND_ORDER_EXPIRED, KIND_ORDER_FILL, KIND_ORDER_REJECTED, KIND_QUOTE, KIND_TIMER, KIND_TRADE,
+    KIND_ORDER_CANCELED, KIND_ORDER_EXPIRED, KIND_ORDER_FILL, KIND_ORDER_REJECTED, KIND_QUOTE, KIND_STRATEGY,
+    KIND_TIMER, KIND_TRADE,
     OK, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t, intent_t, order_event_t,
     quote_event_t, raise_status, trade_event_t,
 )
 from engine._core.world cimport (
-    World, strategy_t, world_gate, world_instruments, world_ledger, world_orders, world_positions,
-    world_strategies, world_t,
+    World, world_gate, world_instruments, world_ledger, world_orders, world_positions, world_strategies, world_t,
 )
 
 
@@ -82,24 +89,69 @@ cdef void _cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil
     core.world.intent_count += 1
 
 
-cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, uint16_t symbol, bint sell,
+cdef void _deny(core_t* core, const event_t* cause, bint sell, const wish_t* wish, int64_t reasons,
+                int64_t headroom_lots) noexcept nogil:
+    """A denial leaves a record."""
+    cdef decision_t* decision = <decision_t*>_next_output(core, cause, KIND_DECISION)
+    decision.flags = FLAG_SELL if sell else 0
+    decision.id_order = 0
+    decision.reasons = reasons
+    decision.headroom_lots = headroom_lots
+    decision.px_ticks = wish.px_ticks
+    decision.qty_lots = wish.qty_lots
+    core.world.denied_count += 1
+
+
+cdef inline bint _carries(const wish_t* wish) noexcept nogil:
+    """What the order path carries out: resting limit orders. The stop of an entry is stated, gated and kept with the
+    order's record; a target asks for a bracket, which this path does not place."""
+    return (wish.type == TYPE_LIMIT and wish.tif == TIF_GTC and wish.flags == 0 and wish.target_px_ticks == 0)
+
+
+cdef bint _passes_own_limits(core_t* core, const event_t* cause, strategy_t* s, bint sell,
+                             const wish_t* wish) noexcept nogil:
+    cdef orders_t* table = world_orders(core.world)
+    cdef int64_t open_lots = 0, order_count = 0, reasons = 0
+    cdef order_t* o
+    cdef bint other
+    cdef int tag
+    for tag in range(TAGS):
+        for other in range(2):
+            o = orders_find(table, strategy_held(s, tag, other)[0]) if strategy_held(s, tag, other)[0] else NULL
+            if o != NULL:
+                order_count += 1
+                open_lots += order_open_lots(o) if other == sell else 0
+    if not strategy_check_limits(s, wish, sell, open_lots, order_count, core.world.now_ns, &reasons):
+        _deny(core, cause, sell, wish, reasons, 0)
+        return False
+    if not _carries(wish):
+        _deny(core, cause, sell, wish, <int64_t>1 << STRATEGY_RULE_CARRY, 0)
+        return False
+    return True
+
+
+cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell,
                     const wish_t* wish) noexcept nogil:
-    """Create, gate and emit one order. Returns its id, or 0 when it was denied; a denial leaves a record."""
+    """Create, gate and emit one order. Returns its id, or 0 when it was denied."""
     cdef world_t* w = core.world
     cdef orders_t* table = world_orders(w)
+    cdef strategy_t* s = &world_strategies(w)[strategy]
+    cdef uint16_t symbol = <uint16_t>s.symbol
     cdef verdict_t verdict
     cdef gate_ask_t ask
     cdef intent_t* intent
-    cdef decision_t* decision
     cdef order_t* o
+    if not _passes_own_limits(core, cause, s, sell, wish):
+        return 0
     memset(&ask, 0, sizeof(ask))
-    o = orders_create(table, symbol, <uint16_t>strategy, sell, sell, wish.px_ticks, wish.qty_lots, w.now_ns)
+    o = orders_create(table, symbol, <uint16_t>strategy, <uint8_t>(2 * tag + sell), sell, wish.px_ticks, wish.qty_lots,
+                      w.now_ns)
     ask.id_order = o.id_order if o != NULL else 0
     ask.symbol = symbol
     ask.sell = sell
     ask.px_ticks = wish.px_ticks
     ask.qty_lots = wish.qty_lots
-    ask.px_stop_ticks = wish.px_stop_ticks
+    ask.px_stop_ticks = wish.stop_px_ticks
     ask.ts_signal_ns = w.now_ns
     ask.correlation_ppm = CORRELATION_LEAST
     gate_check(world_gate(w), &w.limits, &w.account, &ask, w.now_ns, &verdict)
@@ -108,17 +160,12 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, uint1
         orders_release(table, o)
         o = NULL
     if o == NULL:
-        decision = <decision_t*>_next_output(core, cause, KIND_DECISION)
-        decision.flags = FLAG_SELL if sell else 0
-        decision.id_order = 0
-        decision.reasons = <int64_t>verdict.failed
-        decision.headroom_lots = gate_largest_lots(world_gate(w), &w.limits, &w.account, &ask)
-        decision.px_ticks = wish.px_ticks
-        decision.qty_lots = wish.qty_lots
+        _deny(core, cause, sell, wish, <int64_t>verdict.failed,
+              gate_largest_lots(world_gate(w), &w.limits, &w.account, &ask))
         gate_deny(world_gate(w), verdict.failed)
-        w.denied_count += 1
         return 0
     gate_commit(world_gate(w), &w.limits, &ask, w.now_ns)
+    strategy_placed(s)
     _expose(w, symbol)
     orders_apply(table, o, ON_GATE, w.now_ns)
     # Emitting the intent is the journal's and the sender's order to act; if either fails, an event says so.
@@ -136,9 +183,9 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, uint1
     return o.id_order
 
 
-cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, uint16_t symbol, bint sell, int64_t held,
+cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, int64_t held,
                     const wish_t* wish) noexcept nogil:
-    """Level-triggered: make the live order of a side look like the wish. Returns the id now held, 0 for none."""
+    """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o = orders_find(world_orders(core.world), held) if held else NULL
     if wish.kind == WISH_KEEP:
         return held
@@ -149,53 +196,102 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, uint1
         _cancel(core, cause, o)
         return held
     if wish.kind == WISH_REST:
-        return _place(core, cause, strategy, symbol, sell, wish)
+        return _place(core, cause, strategy, tag, sell, wish)
     return 0
 
 
-cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcept nogil:
-    cdef world_t* w = core.world
-    cdef strategy_t* s = &world_strategies(w)[strategy]
+cdef void _take_back(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil:
+    """Cancel every order of a stopped strategy. Level-triggered as well: asked for again with each of its events."""
+    cdef order_t* o
+    cdef int at
+    for at in range(2 * TAGS):
+        o = orders_find(world_orders(core.world), s.held[at]) if s.held[at] else NULL
+        if o != NULL:
+            _cancel(core, cause, o)
+
+
+cdef void _show(world_t* w, const event_t* cause, strategy_t* s) noexcept nogil:
+    """Fill the view's head with the state of the world now."""
     cdef instrument_t* i = &world_instruments(w)[s.symbol]
     cdef view_t* view = &s.view
-    cdef wishes_t wishes
-    wishes.bid.kind = WISH_KEEP
-    wishes.ask.kind = WISH_KEEP
     view.now_ns = w.now_ns
+    view.cause = cause.kind
     view.bid_px_ticks = i.bid_px_ticks
     view.bid_qty_lots = i.bid_qty_lots
     view.ask_px_ticks = i.ask_px_ticks
     view.ask_qty_lots = i.ask_qty_lots
     view.last_px_ticks = i.last_px_ticks
-    view.position_lots = world_positions(w)[s.symbol].lots
+    view.position_lots = s.position_lots
+    view.symbol_position_lots = world_positions(w)[s.symbol].lots
     view.open_buy_lots = orders_symbols(world_orders(w))[s.symbol].open_buy_lots
     view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
-    s.decided_count += 1
-    if unlikely(core.decide[strategy](view, &wishes) != STRATEGY_OK):
-        # Stopped alone; the rest runs. Its orders are taken back.
-        s.stopped = 1
+    view.book_trusted = i.book_trusted
+
+
+cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcept nogil:
+    cdef world_t* w = core.world
+    cdef strategy_t* s = &world_strategies(w)[strategy]
+    cdef wishes_t* wishes = &core.wishes
+    cdef int64_t* held
+    cdef bint sell
+    cdef int tag, answer
+    wishes_clear(wishes)
+    _show(w, cause, s)
+    answer = core.decide[strategy](&s.view, wishes)
+    if unlikely(answer != STRATEGY_OK):
+        # Stopped alone; the rest runs. What it wished for counts for nothing, its orders are taken back.
+        s.decided_count += 1
+        strategy_stop(s, STOPPED_RETURN, answer, w.now_ns)
         w.stopped_count += 1
-        wishes.bid.kind = wishes.ask.kind = -1
-    s.bid_order = _grant(core, cause, strategy, <uint16_t>s.symbol, False, s.bid_order, &wishes.bid)
-    s.ask_order = _grant(core, cause, strategy, <uint16_t>s.symbol, True, s.ask_order, &wishes.ask)
+        _take_back(core, cause, s)
+        return
+    strategy_decided(s, wishes)
+    for tag in range(TAGS):
+        for sell in range(2):
+            held = strategy_held(s, tag, sell)
+            held[0] = _grant(core, cause, strategy, tag, sell, held[0], wishes_at(wishes, tag, sell))
+    if unlikely(s.stopped):
+        w.stopped_count += 1
+        _take_back(core, cause, s)
+
+
+cdef int _strategy_event(core_t* core, const event_t* e) noexcept nogil:
+    """KIND_STRATEGY: the driver or the operator stops or resumes one strategy."""
+    cdef world_t* w = core.world
+    cdef strategy_t* s
+    cdef uint32_t before
+    cdef int status
+    if e.word[0] < 0 or e.word[0] >= w.strategy_count:
+        return WORLD_BAD_EVENT
+    s = &world_strategies(w)[e.word[0]]
+    before = s.stopped
+    status = strategy_act(s, e.word[1], e.word[2], e.word[3], w.now_ns)
+    if s.stopped and not before:
+        w.stopped_count += 1
+        _take_back(core, e, s)
+    return status
 
 
 cdef void _run_strategies(core_t* core, const event_t* cause) noexcept nogil:
     cdef uint32_t strategy
+    cdef strategy_t* s
     for strategy in range(core.world.strategy_count):
-        if (world_strategies(core.world)[strategy].symbol == cause.symbol and core.decide[strategy] != NULL
-                and not world_strategies(core.world)[strategy].stopped):
-            _decide(core, cause, strategy)
+        s = &world_strategies(core.world)[strategy]
+        if s.symbol == cause.symbol and core.decide[strategy] != NULL:
+            if unlikely(s.stopped):
+                _take_back(core, cause, s)
+            else:
+                _decide(core, cause, strategy)
 
 
 # ------------------------------------------------------------------------------------------------ reports coming in
 cdef void _forget(core_t* core, order_t* o) noexcept nogil:
     """Give an ended order's slot back and free the side of the strategy that held it."""
     cdef strategy_t* s = &world_strategies(core.world)[o.strategy]
-    if s.bid_order == o.id_order:
-        s.bid_order = 0
-    if s.ask_order == o.id_order:
-        s.ask_order = 0
+    cdef int at
+    for at in range(2 * TAGS):
+        if s.held[at] == o.id_order:
+            s.held[at] = 0
     orders_release(world_orders(core.world), o)
 
 
@@ -214,6 +310,7 @@ cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
         if status == OK:
             status = ledger_fill(world_ledger(w), o.symbol, o.sell, e.px_ticks, e.qty_lots, <uint16_t>ASSET_NONE, 0,
                                  False, w.now_ns, &posting)
+            strategy_fill(&world_strategies(w)[o.strategy], o.sell, e.qty_lots)
             w.fill_count += 1
     elif e.kind == KIND_ORDER_ACK:
         status = orders_apply(table, o, ON_ACK, w.now_ns)
@@ -264,6 +361,8 @@ cdef int step(core_t* core, const event_t* event) noexcept nogil:
     elif event.kind == KIND_CONTROL:
         w.account.latch |= event.word[0]
         w.account.mode = event.word[1]
+    elif event.kind == KIND_STRATEGY:
+        status = _strategy_event(core, event)
     elif event.kind != KIND_TIMER:
         status = WORLD_BAD_EVENT
     if unlikely(status != OK):

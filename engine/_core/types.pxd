@@ -115,6 +115,16 @@ cpdef enum status_t:
     CORRELATION_FULL = 953
     CORRELATION_BAD_SHAPE = 954
 
+    STRATEGY_BAD_ACT = 961
+    STRATEGY_BAD_ABI = 962
+    STRATEGY_SLOTS_FULL = 963
+
+    ALGO_BAD_CONFIG = 971
+    ALGO_TABLE_FULL = 972
+    ALGO_UNKNOWN = 973
+    ALGO_NOT_LIVE = 974
+    ALGO_UNKNOWN_CHILD = 975
+
     TAPE_FULL = 981
     TAPE_TORN = 982
     TAPE_CORRUPT = 983
@@ -175,6 +185,7 @@ cpdef enum kind_t:
     # Control and time, 96 to 127.
     KIND_TIMER = 96
     KIND_CONTROL = 97
+    KIND_STRATEGY = 112           # stop or resume one strategy: see strategy.pxd
 
     # Outputs, 128 and up: intents first, then what is reported and not sent.
     KIND_INTENT_PLACE = 128

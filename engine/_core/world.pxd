@@ -13,9 +13,9 @@ from engine._core.instruments cimport instrument_t
 from engine._core.ledger cimport ledger_positions, ledger_t
 from engine._core.orders cimport orders_t
 from engine._core.limits cimport limits_t
-from engine._core.risk cimport account_t, gate_t
 from engine._core.positions cimport position_t
-from engine._core.strategy_abi cimport view_t
+from engine._core.risk cimport account_t, gate_t
+from engine._core.strategy cimport strategy_t
 
 
 cdef struct world_t:
@@ -46,16 +46,6 @@ cdef struct world_t:
     uint64_t reserved_2[3]
     limits_t limits
     account_t account
-
-
-cdef struct strategy_t:
-    uint32_t stopped
-    uint32_t symbol
-    int64_t bid_order             # client id of its live bid, 0 without one
-    int64_t ask_order
-    int64_t decided_count
-    int64_t reserved[4]
-    view_t view
 
 
 cdef inline instrument_t* world_instruments(world_t* w) noexcept nogil:

@@ -8,6 +8,7 @@ import hashlib
 import numpy as np
 
 from engine._core.limits import Limit
+from engine._core.strategy import STRATEGY
 
 from engine._core.debug cimport static_assert_c
 from engine._core.ledger cimport (
@@ -20,6 +21,8 @@ from engine._core.orders cimport (
 )
 from engine._core.positions cimport position_t
 from engine._core.risk cimport account_t, gate_bytes, gate_init, gate_symbol_t, gate_symbols
+from engine._core.strategy cimport strategy_limits_t, strategy_t
+from engine._core.strategy_abi cimport PARAMS_F64_MAX, PARAMS_MAX, STRATEGY_ABI
 from engine._core.types cimport OK, WORLD_BAD_LAYOUT, WORLD_UNKNOWN_SYMBOL, raise_status
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
@@ -32,7 +35,6 @@ cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(world_t) == 512)
     static_assert_c(sizeof(instrument_t) == 192)
     static_assert_c(sizeof(position_t) == 128)
-    static_assert_c(sizeof(strategy_t) == 384)
 
 
 cdef instrument_t _instrument
@@ -80,6 +82,8 @@ cdef class World:
         ledger_init(world_ledger(self.c), 1 + symbols, symbols, FIFO_LOTS, 0)
         for asset in range(1 + symbols):
             ledger_set_asset(world_ledger(self.c), asset, E8)
+        for strategy in range(strategies):
+            world_strategies(self.c)[strategy].view.abi = STRATEGY_ABI
 
     def __dealloc__(self):
         block_free(self.c)
@@ -123,15 +127,23 @@ cdef class World:
         for name, value in values.items():
             rows[name][symbol] = value
 
-    def set_strategy(self, uint32_t strategy, uint32_t symbol, params):
-        """Bind a strategy slot to a symbol with its parameters."""
+    def set_strategy(self, uint32_t strategy, uint32_t symbol, params=(), params_f64=(), limits=None):
+        """Bind a strategy slot to a symbol with its parameters and its own limits, by the names of STRATEGY_LIMITS."""
         if strategy >= self.c.strategy_count or symbol >= self.c.symbol_count:
             raise_status(WORLD_UNKNOWN_SYMBOL, f"strategy {strategy}, symbol {symbol}")
         cdef strategy_t* s = &world_strategies(self.c)[strategy]
+        if len(params) > PARAMS_MAX or len(params_f64) > PARAMS_F64_MAX:
+            raise_status(WORLD_BAD_LAYOUT, f"{len(params)} and {len(params_f64)} parameters")
         s.symbol = symbol
         s.view.symbol = symbol
+        s.view.strategy = strategy
         for at, value in enumerate(params):
             s.view.params[at] = value
+        for at, value in enumerate(params_f64):
+            s.view.params_f64[at] = value
+        row = np.asarray(<strategy_limits_t[:1]>&s.limits)
+        for name, value in (limits or {}).items():
+            row[name][0] = value
 
     # -------------------------------------------------------------------------------------------------------- reading
     def instruments(self):
@@ -139,6 +151,9 @@ cdef class World:
 
     def positions(self):
         return np.array(<position_t[:self.c.symbol_count]>world_positions(self.c))
+
+    def strategies(self):
+        return np.array(<strategy_t[:self.c.strategy_count]>world_strategies(self.c), STRATEGY)
 
     def live_orders(self):
         """A copy of every order that may still trade."""

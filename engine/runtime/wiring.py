@@ -16,8 +16,8 @@ from engine._core.tape import Tape
 from engine._core.world import World
 from engine.runtime.drive import pump
 from engine.sim.venue import InProcessVenue
-from engine.strategy.compile import compiled
-from strategies import quoter
+from engine.strategy import registry
+from engine.strategy.cache import Cache
 
 INSTRUMENT: dict[str, int] = {
     "tick_e8": 1_000_000,
@@ -82,10 +82,11 @@ def make_core(*, seed: int) -> Core:
     world.set_gate_symbol(0, **GATE_SYMBOL)
     world.set_account(**ACCOUNT)
     world.set_limits(**LIMITS)
-    world.set_strategy(0, 0, quoter.PARAMS)
     core = Core(world)
-    code = compiled(quoter.decide)
-    core.bind(0, code.address, code)
+    cache = Cache()
+    # Paper and replay may build what is missing, in a child process; live only loads.
+    registry.build("strategies.quoter", cache)
+    registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
     return core
 
 

@@ -1,7 +1,6 @@
-"""Turns a plain `decide(view, wishes)` into a pointer the core calls.
+"""The strategy under njit, for research: callable from other jitted code, with the contract's arithmetic.
 
-The source is one; it runs as Python in unit tests, as njit in research and as a compiled pointer here. The returned
-object owns the machine code: whoever holds the address must hold it too.
+Refused in a process that trades; there a strategy is loaded from the cache (cache.py) and nothing is compiled.
 """
 
 from __future__ import annotations
@@ -9,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
-from numba import types as nb
-
 from engine._core.strategy_abi import VIEW, WISHES
-
-_VIEW = numba.from_dtype(VIEW)
-_WISHES = numba.from_dtype(WISHES)
-SIGNATURE = nb.int32(nb.CPointer(_VIEW), nb.CPointer(_WISHES))
+from engine.strategy.lockout import refuse_if_forbidden
 
 
-def compiled(decide: Callable[[Any, Any], int]) -> Any:
-    """A numba CFunc of the strategy; `.address` is what `Core.bind` takes."""
-    inner = numba.njit(decide)
+def research(decide: Callable[..., Any]) -> Any:
+    """A numba dispatcher of the strategy, compiled for one VIEW and one WISHES record.
 
-    @numba.cfunc(SIGNATURE)  # type: ignore[untyped-decorator]
-    def entry(view_p: Any, wishes_p: Any) -> Any:
-        return inner(numba.carray(view_p, 1)[0], numba.carray(wishes_p, 1)[0])
+    Called from Python with records (`views[0]`, `wishes[0]`); called from jitted code with the same records. An
+    exception propagates here, because research wants to see it; in the loop it stops the strategy.
+    """
+    refuse_if_forbidden(f"research({decide.__module__}).")
+    # Imported here and not above: whoever only loads what is built must not bring a compiler along.
+    import numba  # noqa: PLC0415
 
-    return entry
+    from engine.strategy.emit import jitted, wrapping_integers  # noqa: PLC0415
+
+    function = jitted(decide)
+    with wrapping_integers():
+        function.compile(numba.types.int64(numba.from_dtype(VIEW), numba.from_dtype(WISHES)))
+    function.disable_compile()
+    return function

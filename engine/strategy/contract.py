@@ -1,0 +1,106 @@
+"""What the author of a strategy imports: the contract's words, parameters, and roundings that are the same everywhere.
+
+Imports neither numba nor numpy's compiled helpers: a live process reads strategies through this module alone. Every
+function here is itself accepted source (see dialect.py) and is compiled along with the strategy that calls it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine._core.strategy_abi import ABI, SIZES, WishFlag, WishKind, WishTif, WishType
+from engine._core.strategy_abi import OK as _OK
+from engine._core.strategy_abi import STOP as _STOP
+
+OK: int = int(_OK)
+STOP: int = int(_STOP)
+
+KEEP = int(WishKind.WISH_KEEP)
+REST = int(WishKind.WISH_REST)
+NONE = int(WishKind.WISH_NONE)
+
+LIMIT = int(WishType.TYPE_LIMIT)
+MARKET = int(WishType.TYPE_MARKET)
+STOP_MARKET = int(WishType.TYPE_STOP)
+STOP_LIMIT = int(WishType.TYPE_STOP_LIMIT)
+TAKE_MARKET = int(WishType.TYPE_TAKE)
+TAKE_LIMIT = int(WishType.TYPE_TAKE_LIMIT)
+TRAILING = int(WishType.TYPE_TRAILING)
+ICEBERG = int(WishType.TYPE_ICEBERG)
+
+GTC = int(WishTif.TIF_GTC)
+IOC = int(WishTif.TIF_IOC)
+FOK = int(WishTif.TIF_FOK)
+GTX = int(WishTif.TIF_GTX)
+GTD = int(WishTif.TIF_GTD)
+
+POST_ONLY = int(WishFlag.WISH_POST_ONLY)
+REDUCE_ONLY = int(WishFlag.WISH_REDUCE_ONLY)
+
+INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
+# The largest double below 2**63, and -2**63 itself: what still converts.
+_FLOAT_TOP = 9223372036854774784.0
+_FLOAT_LOW = -9223372036854775808.0
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter: what it means, in which unit, what it is without being set, and what it may be.
+
+    An int default makes an int parameter (`view["params"][slot]`), a float default a float one
+    (`view["params_f64"][slot]`). Slots are counted per type in the order of the tuple.
+    """
+
+    name: str
+    default: int | float
+    low: int | float
+    high: int | float
+    unit: str
+    text: str
+
+    @property
+    def is_float(self) -> bool:
+        return isinstance(self.default, float)
+
+
+def floor_to_int(x: float) -> Any:
+    """The largest integer not above x. NaN gives 0; what does not fit gives the nearest int64."""
+    if x != x:  # noqa: PLR0124  (the test for NaN that is the same in Python, numba and C)
+        return np.int64(0)
+    if x > _FLOAT_TOP:
+        return np.int64(INT64_MAX)
+    if x < _FLOAT_LOW:
+        return np.int64(INT64_MIN)
+    return np.int64(math.floor(x))
+
+
+def ceil_to_int(x: float) -> Any:
+    """The smallest integer not below x. NaN gives 0; what does not fit gives the nearest int64."""
+    if x != x:  # noqa: PLR0124
+        return np.int64(0)
+    if x > _FLOAT_TOP:
+        return np.int64(INT64_MAX)
+    if x < _FLOAT_LOW:
+        return np.int64(INT64_MIN)
+    return np.int64(math.ceil(x))
+
+
+def clamp(x: Any, low: Any, high: Any) -> Any:
+    """x, but never below `low` nor above `high`."""
+    if x < low:
+        return low
+    if x > high:
+        return high
+    return x
+
+
+__all__ = [
+    "ABI", "FOK", "GTC", "GTD", "GTX", "ICEBERG", "INT64_MAX", "INT64_MIN", "IOC", "KEEP", "LIMIT", "MARKET", "NONE",
+    "OK", "POST_ONLY", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
+    "TAKE_MARKET", "TRAILING", "Parameter", "ceil_to_int", "clamp", "floor_to_int",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Strategies that exist to be held against themselves."""

@@ -1,5 +1,6 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memset
 
 import numpy as np
 
@@ -10,21 +11,27 @@ from engine._core.instruments cimport instrument_t, instrument_touch_is_whole
 from engine._core.ledger cimport position_fill, position_t
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
-    ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_DENY, ON_EXPIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_SEND,
-    STATE_PENDING_CANCEL, STATE_UNKNOWN, order_is_live, order_open_lots, order_t, orders_apply, orders_create,
-    orders_fill, orders_find, orders_release, orders_symbols, orders_t,
+    ON_ABSENT, ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_CANCEL_NO_ORDER, ON_CANCEL_REFUSED, ON_CANCEL_TOO_LATE,
+    ON_EXPIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_REPLACE_NO_ORDER, ON_REPLACE_REFUSED, ON_SEND, ON_TIMEOUT,
+    ORDER_ACTION_CANCEL, STATE_PENDING_CANCEL, order_action_t, order_fill_t, order_is_live, order_open_lots, order_t,
+    order_terms_t, orders_apply, orders_create, orders_due, orders_fill, orders_find, orders_replaced, orders_report,
+    orders_symbols, orders_t,
 )
 from engine._core.risk cimport gate_check, verdict_t
 from engine._core.strategy_abi cimport STRATEGY_OK, WISH_KEEP, WISH_REST, decide_t, view_t, wish_t, wishes_t
 from engine._core.types cimport (
-    FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_ORDER_ACK,
-    KIND_ORDER_CANCELED, KIND_ORDER_EXPIRED, KIND_ORDER_FILL, KIND_ORDER_REJECTED, KIND_QUOTE, KIND_TIMER, KIND_TRADE,
-    OK, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t, intent_t, order_event_t,
-    quote_event_t, raise_status, trade_event_t,
+    FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_INTENT_QUERY,
+    KIND_ORDER_ACK, KIND_ORDER_FILL, KIND_ORDER_LOST, KIND_ORDER_REPLACED, KIND_QUOTE, KIND_TIMER, KIND_TRADE, OK,
+    ORDER_LATE_FILL, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t, intent_t,
+    order_event_t, quote_event_t, raise_status, trade_event_t,
 )
 from engine._core.world cimport (
     World, strategy_t, world_instruments, world_orders, world_positions, world_strategies, world_t,
 )
+
+
+cdef enum:
+    ORDERS_DUE_MAX = 64
 
 
 cdef inline event_t* _next_output(core_t* core, const event_t* cause, uint8_t kind) noexcept nogil:
@@ -65,12 +72,20 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, uint1
     cdef verdict_t verdict
     cdef intent_t* intent
     cdef decision_t* decision
+    cdef order_terms_t terms
     cdef order_t* o
     gate_check(&w.limits, &world_instruments(w)[symbol], &world_positions(w)[symbol], &orders_symbols(table)[symbol],
                sell, wish.px_ticks, wish.qty_lots, w.now_ns, table.counter + 1, &verdict)
     o = NULL
     if verdict.failed == 0:
-        o = orders_create(table, symbol, <uint16_t>strategy, sell, sell, wish.px_ticks, wish.qty_lots, w.now_ns)
+        memset(&terms, 0, sizeof(terms))
+        terms.px_ticks = wish.px_ticks
+        terms.qty_lots = wish.qty_lots
+        terms.symbol = symbol
+        terms.strategy = <uint16_t>strategy
+        terms.tag = sell
+        terms.sell = sell
+        orders_create(table, &terms, w.now_ns, &o)
     if o == NULL:
         decision = <decision_t*>_next_output(core, cause, KIND_DECISION)
         decision.flags = FLAG_SELL if sell else 0
@@ -150,40 +165,91 @@ cdef void _run_strategies(core_t* core, const event_t* cause) noexcept nogil:
 
 
 # ------------------------------------------------------------------------------------------------ reports coming in
-cdef void _forget(core_t* core, order_t* o) noexcept nogil:
-    """Give an ended order's slot back and free the side of the strategy that held it."""
-    cdef strategy_t* s = &world_strategies(core.world)[o.strategy]
+# What each report says to the order it names; fills and amends carry quantities and are told apart below.
+cdef int SAYS[16]
+SAYS[:] = [
+    ON_ACK, -1, ON_CANCELED, ON_REJECT, ON_EXPIRE, ON_CANCEL_REFUSED, ON_CANCEL_TOO_LATE, ON_CANCEL_NO_ORDER, -1,
+    ON_REPLACE_REFUSED, ON_REPLACE_NO_ORDER, ON_ABSENT, ON_TIMEOUT, -1, -1, -1,
+]
+
+
+cdef void _forget(core_t* core, const order_t* o) noexcept nogil:
+    """Free the side of the strategy that held an order which has ended. The record stays for late reports."""
+    cdef strategy_t* s
+    if o.strategy >= core.world.strategy_count:
+        return
+    s = &world_strategies(core.world)[o.strategy]
     if s.bid_order == o.id_order:
         s.bid_order = 0
     if s.ask_order == o.id_order:
         s.ask_order = 0
-    orders_release(world_orders(core.world), o)
+
+
+cdef int _fill(core_t* core, const order_event_t* e, order_t** o) noexcept nogil:
+    """Book a fill on its order and in the position: also one that comes late, and one of no order of ours."""
+    cdef world_t* w = core.world
+    cdef bint sell = (e.flags & FLAG_SELL) != 0
+    cdef order_fill_t f
+    cdef int status
+    memset(&f, 0, sizeof(f))
+    f.id_order = e.id_order
+    f.id_trade = e.id_venue
+    f.px_ticks = e.px_ticks
+    f.qty_lots = e.qty_lots
+    f.told_lots = e.filled_lots
+    f.symbol = e.symbol
+    f.sell = sell
+    status = orders_fill(world_orders(w), &f, w.now_ns, o)
+    if status == OK or status == ORDER_LATE_FILL or status == ORDER_UNKNOWN_ID:
+        position_fill(&world_positions(w)[e.symbol], sell, e.px_ticks, e.qty_lots, w.now_ns)
+        w.fill_count += 1
+    return status
 
 
 cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
     cdef world_t* w = core.world
     cdef orders_t* table = world_orders(w)
-    cdef order_t* o = orders_find(table, e.id_order)
+    cdef order_t* o = NULL
     cdef int status
-    if o == NULL:
-        return ORDER_UNKNOWN_ID
     if e.kind == KIND_ORDER_FILL:
-        status = orders_fill(table, o, e.px_ticks, e.qty_lots, w.now_ns)
-        if status == OK:
-            position_fill(&world_positions(w)[o.symbol], o.sell, e.px_ticks, e.qty_lots, w.now_ns)
-            w.fill_count += 1
-    elif e.kind == KIND_ORDER_ACK:
-        status = orders_apply(table, o, ON_ACK, w.now_ns)
-        o.id_venue = e.id_venue
-    elif e.kind == KIND_ORDER_CANCELED:
-        status = orders_apply(table, o, ON_CANCELED, w.now_ns)
-    elif e.kind == KIND_ORDER_REJECTED:
-        status = orders_apply(table, o, ON_REJECT, w.now_ns)
+        status = _fill(core, e, &o)
     else:
-        status = orders_apply(table, o, ON_EXPIRE, w.now_ns)
-    if not order_is_live(o):
+        o = orders_find(table, e.id_order)
+        if o == NULL:
+            table.unknown_id_count += 1
+            return ORDER_UNKNOWN_ID
+        if e.kind == KIND_ORDER_REPLACED:
+            status = orders_replaced(table, o, e.px_ticks, e.qty_lots, w.now_ns)
+        else:
+            status = orders_report(table, o, SAYS[e.kind - KIND_ORDER_ACK], e.filled_lots, w.now_ns)
+        if e.kind == KIND_ORDER_ACK and status == OK:
+            o.id_venue = e.id_venue
+    if o != NULL and not order_is_live(o):
         _forget(core, o)
     return status
+
+
+cdef void _timer(core_t* core, const event_t* cause) noexcept nogil:
+    """Deadlines of orders: what got no answer is asked for, what is past its date is cancelled."""
+    cdef order_action_t due[ORDERS_DUE_MAX]
+    cdef orders_t* table = world_orders(core.world)
+    cdef uint64_t i, count = orders_due(table, core.world.now_ns, due, ORDERS_DUE_MAX)
+    cdef intent_t* intent
+    cdef order_t* o
+    for i in range(count):
+        o = orders_find(table, due[i].id_order)
+        if due[i].kind == ORDER_ACTION_CANCEL:
+            _cancel(core, cause, o)
+            continue
+        intent = <intent_t*>_next_output(core, cause, KIND_INTENT_QUERY)
+        intent.symbol = o.symbol
+        intent.flags = FLAG_SELL if o.sell else 0
+        intent.id_order = o.id_order
+        intent.px_ticks = o.px_ticks
+        intent.qty_lots = order_open_lots(o)
+        intent.token = 0          # a question: nothing is traded by it
+        intent.strategy = o.strategy
+        core.world.intent_count += 1
 
 
 # ----------------------------------------------------------------------------------------------------------- the step
@@ -214,12 +280,14 @@ cdef int step(core_t* core, const event_t* event) noexcept nogil:
         _run_strategies(core, event)
     elif event.kind == KIND_TRADE or event.kind == KIND_AGG_TRADE:
         world_instruments(w)[event.symbol].last_px_ticks = (<const trade_event_t*>event).px_ticks
-    elif KIND_ORDER_ACK <= event.kind <= KIND_ORDER_EXPIRED:
+    elif KIND_ORDER_ACK <= event.kind <= KIND_ORDER_LOST:
         status = _report(core, <const order_event_t*>event)
     elif event.kind == KIND_CONTROL:
         w.limits.latch |= event.word[0]
         w.limits.mode = event.word[1]
-    elif event.kind != KIND_TIMER:
+    elif event.kind == KIND_TIMER:
+        _timer(core, event)
+    else:
         status = WORLD_BAD_EVENT
     if unlikely(status != OK):
         w.refused_count += 1

@@ -778,7 +778,7 @@ cdef class Orders:
     def due(self, int64_t now, *, uint64_t out_max=64):
         """The actions that time brings, as (kind, id)."""
         cdef order_action_t out[64]
-        cdef uint64_t i, count = orders_due(self.c, now, out, min(out_max, 64))
+        cdef uint64_t i, count = orders_due(self.c, now, out, out_max if out_max < <uint64_t>64 else 64)
         return [(order_action_kind_t(out[i].kind), out[i].id_order) for i in range(count)]
 
     def answer(self, int64_t id_order, *, int64_t now=0):

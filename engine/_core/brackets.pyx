@@ -15,7 +15,7 @@ from engine._core.orders cimport (
 )
 from engine._core.types cimport BRACKET_BAD_TERMS, BRACKET_TABLE_FULL, BRACKET_UNKNOWN, OK, raise_status
 
-cdef int CAPACITY_MAX = 8191                    # the tag of a leg's order is 15 bits: slot and leg
+cdef uint64_t CAPACITY_MAX = 8191                    # the tag of a leg's order is 15 bits: slot and leg
 cdef int SETTLE_MAX = 4                         # phases passed in one event; the longest chain is two
 
 BracketLeg = bracket_leg_t
@@ -140,7 +140,7 @@ cdef int _sign(const brackets_t* t, const bracket_t* b) noexcept nogil:
         return SIGN_COVERED
     if b.phase == PHASE_STUCK:
         # Out of it by evidence alone: every living leg settled, and an attempt left if one is needed.
-        for i in range(LEG_COUNT):
+        for i in range(<int>LEG_COUNT):
             if _lives(&b.legs[i]) and not _settled(&b.legs[i]):
                 return SIGN_BLOCKED
         if held != 0 and spent:
@@ -299,7 +299,7 @@ cdef void _stand(brackets_t* t, bracket_t* b, int phase, int sign, int64_t now_n
     elif phase == PHASE_STUCK:
         _incident(t, b, INCIDENT_STILL_STUCK, out, n)
     # A passed deadline is a new chance for requests that were refused too often.
-    for i in range(LEG_COUNT):
+    for i in range(<int>LEG_COUNT):
         b.legs[i].asks = 0
     if phase == PHASE_WAITING:
         wait = b.entry_ns
@@ -497,7 +497,7 @@ cdef void brackets_placed(brackets_t* t, order_t* o) noexcept nogil:
     could not be asked for: the leg looks at its order again."""
     cdef bracket_t* b = brackets_find(t, o.bracket)
     cdef leg_t* leg
-    if b == NULL or o.leg >= LEG_COUNT:
+    if b == NULL or o.leg >= <uint32_t>LEG_COUNT:
         return
     leg = &b.legs[o.leg]
     if leg.id_order == 0:
@@ -511,7 +511,7 @@ cdef uint64_t brackets_refused(brackets_t* t, uint32_t handle, int leg, int64_t 
     """A PLACE action was not carried out: the gate or the order table said no."""
     cdef bracket_t* b = brackets_find(t, handle)
     cdef uint64_t n = 0
-    if b == NULL or leg >= LEG_COUNT or b.legs[leg].id_order != 0:
+    if b == NULL or leg >= <int>LEG_COUNT or b.legs[leg].id_order != 0:
         return 0
     b.legs[leg].state = STATE_DENIED
     _settle(t, b, now_ns, out, &n)
@@ -528,7 +528,7 @@ cdef uint64_t brackets_on_order(brackets_t* t, order_t* o, int64_t now_ns, brack
     if o.bracket == 0:
         return 0
     b = brackets_find(t, o.bracket)
-    if unlikely(b == NULL or o.leg >= LEG_COUNT):
+    if unlikely(b == NULL or o.leg >= <uint32_t>LEG_COUNT):
         if news != 0:
             o.counted_lots = known
             t.orphan_count += 1
@@ -624,7 +624,7 @@ cdef int brackets_check(brackets_t* t) noexcept nogil:
         # The stated worst case.
         if held > b.qty_lots or held < -(b.base_lots + leg_of(b, LEG_ENTRY).total_lots):
             return 3
-        for k in range(LEG_COUNT):
+        for k in range(<int>LEG_COUNT):
             if b.legs[k].filled_lots > b.legs[k].qty_lots + b.legs[k].qty_new_lots or b.legs[k].total_lots < 0:
                 return 4
         if b.phase == PHASE_CLOSED and (held != 0 or _lives(leg_of(b, LEG_STOP)) or _lives(leg_of(b, LEG_TARGET))
@@ -751,9 +751,16 @@ cdef class Brackets:
         row["stop_open_lots"] = _open(leg_of(b, LEG_STOP)) if _lives(leg_of(b, LEG_STOP)) else 0
         return row
 
+    def brief(self, uint32_t handle):
+        """(phase, held, deadline, id of the stop's order) as numbers: what enumerations ask for most."""
+        cdef bracket_t* b = brackets_find(self.c, handle)
+        if b == NULL:
+            return None
+        return b.phase, bracket_held_lots(b), b.deadline_ns, leg_of(b, LEG_STOP).id_order
+
     @property
-    def next_due_ns(self):
-        return self.c.due_least_ns
+    def trouble_count(self):
+        return self.c.refused_count + self.c.illegal_count + self.c.orphan_count
 
     @property
     def counts(self):

@@ -798,6 +798,22 @@ cdef class Orders:
         row["live"] = bool(order_is_live(o))
         return row
 
+    def state(self, int64_t id_order):
+        """The state alone, as a number: what enumerations ask for most."""
+        cdef order_t* o = orders_find(self.c, id_order)
+        return STATE_FREE if o == NULL else o.state
+
+    @property
+    def trouble_count(self):
+        """Everything that was refused, for whatever reason; duplicates of ids and fills are no trouble."""
+        return (self.c.refused_count + self.c.illegal_count + self.c.unknown_id_count + self.c.overfill_count
+                + self.c.terms_count + self.c.busy_count)
+
+    def open_lots(self, uint16_t symbol):
+        """(worst case still to be bought, still to be sold)."""
+        cdef orders_symbol_t* row = &orders_symbols(self.c)[symbol]
+        return row.open_buy_lots, row.open_sell_lots
+
     def find_key(self, *, uint16_t strategy=0, uint16_t symbol=0, bint sell=False, uint16_t tag=0):
         cdef order_t* o = orders_find_key(self.c, strategy, symbol, sell, tag)
         return 0 if o == NULL else o.id_order

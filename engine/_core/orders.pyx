@@ -383,12 +383,10 @@ cdef void _enter(orders_t* t, order_t* o, int target, int64_t now_ns) noexcept n
     o.ts_changed_ns = now_ns
 
 
-cdef inline int _apply(orders_t* t, order_t* o, int what, int64_t told_lots, int64_t now_ns) noexcept nogil:
+cdef int _apply(orders_t* t, order_t* o, int what, int64_t told_lots, int64_t now_ns) noexcept nogil:
     cdef bint was_live = order_is_live(o)
-    cdef int target = order_next(o.state, what)
-    if target != STATE_FREE:
-        target = _resolve(o, target)
-    if unlikely(target == STATE_FREE):
+    cdef int row = order_next(o.state, what), target
+    if unlikely(row == STATE_FREE or (row == TO_ABSENT and (o.filled_lots or o.told_lots or told_lots))):
         t.illegal_count += 1
         return ORDER_ILLEGAL
     if unlikely(told_lots > order_bound_lots(o)):
@@ -401,11 +399,12 @@ cdef inline int _apply(orders_t* t, order_t* o, int what, int64_t told_lots, int
     if told_lots > o.told_lots:
         o.told_lots = told_lots
     if was_live:
+        target = _resolve(o, row)
         # The amend is answered, or the order is gone and the amend with it.
         if what == ON_REPLACE_REFUSED or what == ON_REPLACE_NO_ORDER or not state_is_live(target):
             _drop_amend(o)
-            target = order_next(o.state, what)
-            if o.filled_lots >= o.qty_lots and state_is_live(_resolve(o, target)):
+            target = _resolve(o, row)
+            if o.filled_lots >= o.qty_lots and state_is_live(target):
                 target = STATE_FILLED
         if target == o.state and what != ON_CANCEL_ASKED:
             t.repeat_count += 1

@@ -107,22 +107,27 @@ TROUBLES = {
     "reject": CALM._replace(rejects=1),
     "timeout": CALM._replace(timeouts=1),
     "duplicate": CALM._replace(duplicates=1),
-    "late": CALM._replace(lates=1),
     "venue cancel": CALM._replace(cancels=1),
-    "recall": CALM._replace(recalls=1),
+    "late": CALM._replace(lates=1),
 }
 CASES = [
-    ("OTOCO", {**LONG, "qty": 1, "flags": AMENDS}, trouble, True) for trouble in TROUBLES if trouble != "duplicate"
+    ("OTOCO", {**LONG, "qty": 1, "flags": AMENDS}, trouble, True) for trouble in ("calm", "reject", "timeout")
 ] + [
     ("OTOCO short", {**SHORT, "qty": 1, "flags": AMENDS}, "calm", True),
     ("OCO of 2", {**HELD, "qty": 2, "flags": AMENDS}, "calm", True),
     ("OCO of 2, no amend", {**HELD, "qty": 2}, "calm", True),
     ("OCO of 1", {**HELD, "qty": 1, "flags": AMENDS}, "duplicate", True),
+    ("OCO of 1", {**HELD, "qty": 1, "flags": AMENDS}, "venue cancel", True),
+    ("OCO of 1", {**HELD, "qty": 1, "flags": AMENDS}, "timeout", True),
+    ("OTO of 1", {**PLAIN, "qty": 1, "flags": AMENDS}, "late", True),
     ("OTO of 2", {**PLAIN, "qty": 2, "flags": AMENDS}, "calm", True),
     ("OTO of 2, no amend", {**PLAIN, "qty": 2}, "calm", True),
     ("OTO of 2, amends refused", {**PLAIN, "qty": 2, "flags": AMENDS}, "calm", False),
 ]
 DEEP = [
+    ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, CALM._replace(lates=1)),
+    ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, CALM._replace(recalls=1)),
+    ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, CALM._replace(cancels=1)),
     ("OTOCO of 2", {**LONG, "qty": 2, "flags": AMENDS}, CALM),
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, Budget(1, 1, 0, 0, 0)),
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, Budget(0, 0, 1, 0, 0)),

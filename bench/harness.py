@@ -160,13 +160,18 @@ class Report:
         text_columns = {0, 4, 6, 11}
         out = [header_line()]
         for line in lines:
-            cells = [c.ljust(w) if i in text_columns else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))]
+            cells = [
+                c.ljust(w) if i in text_columns else c.rjust(w)
+                for i, (c, w) in enumerate(zip(line, widths, strict=True))
+            ]
             out.append("  ".join(cells).rstrip())
         return "\n".join(out)
 
     @staticmethod
     def _cells(row: Row) -> tuple[str, ...]:
-        verdict = "smoke" if SMOKE else "PAST FLOOR" if row.floor_ok is False else "short" if row.goal_ok is False else "ok"
+        verdict = (
+            "smoke" if SMOKE else "PAST FLOOR" if row.floor_ok is False else "short" if row.goal_ok is False else "ok"
+        )
         return (
             row.id,
             _figure(row.p50),

@@ -203,6 +203,8 @@ cdef void _cancel(brackets_t* t, bracket_t* b, int which, bracket_action_t* out,
     # Before it is sent there is nothing to cancel; while a cancel is on its way, nothing to add.
     if not _lives(leg) or leg.id_order == 0 or leg.state == STATE_PENDING_CANCEL:
         return
+    if leg.state == STATE_UNKNOWN and leg.asks:
+        return                    # asked; the next deadline asks again
     if leg.asks >= t.config.asks_max:
         if not b.incidents & (<uint32_t>1 << INCIDENT_STUBBORN):
             _incident(t, b, INCIDENT_STUBBORN, out, n)
@@ -364,10 +366,13 @@ cdef bint _pass(brackets_t* t, bracket_t* b, int sign, bint always, int64_t now_
 
 cdef void _settle(brackets_t* t, bracket_t* b, int64_t now_ns, bracket_action_t* out, uint64_t* n) noexcept nogil:
     cdef int i
+    cdef bint changed = False
     for i in range(SETTLE_MAX):
-        if not _pass(t, b, _sign(t, b), False, now_ns, out, n):
-            break
-    _act(t, b, out, n)
+        changed = _pass(t, b, _sign(t, b), False, now_ns, out, n)
+        if not changed and i > 0:
+            return
+        # What is asked for here may change what is true: a stop that is cancelled to be resized covers no longer.
+        _act(t, b, out, n)
 
 
 # ------------------------------------------------------------------------------------------------------ from outside

@@ -180,7 +180,12 @@ class Orders:
         kind = OrderType(t["type"]) if t["type"] < OrderType.TYPE_COUNT else None
         if kind is None or t["tif"] >= OrderTif.TIF_COUNT or t["symbol"] >= self.symbols or t["sell"] > 1:
             return False
-        limits = (OrderType.TYPE_LIMIT, OrderType.TYPE_STOP_LIMIT, OrderType.TYPE_TAKE_PROFIT_LIMIT, OrderType.TYPE_ICEBERG)
+        limits = (
+            OrderType.TYPE_LIMIT,
+            OrderType.TYPE_STOP_LIMIT,
+            OrderType.TYPE_TAKE_PROFIT_LIMIT,
+            OrderType.TYPE_ICEBERG,
+        )
         tif = OrderTif(t["tif"])
         conditional = OrderType.TYPE_STOP <= kind <= OrderType.TYPE_TRAILING
         return all((

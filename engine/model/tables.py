@@ -27,7 +27,13 @@ def markdown(rows: Iterable[tuple[IntEnum, IntEnum, IntEnum]]) -> str:
     for state in dict.fromkeys(row[0] for row in rows):
         cells = []
         for _, event, target in (row for row in rows if row[0] == state):
-            goal = "stays" if target == state else f"*{_short(target)}*" if target.name.startswith("TO_") else _short(target)
+            goal = (
+                "stays"
+                if target == state
+                else f"*{_short(target)}*"
+                if target.name.startswith("TO_")
+                else _short(target)
+            )
             cells.append(f"{_short(event)} → {goal}")
         lines.append(f"| **{_short(state)}** | {'; '.join(cells)} |")
     lines.append(f"\n{len(rows)} rows. Every other pair is refused, counted, and changes nothing.")

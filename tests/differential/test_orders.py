@@ -11,7 +11,7 @@ from engine._core import order_table
 from engine._core import orders as core
 from engine._core.order_table import OrderEvent as On
 from engine._core.order_table import OrderState as State
-from engine._core.orders import OrderActionKind, OrderFlag, OrderTif, OrderType
+from engine._core.orders import OrderActionKind, OrderTif, OrderType
 from engine._core.types import Status
 from engine.model import orders as model
 
@@ -49,7 +49,9 @@ def test_every_state_is_reachable_and_only_the_denied_one_has_no_way_out():
 
 
 def test_no_ended_order_comes_back_to_life():
-    live = {s for s in State if State.STATE_CREATED <= s <= State.STATE_UNKNOWN} | {s for s in State if s > State.STATE_COUNT}
+    live = {s for s in State if State.STATE_CREATED <= s <= State.STATE_UNKNOWN} | {
+        s for s in State if s > State.STATE_COUNT
+    }
     assert [row for row in order_table.transitions() if row[0] not in live and row[2] in live] == []
 
 
@@ -389,7 +391,9 @@ class Twins(RuleBasedStateMachine):
           kind=st.sampled_from([{}, {"tif": OrderTif.TIF_GTD, "expire": 300}, {"type": 1, "tif": 1, "px": 0}]),
           given=st.sampled_from([0, 0, 0, (1 << 40) + 3, 12]))  # fmt: skip
     def create(self, sell, tag, qty, flags, kind, given):
-        status, one = self.both("create", id_order=given, sell=sell, tag=tag, qty=qty, flags=flags, now=self.now, **kind)
+        status, one = self.both(
+            "create", id_order=given, sell=sell, tag=tag, qty=qty, flags=flags, now=self.now, **kind
+        )
         if one and one not in self.ids:
             self.ids.append(one)
         if status == Status.OK and flags != 2:
@@ -397,7 +401,9 @@ class Twins(RuleBasedStateMachine):
 
     @rule(given=st.integers(20, 22), filled=st.integers(0, 3), strategy=st.sampled_from([0, 0xFFFF]))
     def adopt(self, given, filled, strategy):
-        _, one = self.both("create", id_order=given, qty=3, strategy=strategy, now=self.now, adopt=(9, filled, 100 * filled))
+        _, one = self.both(
+            "create", id_order=given, qty=3, strategy=strategy, now=self.now, adopt=(9, filled, 100 * filled)
+        )
         if one and one not in self.ids:
             self.ids.append(one)
 
@@ -407,7 +413,9 @@ class Twins(RuleBasedStateMachine):
         self.both("apply", self.some(data), what, told=told, now=self.now)
 
     @precondition(lambda self: self.ids)
-    @rule(data=st.data(), trade=st.integers(-1, 30), qty=st.integers(1, 4), sell=st.integers(0, 1), told=st.integers(0, 4))
+    @rule(
+        data=st.data(), trade=st.integers(-1, 30), qty=st.integers(1, 4), sell=st.integers(0, 1), told=st.integers(0, 4)
+    )
     def fill(self, data, trade, qty, sell, told):
         self.both("fill", self.some(data), trade=trade, qty=qty, sell=sell, told=told, now=self.now)
 

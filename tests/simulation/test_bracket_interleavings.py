@@ -110,9 +110,7 @@ TROUBLES = {
     "venue cancel": CALM._replace(cancels=1),
     "late": CALM._replace(lates=1),
 }
-CASES = [
-    ("OTOCO", {**LONG, "qty": 1, "flags": AMENDS}, trouble, True) for trouble in ("calm", "reject", "timeout")
-] + [
+CASES = [("OTOCO", {**LONG, "qty": 1, "flags": AMENDS}, trouble, True) for trouble in ("calm", "reject", "timeout")] + [
     ("OTOCO short", {**SHORT, "qty": 1, "flags": AMENDS}, "calm", True),
     ("OCO of 2", {**HELD, "qty": 2, "flags": AMENDS}, "calm", True),
     ("OCO of 2, no amend", {**HELD, "qty": 2}, "calm", True),
@@ -141,7 +139,9 @@ def test_every_interleaving_stays_within_the_worst_case_and_ends_flat_or_alarmed
 ):
     walked = enumerate_all(new_desk(TROUBLES[trouble], terms, can_amend=can_amend))
     record_property("walked", walked)
-    print(f"\n{name}, {trouble}: {walked.interleavings:.3e} interleavings, depth {walked.depth}, {walked.states} states")
+    print(
+        f"\n{name}, {trouble}: {walked.interleavings:.3e} interleavings, depth {walked.depth}, {walked.states} states"
+    )
     assert walked.depth >= 10
     assert BracketPhase.PHASE_CLOSED in walked.phases
     if terms.get("kind") != BracketKind.BRACKET_OTO:

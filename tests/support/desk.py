@@ -39,6 +39,7 @@ class VenueOrder(NamedTuple):
     answers: tuple[tuple[int, int, int], ...] = ()  # event, told, quantity
     fills: tuple[tuple[int, int], ...] = ()  # trade, quantity
 
+
 @dataclass
 class Desk:
     orders: Any
@@ -111,8 +112,8 @@ class Desk:
     def _ask(self, id_order: int, what: str, qty: int) -> None:
         self._set(id_order, requests=(*self.venue[id_order].requests, (what, qty)))
 
-    def _say(self, id_order: int, event: int, told: int, qty: int = 0, **fields: Any) -> None:
-        self._set(id_order, answers=(*self.venue[id_order].answers, (event, told, qty)), **fields)
+    def _say(self, id_order: int, event: int, told: int, quantity: int = 0, **fields: Any) -> None:
+        self._set(id_order, answers=(*self.venue[id_order].answers, (event, told, quantity)), **fields)
 
     def _place(self, action: dict[str, Any]) -> None:
         if action["leg"] in self.gate_denies:

@@ -72,7 +72,8 @@ cdef list LEGAL = [(state, what, target) for state, row in [
     # Ended. What is still on its way is taken as said; only a fill changes anything.
     (STATE_FILLED, [
         (ON_SEND, STATE_FILLED), (ON_ACK, STATE_FILLED), (ON_CANCEL_REFUSED, STATE_FILLED),
-        (ON_CANCEL_TOO_LATE, STATE_FILLED), (ON_CANCEL_NO_ORDER, STATE_FILLED), (ON_REPLACE_REFUSED, STATE_FILLED),
+        (ON_CANCEL_TOO_LATE, STATE_FILLED), (ON_CANCEL_NO_ORDER, STATE_FILLED),
+        (ON_REPLACED, STATE_FILLED), (ON_REPLACE_REFUSED, STATE_FILLED),    # the amend's fills overtook its answer
         (ON_REPLACE_NO_ORDER, STATE_FILLED),
     ]),
     (STATE_CANCELED, [

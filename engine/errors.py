@@ -625,6 +625,97 @@ class OrderUnknownId(OrderError, LookupError):
     status = Status.ORDER_UNKNOWN_ID
 
 
+class OrderBadTerms(OrderError, ValueError):
+    code = "BOT4-925"
+    sentence = "A request or a report contradicts itself: type, time in force, price or quantity do not go together."
+    status = Status.ORDER_BAD_TERMS
+
+
+class OrderDuplicateId(OrderError):
+    code = "BOT4-926"
+    sentence = "This client id was used within the last 24 hours; the first request's answer holds."
+    status = Status.ORDER_DUPLICATE_ID
+
+
+class OrderDuplicateFill(OrderError):
+    code = "BOT4-927"
+    sentence = "This trade was booked before."
+    status = Status.ORDER_DUPLICATE_FILL
+
+
+class OrderLateFill(OrderError):
+    code = "BOT4-928"
+    sentence = "A fill came for an order that had ended; it was booked."
+    remedy = "Compare the position with the venue: its reports overtook each other or one was lost."
+    status = Status.ORDER_LATE_FILL
+
+
+class OrderBusy(OrderError):
+    code = "BOT4-929"
+    sentence = "This strategy, symbol, side and tag has a live order already."
+    status = Status.ORDER_BUSY
+
+
+class OrderMismatch(OrderError, ValueError):
+    code = "BOT4-930"
+    sentence = "A report names another symbol or side than its order has."
+    status = Status.ORDER_MISMATCH
+
+
+class BracketError(OrderError):
+    code = "BOT4-934"
+    sentence = "The bracket table refused an operation; nothing was changed."
+    remedy = "`bot4 orders --brackets` shows every bracket with its legs."
+
+
+class BracketTableFull(BracketError, CapacityError):
+    code = "BOT4-935"
+    sentence = "The bracket table has no free slot."
+    status = Status.BRACKET_TABLE_FULL
+
+
+class BracketBadTerms(BracketError, ValueError):
+    code = "BOT4-936"
+    sentence = "A bracket's terms contradict each other."
+    status = Status.BRACKET_BAD_TERMS
+
+
+class BracketUnknown(BracketError, LookupError):
+    code = "BOT4-937"
+    sentence = "No bracket stands in this slot."
+    status = Status.BRACKET_UNKNOWN
+
+
+class BracketIllegal(BracketError):
+    code = "BOT4-938"
+    sentence = "The bracket's table has no row for what was found."
+    status = Status.BRACKET_ILLEGAL
+
+
+class TriggerError(OrderError):
+    code = "BOT4-940"
+    sentence = "The trigger table refused an operation; nothing was changed."
+    remedy = "`bot4 orders --triggers` shows every conditional order that waits."
+
+
+class TriggerTableFull(TriggerError, CapacityError):
+    code = "BOT4-941"
+    sentence = "The trigger table has no free slot."
+    status = Status.TRIGGER_TABLE_FULL
+
+
+class TriggerBadTerms(TriggerError, ValueError):
+    code = "BOT4-942"
+    sentence = "A conditional order's terms contradict each other."
+    status = Status.TRIGGER_BAD_TERMS
+
+
+class TriggerUnknown(TriggerError, LookupError):
+    code = "BOT4-943"
+    sentence = "No conditional order waits in this slot."
+    status = Status.TRIGGER_UNKNOWN
+
+
 class GateDenied(Bot4Error, PermissionError):
     code = "BOT4-951"
     sentence = "The gate denied the order."

@@ -12,9 +12,11 @@ from engine._core.instruments cimport instrument_t, instrument_touch_is_whole
 from engine._core.ledger cimport ASSET_NONE, ledger_fill, posting_t
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
-    ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_DENY, ON_EXPIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_SEND,
-    STATE_PENDING_CANCEL, STATE_UNKNOWN, order_is_live, order_open_lots, order_t, orders_apply, orders_create,
-    orders_fill, orders_find, orders_release, orders_symbols, orders_t,
+    ON_ABSENT, ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_CANCEL_NO_ORDER, ON_CANCEL_REFUSED, ON_CANCEL_TOO_LATE,
+    ON_EXPIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_REPLACE_NO_ORDER, ON_REPLACE_REFUSED, ON_SEND, ON_TIMEOUT,
+    ORDER_ACTION_CANCEL, STATE_PENDING_CANCEL, order_action_t, order_fill_t, order_is_live, order_open_lots, order_t,
+    order_terms_t, orders_apply, orders_create, orders_due, orders_fill, orders_find, orders_id_next, orders_replaced, orders_report,
+    orders_symbols, orders_t,
 )
 from engine._core.risk cimport (
     gate_ask_t, gate_check, gate_commit, gate_deny, gate_expose, gate_largest_lots, gate_symbol_t, gate_symbols,
@@ -29,15 +31,18 @@ from engine._core.strategy_abi cimport (
     wishes_t,
 )
 from engine._core.types cimport (
-    FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_ORDER_ACK,
-    KIND_ORDER_CANCELED, KIND_ORDER_EXPIRED, KIND_ORDER_FILL, KIND_ORDER_REJECTED, KIND_QUOTE, KIND_STRATEGY,
-    KIND_TIMER, KIND_TRADE,
-    OK, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t, intent_t, order_event_t,
-    quote_event_t, raise_status, trade_event_t,
+    FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_INTENT_QUERY,
+    KIND_ORDER_ACK, KIND_ORDER_FILL, KIND_ORDER_LOST, KIND_ORDER_REPLACED, KIND_QUOTE, KIND_STRATEGY, KIND_TIMER,
+    KIND_TRADE, OK, ORDER_LATE_FILL, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t,
+    intent_t, order_event_t, quote_event_t, raise_status, trade_event_t,
 )
 from engine._core.world cimport (
     World, world_gate, world_instruments, world_ledger, world_orders, world_positions, world_strategies, world_t,
 )
+
+
+cdef enum:
+    ORDERS_DUE_MAX = 64
 
 
 cdef inline event_t* _next_output(core_t* core, const event_t* cause, uint8_t kind) noexcept nogil:
@@ -140,13 +145,12 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     cdef verdict_t verdict
     cdef gate_ask_t ask
     cdef intent_t* intent
-    cdef order_t* o
+    cdef order_terms_t terms
+    cdef order_t* o = NULL
     if not _passes_own_limits(core, cause, s, sell, wish):
         return 0
     memset(&ask, 0, sizeof(ask))
-    o = orders_create(table, symbol, <uint16_t>strategy, <uint8_t>(2 * tag + sell), sell, wish.px_ticks, wish.qty_lots,
-                      w.now_ns)
-    ask.id_order = o.id_order if o != NULL else 0
+    ask.id_order = orders_id_next(table)
     ask.symbol = symbol
     ask.sell = sell
     ask.px_ticks = wish.px_ticks
@@ -155,10 +159,15 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     ask.ts_signal_ns = w.now_ns
     ask.correlation_ppm = CORRELATION_LEAST
     gate_check(world_gate(w), &w.limits, &w.account, &ask, w.now_ns, &verdict)
-    if o != NULL and verdict.failed != 0:
-        orders_apply(table, o, ON_DENY, w.now_ns)
-        orders_release(table, o)
-        o = NULL
+    if verdict.failed == 0:
+        memset(&terms, 0, sizeof(terms))
+        terms.px_ticks = wish.px_ticks
+        terms.qty_lots = wish.qty_lots
+        terms.symbol = symbol
+        terms.strategy = <uint16_t>strategy
+        terms.tag = <uint16_t>tag
+        terms.sell = sell
+        orders_create(table, &terms, w.now_ns, &o)
     if o == NULL:
         _deny(core, cause, sell, wish, <int64_t>verdict.failed,
               gate_largest_lots(world_gate(w), &w.limits, &w.account, &ask))
@@ -285,46 +294,98 @@ cdef void _run_strategies(core_t* core, const event_t* cause) noexcept nogil:
 
 
 # ------------------------------------------------------------------------------------------------ reports coming in
-cdef void _forget(core_t* core, order_t* o) noexcept nogil:
-    """Give an ended order's slot back and free the side of the strategy that held it."""
-    cdef strategy_t* s = &world_strategies(core.world)[o.strategy]
+# What each report says to the order it names; fills and amends carry quantities and are told apart below.
+cdef int SAYS[16]
+SAYS[:] = [
+    ON_ACK, -1, ON_CANCELED, ON_REJECT, ON_EXPIRE, ON_CANCEL_REFUSED, ON_CANCEL_TOO_LATE, ON_CANCEL_NO_ORDER, -1,
+    ON_REPLACE_REFUSED, ON_REPLACE_NO_ORDER, ON_ABSENT, ON_TIMEOUT, -1, -1, -1,
+]
+
+
+cdef void _forget(core_t* core, const order_t* o) noexcept nogil:
+    """Free the side of the strategy that held an order which has ended. The record stays for late reports."""
+    cdef strategy_t* s
     cdef int at
+    if o.strategy >= core.world.strategy_count:
+        return
+    s = &world_strategies(core.world)[o.strategy]
     for at in range(2 * TAGS):
         if s.held[at] == o.id_order:
             s.held[at] = 0
-    orders_release(world_orders(core.world), o)
+
+
+cdef int _fill(core_t* core, const order_event_t* e, order_t** o) noexcept nogil:
+    """Book a fill on its order and in the position: also one that comes late, and one of no order of ours."""
+    cdef world_t* w = core.world
+    cdef bint sell = (e.flags & FLAG_SELL) != 0
+    cdef order_fill_t f
+    cdef posting_t posting
+    cdef int status, posted
+    memset(&f, 0, sizeof(f))
+    f.id_order = e.id_order
+    f.id_trade = e.id_venue
+    f.px_ticks = e.px_ticks
+    f.qty_lots = e.qty_lots
+    f.told_lots = e.filled_lots
+    f.symbol = e.symbol
+    f.sell = sell
+    status = orders_fill(world_orders(w), &f, w.now_ns, o)
+    if status == OK or status == ORDER_LATE_FILL or status == ORDER_UNKNOWN_ID:
+        posted = ledger_fill(world_ledger(w), e.symbol, sell, e.px_ticks, e.qty_lots, <uint16_t>ASSET_NONE, 0, False,
+                             w.now_ns, &posting)
+        if posted != OK:
+            return posted
+        if o[0] != NULL and o[0].strategy < w.strategy_count:
+            strategy_fill(&world_strategies(w)[o[0].strategy], sell, e.qty_lots)
+        w.fill_count += 1
+    return status
 
 
 cdef int _report(core_t* core, const order_event_t* e) noexcept nogil:
     cdef world_t* w = core.world
     cdef orders_t* table = world_orders(w)
-    cdef order_t* o = orders_find(table, e.id_order)
-    cdef uint16_t symbol
-    cdef posting_t posting
+    cdef order_t* o = NULL
     cdef int status
-    if o == NULL:
-        return ORDER_UNKNOWN_ID
-    symbol = o.symbol
     if e.kind == KIND_ORDER_FILL:
-        status = orders_fill(table, o, e.px_ticks, e.qty_lots, w.now_ns)
-        if status == OK:
-            status = ledger_fill(world_ledger(w), o.symbol, o.sell, e.px_ticks, e.qty_lots, <uint16_t>ASSET_NONE, 0,
-                                 False, w.now_ns, &posting)
-            strategy_fill(&world_strategies(w)[o.strategy], o.sell, e.qty_lots)
-            w.fill_count += 1
-    elif e.kind == KIND_ORDER_ACK:
-        status = orders_apply(table, o, ON_ACK, w.now_ns)
-        o.id_venue = e.id_venue
-    elif e.kind == KIND_ORDER_CANCELED:
-        status = orders_apply(table, o, ON_CANCELED, w.now_ns)
-    elif e.kind == KIND_ORDER_REJECTED:
-        status = orders_apply(table, o, ON_REJECT, w.now_ns)
+        status = _fill(core, e, &o)
     else:
-        status = orders_apply(table, o, ON_EXPIRE, w.now_ns)
-    if not order_is_live(o):
+        o = orders_find(table, e.id_order)
+        if o == NULL:
+            table.unknown_id_count += 1
+            return ORDER_UNKNOWN_ID
+        if e.kind == KIND_ORDER_REPLACED:
+            status = orders_replaced(table, o, e.px_ticks, e.qty_lots, w.now_ns)
+        else:
+            status = orders_report(table, o, SAYS[e.kind - KIND_ORDER_ACK], e.filled_lots, w.now_ns)
+        if e.kind == KIND_ORDER_ACK and status == OK:
+            o.id_venue = e.id_venue
+    if o != NULL and not order_is_live(o):
         _forget(core, o)
-    _expose(w, symbol)
+    _expose(w, e.symbol)
     return status
+
+
+cdef void _timer(core_t* core, const event_t* cause) noexcept nogil:
+    """Deadlines of orders: what got no answer is asked for, what is past its date is cancelled."""
+    cdef order_action_t due[ORDERS_DUE_MAX]
+    cdef orders_t* table = world_orders(core.world)
+    cdef uint64_t i, count = orders_due(table, core.world.now_ns, due, ORDERS_DUE_MAX)
+    cdef intent_t* intent
+    cdef order_t* o
+    for i in range(count):
+        o = orders_find(table, due[i].id_order)
+        if due[i].kind == ORDER_ACTION_CANCEL:
+            _cancel(core, cause, o)
+            continue
+        intent = <intent_t*>_next_output(core, cause, KIND_INTENT_QUERY)
+        intent.symbol = o.symbol
+        intent.flags = FLAG_SELL if o.sell else 0
+        intent.id_order = o.id_order
+        intent.px_ticks = o.px_ticks
+        intent.qty_lots = order_open_lots(o)
+        intent.token = 0          # a question: nothing is traded by it
+        intent.strategy = o.strategy
+        core.world.intent_count += 1
 
 
 # ----------------------------------------------------------------------------------------------------------- the step
@@ -356,14 +417,16 @@ cdef int step(core_t* core, const event_t* event) noexcept nogil:
         _run_strategies(core, event)
     elif event.kind == KIND_TRADE or event.kind == KIND_AGG_TRADE:
         world_instruments(w)[event.symbol].last_px_ticks = (<const trade_event_t*>event).px_ticks
-    elif KIND_ORDER_ACK <= event.kind <= KIND_ORDER_EXPIRED:
+    elif KIND_ORDER_ACK <= event.kind <= KIND_ORDER_LOST:
         status = _report(core, <const order_event_t*>event)
     elif event.kind == KIND_CONTROL:
         w.account.latch |= event.word[0]
         w.account.mode = event.word[1]
     elif event.kind == KIND_STRATEGY:
         status = _strategy_event(core, event)
-    elif event.kind != KIND_TIMER:
+    elif event.kind == KIND_TIMER:
+        _timer(core, event)
+    else:
         status = WORLD_BAD_EVENT
     if unlikely(status != OK):
         w.refused_count += 1

@@ -109,6 +109,21 @@ cpdef enum status_t:
     ORDER_OVERFILL = 922
     ORDER_TABLE_FULL = 923
     ORDER_UNKNOWN_ID = 924
+    ORDER_BAD_TERMS = 925         # a request or a report that contradicts itself
+    ORDER_DUPLICATE_ID = 926      # answered from memory
+    ORDER_DUPLICATE_FILL = 927
+    ORDER_LATE_FILL = 928         # applied; its order had ended, so it is an incident
+    ORDER_BUSY = 929              # this strategy, symbol, side and tag has a live order
+    ORDER_MISMATCH = 930          # a report names another symbol or side than its order
+
+    BRACKET_TABLE_FULL = 935
+    BRACKET_BAD_TERMS = 936
+    BRACKET_UNKNOWN = 937
+    BRACKET_ILLEGAL = 938         # no row of the table: changes nothing
+
+    TRIGGER_TABLE_FULL = 941
+    TRIGGER_BAD_TERMS = 942
+    TRIGGER_UNKNOWN = 943
 
     GATE_DENIED = 951
     LIMIT_LOOSER = 952
@@ -181,6 +196,14 @@ cpdef enum kind_t:
     KIND_ORDER_CANCELED = 66
     KIND_ORDER_REJECTED = 67
     KIND_ORDER_EXPIRED = 68
+    KIND_ORDER_CANCEL_REFUSED = 69        # and the order lives
+    KIND_ORDER_CANCEL_TOO_LATE = 70       # because it is filled
+    KIND_ORDER_CANCEL_NO_ORDER = 71
+    KIND_ORDER_REPLACED = 72              # px_ticks, qty_lots: what holds now
+    KIND_ORDER_REPLACE_REFUSED = 73
+    KIND_ORDER_REPLACE_NO_ORDER = 74
+    KIND_ORDER_ABSENT = 75
+    KIND_ORDER_LOST = 76                  # the connection went away with it, or an answer did
 
     # Control and time, 96 to 127.
     KIND_TIMER = 96
@@ -190,6 +213,7 @@ cpdef enum kind_t:
     # Outputs, 128 and up: intents first, then what is reported and not sent.
     KIND_INTENT_PLACE = 128
     KIND_INTENT_CANCEL = 129
+    KIND_INTENT_QUERY = 130       # ask the venue what became of an order
     KIND_DECISION = 192
     KIND_BREAKER = 200            # a breaker changed: breaker_event_t in breaker.pxd
 

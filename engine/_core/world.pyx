@@ -16,8 +16,8 @@ from engine._core.ledger cimport (
 )
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
-    ORDER_NONE, STATE_FREE, order_is_live, order_open_lots, order_t, orders_bytes, orders_init, orders_slots,
-    orders_symbol_t, orders_symbols,
+    STATE_CREATED, STATE_UNKNOWN, order_t, orders_bytes, orders_check, orders_config, orders_config_t, orders_init,
+    orders_slots,
 )
 from engine._core.positions cimport position_t
 from engine._core.risk cimport account_t, gate_bytes, gate_init, gate_symbol_t, gate_symbols
@@ -55,9 +55,10 @@ cdef class World:
 
     def __cinit__(self, *, uint32_t symbols, uint32_t strategies, uint32_t orders=1024, uint64_t seed=0,
                   int64_t epoch=1):
+        cdef orders_config_t orders_shape = orders_config(orders, symbols, epoch)
         cdef uint64_t instruments_at = sizeof(world_t)
         cdef uint64_t orders_at = _line_up(instruments_at + symbols * sizeof(instrument_t))
-        cdef uint64_t ledger_at = _line_up(orders_at + orders_bytes(orders, symbols))
+        cdef uint64_t ledger_at = _line_up(orders_at + orders_bytes(&orders_shape))
         cdef uint64_t strategies_at = _line_up(ledger_at + ledger_bytes(1 + symbols, symbols, FIFO_LOTS))
         cdef uint64_t gate_at = _line_up(strategies_at + strategies * sizeof(strategy_t))
         cdef uint64_t size = _line_up(gate_at + gate_bytes(symbols))
@@ -75,8 +76,9 @@ cdef class World:
         self.c.orders_at = orders_at
         self.c.ledger_at = ledger_at
         self.c.strategies_at = strategies_at
+        if orders_init(world_orders(self.c), &orders_shape) != OK:
+            raise_status(WORLD_BAD_LAYOUT, f"epoch={epoch}")
         self.c.gate_at = gate_at
-        orders_init(world_orders(self.c), orders, symbols, epoch)
         gate_init(world_gate(self.c), symbols, seed)
         # One quote asset, which is reported in, and one base asset per symbol.
         ledger_init(world_ledger(self.c), 1 + symbols, symbols, FIFO_LOTS, 0)
@@ -158,7 +160,7 @@ cdef class World:
     def live_orders(self):
         """A copy of every order that may still trade."""
         rows = np.array(<order_t[:self.c.order_capacity]>orders_slots(world_orders(self.c)))
-        return rows[rows["state"] != STATE_FREE]
+        return rows[(rows["state"] >= STATE_CREATED) & (rows["state"] <= STATE_UNKNOWN)]
 
     @property
     def now_ns(self):
@@ -202,23 +204,11 @@ cdef class World:
     def check(self):
         """Walk every invariant of every section."""
         cdef world_t* w = self.c
-        cdef uint32_t i, at, seen
-        cdef int64_t buys, sells
-        cdef order_t* o
+        cdef uint32_t i
         assert w.magic == MAGIC and w.layout == LAYOUT, "magic or layout"
         ledger_check(world_ledger(w))
         for i in range(w.symbol_count):
-            at, seen, buys, sells = orders_symbols(world_orders(w))[i].head, 0, 0, 0
-            while at != <uint32_t>ORDER_NONE:
-                o = &orders_slots(world_orders(w))[at]
-                assert o.symbol == i and o.state != STATE_FREE, f"order {o.id_order} in the list of symbol {i}"
-                assert 0 <= o.filled_lots <= o.qty_lots, f"order {o.id_order} overfilled"
-                if order_is_live(o):
-                    if o.sell:
-                        sells += order_open_lots(o)
-                    else:
-                        buys += order_open_lots(o)
-                seen += 1
-                at = o.next
-            row = orders_symbols(world_orders(w))[i]
-            assert (seen, buys, sells) == (row.live_count, row.open_buy_lots, row.open_sell_lots), f"exposure of {i}"
+            p = world_positions(w)[i]
+            assert p.lots == p.bought_lots - p.sold_lots, f"position {i}"
+        broken = orders_check(world_orders(w))
+        assert broken == 0, f"orders: invariant {broken}"

@@ -1,0 +1,64 @@
+"""The state tables as Markdown, drawn from the data the kernels run on: `python -m engine.model.tables`.
+
+`--write` brings the marked parts of docs/kernels/orders.md and brackets.md in step; a test fails when they are not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from enum import IntEnum
+from pathlib import Path
+
+from engine._core import bracket_table, order_table
+
+DOCS = {"orders": order_table, "brackets": bracket_table}
+BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+
+
+def _short(member: IntEnum) -> str:
+    return member.name.split("_", 1)[1]
+
+
+def markdown(rows: Iterable[tuple[IntEnum, IntEnum, IntEnum]]) -> str:
+    """One line a state: what may happen in it, and where that leads."""
+    rows = list(rows)
+    lines = ["| in | what happens or is found → then |", "|---|---|"]
+    for state in dict.fromkeys(row[0] for row in rows):
+        cells = []
+        for _, event, target in (row for row in rows if row[0] == state):
+            goal = (
+                "stays"
+                if target == state
+                else f"*{_short(target)}*"
+                if target.name.startswith("TO_")
+                else _short(target)
+            )
+            cells.append(f"{_short(event)} → {goal}")
+        lines.append(f"| **{_short(state)}** | {'; '.join(cells)} |")
+    lines.append(f"\n{len(rows)} rows. Every other pair is refused, counted, and changes nothing.")
+    return "\n".join(lines)
+
+
+def tables() -> dict[str, str]:
+    return {name: markdown(module.transitions()) for name, module in DOCS.items()}
+
+
+def with_table(text: str, table: str) -> str:
+    """A document with what stands between its two marks replaced."""
+    before, rest = text.split(BEGIN, 1)
+    _, after = rest.split(END, 1)
+    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+
+
+def main(arguments: list[str]) -> None:
+    for name, table in tables().items():
+        if "--write" in arguments:
+            path = Path("docs", "kernels", f"{name}.md")
+            path.write_text(with_table(path.read_text(), table))
+        else:
+            print(f"## {name}\n\n{table}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -9,6 +9,7 @@ thread    release code under ThreadSanitizer.
 coverage  release code unoptimised and counted by gcov: lines and branches, also where no interpreter lock is held,
           which Python's own tracer cannot see. `.ci/coverage.py` carries the counts back to the .pyx and .pxd lines.
 
+BOT4_LINK_ONLY=1 compiles nothing: `make` sets it to link the checkout, built in place, into its environment.
 BOT4_CYTHONIZE_ONLY=1 translates every kernel anew into build/c-lint and stops before the C compiler: `make lint`.
 
 No profile is tuned to the machine that builds it: a wheel must run on every machine of its architecture. Kernels
@@ -78,6 +79,12 @@ def kernels() -> list[Extension]:
         sources += sorted(Path("bench").rglob("*.pyx"))
     return [kernel(source) for source in sources]
 
+
+if os.environ.get("BOT4_LINK_ONLY"):
+    # The checkout is linked into its environment; the kernels were compiled in place a moment ago, and setuptools
+    # would compile them all again in a folder of its own.
+    setup()
+    raise SystemExit(0)
 
 TRANSLATE_ONLY = bool(os.environ.get("BOT4_CYTHONIZE_ONLY"))
 extensions = cythonize(

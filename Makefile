@@ -55,7 +55,7 @@ $(VENV)/built.stamp: $(VENV)/run.stamp $(SOURCES)
 	@echo "compiling the kernels ..."
 	@mkdir -p build
 	@$(PY) setup.py build_ext --inplace >build/release.log 2>&1 || { tail -40 build/release.log; exit 1; }
-	@BOT4_LINK_ONLY=1 $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >>build/release.log 2>&1 || { tail -40 build/release.log; exit 1; }
+	@BOT4_ALREADY_BUILT=1 $(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . >>build/release.log 2>&1 || { tail -40 build/release.log; exit 1; }
 	@touch $@
 
 build: $(VENV)/built.stamp

@@ -23,7 +23,8 @@ SKIPS: dict[str, set[str]] = {
     "reduce": CAPS,
     "protective": CAPS
     | set(
-        "LATCH MODE BREAKER SYMBOL_HALTED BOOK_UNTRUSTED BOOK_STALE PX_BAND ORDER_RATE CHURN REJECTS CLOCK_DRIFT".split()
+        "LATCH MODE BREAKER SYMBOL_HALTED BOOK_UNTRUSTED BOOK_STALE PX_BAND ORDER_RATE CHURN REJECTS "
+        "CLOCK_DRIFT".split()
     ),
 }
 
@@ -58,6 +59,7 @@ def worst(s: dict[str, int], buys: int = 0, sells: int = 0) -> int:
 
 class Gate:
     def __init__(self, *, symbols: int, seed: int = 0) -> None:
+        self.seed = seed  # of the tokens, which the twin does not make
         self.limits = Limits()
         self.account: dict[str, int] = dict.fromkeys(
             "equity ts_equity_ns peak day_base margin_available gross_worst long_worst short_worst orders_open "
@@ -164,10 +166,7 @@ class Gate:
             "SELF_TRADE": fails(crosses_own),
             "CLOCK_DRIFT": limits["clock_drift_ns"] - abs(a["clock_drift_ns"]),
             "SIGNAL_STALE": age(limits["signal_age_ns"], now_ns, ask.get("ts_signal_ns", 0)),
-            "NOT_REDUCING": (
-                s["lots"] - s["open_sell_lots"] if sell else -s["lots"] - s["open_buy_lots"]
-            )
-            - qty,
+            "NOT_REDUCING": (s["lots"] - s["open_sell_lots"] if sell else -s["lots"] - s["open_buy_lots"]) - qty,
         }
 
     def failed(self, now_ns: int, ask: dict[str, Any]) -> int:
@@ -212,7 +211,8 @@ class Gate:
         s["gross_value"] = units(px_ticks, worst(s), s["value_q32"])
         s["long_value"] = units(px_ticks, s["lots"] + s["open_buy_lots"], s["value_q32"])
         s["short_value"] = units(px_ticks, s["lots"] - s["open_sell_lots"], s["value_q32"])
-        for total, part in (("gross_worst", "gross_value"), ("long_worst", "long_value"), ("short_worst", "short_value")):
+        for total in ("gross_worst", "long_worst", "short_worst"):
+            part = total.replace("worst", "value")
             self.account[total] = sum(row[part] for row in self.rows)
 
     def largest_lots(self, **ask: Any) -> int:

@@ -555,7 +555,7 @@ class Twins(RuleBasedStateMachine):
         quotes=st.sampled_from(list(Quotes)),
         depth=st.integers(0, 6),
     )
-    def start(self, ticks, levels_max, sequence_rule, crossed_trust, quotes, depth):  # noqa: PLR0917
+    def start(self, ticks, levels_max, sequence_rule, crossed_trust, quotes, depth):
         config = {
             "ticks": ticks,
             "levels_max": levels_max,

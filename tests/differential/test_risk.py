@@ -344,7 +344,8 @@ def test_a_token_passes_its_own_order_and_no_other():
     _, _, token, _ = g.check_order(NOW, id_order=77, **BUY)
     own = (77, 100, 100, 0, False)
     assert g.token_ok(token, *own)
-    for other in ((78, 100, 100, 0, False), (77, 101, 100, 0, False), (77, 100, 99, 0, False), (77, 100, 100, 1, False)):
+    for at, changed in enumerate((78, 101, 99, 1)):
+        other = [*own[:at], changed, *own[at + 1 :]]
         assert not g.token_ok(token, *other)
     assert not g.token_ok(token, 77, 100, 100, 0, True)
     assert not g.token_ok(0, *own)
@@ -407,12 +408,13 @@ mixed = st.one_of(small, big)
         }
     ),
     symbol=st.fixed_dictionaries(
-        {name: mixed for name in ("px_max_ticks", "qty_max_lots", "notional_min", "notional_max", "px_ref_ticks")}
-        | {name: small for name in ("bid_px_ticks", "ask_px_ticks", "px_min_ticks", "qty_min_lots")}
+        dict.fromkeys(("px_max_ticks", "qty_max_lots", "notional_min", "notional_max", "px_ref_ticks"), mixed)
+        | dict.fromkeys(("bid_px_ticks", "ask_px_ticks", "px_min_ticks", "qty_min_lots"), small)
         | {name: st.integers(-1000, 1000) for name in ("lots",)}
         | {name: st.integers(0, 1000) for name in ("open_buy_lots", "open_sell_lots", "px_liquidation_ticks")}
         | {"value_q32": st.one_of(st.integers(1, 2**34), st.integers(1, 2**63)), "book_trusted": st.integers(0, 1)}
-        | {"buy_up_ppm": st.integers(0, 10**7), "sell_down_ppm": st.integers(0, 10**6), "margin_ppm": st.integers(0, 10**6)}
+        | {"buy_up_ppm": st.integers(0, 10**7)}
+        | dict.fromkeys(("sell_down_ppm", "margin_ppm"), st.integers(0, 10**6))
         | {"rejects_in_a_row": st.integers(0, 9), "orders_open": st.integers(0, 9), "halted": st.integers(0, 1)}
     ),
     account=st.fixed_dictionaries(
@@ -458,7 +460,8 @@ class Twins(RuleBasedStateMachine):
 
     @rule(symbol=st.integers(0, 1), sell=st.booleans(), qty=st.integers(0, 300), duplicate=st.booleans())
     def place(self, symbol, sell, qty, duplicate):
-        ask = (SELL if sell else BUY) | {"symbol": symbol, "qty_lots": qty, "duplicate": duplicate, "ts_signal_ns": self.now}
+        ask = (SELL if sell else BUY) | {"symbol": symbol, "qty_lots": qty, "duplicate": duplicate}
+        ask["ts_signal_ns"] = self.now
         assert self.pair[0].place(self.now, **ask) == self.pair[1].place(self.now, **ask)
 
     @rule(symbol=st.integers(0, 1))

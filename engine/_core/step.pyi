@@ -1,0 +1,13 @@
+from typing import Any, final
+
+import numpy.typing as npt
+
+from engine._core.world import World
+
+@final
+class Core:
+    world: World
+    def __init__(self, world: World) -> None: ...
+    def bind(self, strategy: int, address: int, keep: object = ...) -> None: ...
+    def step(self, event: npt.NDArray[Any]) -> tuple[int, npt.NDArray[Any]]: ...
+    def outputs(self) -> npt.NDArray[Any]: ...

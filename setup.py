@@ -9,6 +9,7 @@ thread    release code under ThreadSanitizer.
 coverage  release code unoptimised and counted by gcov: lines and branches, also where no interpreter lock is held,
           which Python's own tracer cannot see. `.ci/coverage.py` carries the counts back to the .pyx and .pxd lines.
 
+BOT4_DRAFT=1 leaves the optimiser out of the release profile: for the test that asks what is in a wheel, not how fast.
 BOT4_CYTHONIZE_ONLY=1 translates every kernel anew into build/c-lint and stops before the C compiler: `make lint`.
 
 No profile is tuned to the machine that builds it: a wheel must run on every machine of its architecture. Kernels
@@ -52,7 +53,7 @@ if PROFILE == "coverage":
     COMPILE += ["-O0", "-g", "-DNDEBUG", "--coverage", "-fprofile-update=atomic"]
     LINK += ["--coverage"]
 elif RELEASE_LIKE:
-    COMPILE += ["-O3", "-DNDEBUG"]
+    COMPILE += ["-O0" if os.environ.get("BOT4_DRAFT") else "-O3", "-DNDEBUG"]
 else:
     COMPILE += ["-O1", "-g", "-fno-omit-frame-pointer", "-DBOT4_DEBUG=1"]
 if PROFILE == "sanitize":

@@ -139,6 +139,24 @@ def _both(first, second) -> bool:
     return any(switches)
 
 
+def _line_transfer() -> float:
+    """Nanoseconds for one cache line from core to core and nothing else, in rounds without a switch."""
+
+    def pair() -> tuple[float, bool]:
+        words = np.zeros(16, dtype=np.uint64)
+        # One line of its own: the array starts anywhere, a line of 64 bytes fits into 128.
+        at = -(words.ctypes.data // 8) % 8
+        line, out = words[at : at + 8], []
+        turns = sized(2000, 50)
+        switched = _both(
+            lambda: out.append(loop_ring.bounce(line, turns, 0)), lambda: out.append(loop_ring.bounce(line, turns, 1))
+        )
+        return max(out), switched
+
+    rounds, _ = _undisturbed(sized(30, 2), pair)
+    return float(np.median(rounds))
+
+
 def bench_core_to_core(report: Report) -> None:
     cycles_per_2us = int(2000 / ns_per_cycle())
 
@@ -154,6 +172,7 @@ def bench_core_to_core(report: Report) -> None:
 
     rounds, disturbed = _undisturbed(sized(50, 2), pair)
     peer = _simple_queue_across(sized(2000, 20))
+    transfer = _line_transfer()
     samples = np.concatenate(rounds)
     report.row(
         "ring_core_to_core",
@@ -161,8 +180,10 @@ def bench_core_to_core(report: Report) -> None:
         peer="queue.SimpleQueue",
         peer_samples=peer,
         checksum=samples.size,
-        note=f"{len(rounds)} rounds of 900 after 100 to warm up; {disturbed} rounds lost a CPU and were not used",
+        note=f"{len(rounds)} rounds of 900 after 100 to warm up; {disturbed} rounds lost a CPU and were not used; "
+        f"one bare line transfer {transfer:.0f} ns, a hand-off is {np.median(samples) / transfer:.1f} of them",
     )
+    print(f"ring_core_to_core: one bare line transfer {transfer:.0f} ns")
 
 
 def _rate(count: int) -> tuple[float, bool]:

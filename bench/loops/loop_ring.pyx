@@ -3,7 +3,7 @@ interpreter lock on the thread that calls it."""
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from bench.loops.timing cimport timing_ns_per_cycle, timing_overhead_cycles, timing_start, timing_stop
-from engine._core.atomics cimport cpu_relax
+from engine._core.atomics cimport cpu_relax, load_acquire, store_release
 from engine._core.clock cimport clock_cycles
 from engine._core.ring cimport (
     RING_CLASS_TRADE,
@@ -197,3 +197,22 @@ def receive_paced(Ring ring not None, double[::1] samples_ns):
                 pass
             samples_ns[i] = <double>(<int64_t>clock_cycles() - ring_slot(r, ring_cursor(r, 0)).ts_recv_ns) * scale
             ring_release(r, 0, 1)
+
+
+def bounce(uint64_t[::1] line, uint64_t turns, uint64_t first):
+    """One side of a game that moves one cache line to and fro: wait for the other's number, store the next.
+
+    `first` is 0 for one side and 1 for the other. Returns nanoseconds a transfer: what no hand-off can be faster than.
+    """
+    cdef uint64_t start, stop, turn
+    with nogil:
+        # The first turns let both threads arrive; they are not part of the time.
+        start = clock_cycles()
+        for turn in range(turns + 100):
+            while load_acquire(&line[0]) != 2 * turn + first:
+                pass
+            store_release(&line[0], 2 * turn + first + 1)
+            if turn == 99:
+                start = clock_cycles()
+        stop = clock_cycles()
+    return <double>(stop - start) * timing_ns_per_cycle() / <double>(2 * turns)

@@ -7,12 +7,16 @@ A message (FLAG_FIRST .. FLAG_LAST, one symbol) is merged whole or not at all. L
 quantity of a price stands for all before it; the merged message spans the ids from the first pending to the last, so
 the receiver's sequence check still sees every number. A message that does not follow the pending one is a loss on the
 wire and must be seen as one: the older part is dropped and counted, so the gap shows. An older message than the
-pending state is stale, counted and ignored, as the book would. A snapshot or clear replaces everything pending.
+pending state is stale, counted and ignored, as the book would. A snapshot replaces the depth that waits.
+A clear that is no snapshot ends what is known of the book, so it takes everything pending with it, its quote too, and
+comes out as itself, ahead of what follows: merged into the next image it would be forgotten, and updates after it
+would pass for an image. Updates that follow it without an image are dropped and counted with the gaps, as the book
+would pass them over.
 Once a symbol waits, its later messages wait behind it, so nothing overtakes within a symbol's book. Trades and other
 classes do overtake; their own order is untouched.
 
 Invariants: a symbol is on the waiting list exactly if it holds something; level_count <= levels_max <= half of the
-index; quote and levels are flushed in one claim. Cost: some 10 ns a level, on a path that runs only when behind.
+index; clear, depth and quote are flushed in a claim each, whole. Cost: some 10 ns a level, on a path that runs only when behind.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
@@ -20,11 +24,11 @@ from engine._core.ring cimport ring_t
 from engine._core.types cimport event_t
 
 
-cdef struct conflate_symbol_t:    # two lines, followed by quote, levels and index of this symbol
+cdef struct conflate_symbol_t:    # two lines, followed by clear, quote, levels and index of this symbol
     uint32_t next                 # waiting list
     uint32_t waiting
     uint32_t level_count
-    uint32_t cleared              # the pending state replaces the book: a snapshot, or a clear
+    uint32_t cleared              # the pending depth replaces the book: an image
     uint32_t has_depth
     uint32_t has_quote
     uint32_t depth_messages       # merged into the pending state
@@ -40,7 +44,8 @@ cdef struct conflate_symbol_t:    # two lines, followed by quote, levels and ind
     uint64_t gap_count            # messages dropped because what followed them did not follow on
     uint64_t stale_count
     uint64_t flushed_count        # messages that came out
-    uint64_t fresh_image          # 1: an image, and no change on top of it yet
+    uint32_t fresh_image          # 1: an image, and no change on top of it yet
+    uint32_t clear_messages       # that end what is known, waiting as one; 0: none
 
 
 cdef struct conflate_t:

@@ -58,7 +58,7 @@ cdef uint32_t _index_size(uint32_t levels_max) noexcept nogil:
 
 
 cdef uint64_t _stride(uint32_t levels_max) noexcept nogil:
-    return (sizeof(conflate_symbol_t) + (<uint64_t>levels_max + 1) * sizeof(event_t)
+    return (sizeof(conflate_symbol_t) + (<uint64_t>levels_max + 2) * sizeof(event_t)
             + <uint64_t>_index_size(levels_max) * sizeof(uint32_t))
 
 
@@ -83,8 +83,12 @@ cdef inline conflate_symbol_t* _symbol(const conflate_t* c, uint32_t symbol) noe
     return <conflate_symbol_t*>(<char*>(c + 1) + symbol * c.stride)
 
 
-cdef inline event_t* _quote(conflate_symbol_t* s) noexcept nogil:
+cdef inline event_t* _clear(conflate_symbol_t* s) noexcept nogil:
     return <event_t*>(s + 1)
+
+
+cdef inline event_t* _quote(conflate_symbol_t* s) noexcept nogil:
+    return _clear(s) + 1
 
 
 cdef inline level_event_t* _levels(conflate_symbol_t* s) noexcept nogil:
@@ -172,31 +176,50 @@ cdef void _wait(conflate_t* c, conflate_symbol_t* s, uint32_t symbol) noexcept n
     c.waiting_count += 1
 
 
-cdef int conflate_put(conflate_t* c, const event_t* events, uint32_t n) noexcept nogil:
-    cdef conflate_symbol_t* s
-    cdef const level_event_t* head = <const level_event_t*>events
-    cdef bint image, gap, replaces
+cdef void _put_quote(conflate_symbol_t* s, const event_t* event) noexcept nogil:
+    s.conflated_count += s.has_quote
+    s.quote_messages += 1
+    s.delayed_count += 1
+    s.has_quote = 1
+    memcpy(_quote(s), event, sizeof(event_t))
+
+
+cdef void _put_clear(const conflate_t* c, conflate_symbol_t* s, const event_t* event) noexcept nogil:
+    """What is known of the book ends here, and with it all that waits."""
+    s.delayed_count += 1
+    s.conflated_count += s.has_depth + s.has_quote + (s.clear_messages != 0)
+    s.clear_messages += 1 + s.depth_messages + s.quote_messages
+    _forget_depth(c, s)
+    s.has_quote = s.quote_messages = 0
+    memcpy(_clear(s), event, sizeof(event_t))
+
+
+cdef void _merge_levels(const conflate_t* c, conflate_symbol_t* s, const event_t* events, uint32_t n) noexcept nogil:
     cdef uint32_t i
     cdef uint32_t* cell
-    if not _whole(c, events, n):
-        return RING_BAD_MESSAGE
-    s = _symbol(c, head.symbol)
-    if head.kind == KIND_QUOTE:
-        s.conflated_count += s.has_quote
-        s.quote_messages += 1
-        s.delayed_count += 1
-        s.has_quote = 1
-        memcpy(_quote(s), events, sizeof(event_t))
-        _wait(c, s, head.symbol)
-        return OK
-    image = head.kind == KIND_BOOK_CLEAR or head.flags & FLAG_SNAPSHOT
+    for i in range(n):
+        cell = _find(c, s, <const level_event_t*>&events[i])
+        if cell[0] == 0:
+            s.level_count += 1
+            cell[0] = s.level_count
+        memcpy(_levels(s) + cell[0] - 1, &events[i], sizeof(event_t))
+
+
+cdef int _put_depth(conflate_t* c, conflate_symbol_t* s, const event_t* events, uint32_t n) noexcept nogil:
+    cdef const level_event_t* head = <const level_event_t*>events
+    cdef bint image = (head.flags & FLAG_SNAPSHOT) != 0, gap
+    cdef uint32_t merged
     if s.has_depth and not image and head.id_last < s.id_last:
         s.stale_count += 1
         return OK
+    if s.clear_messages and not s.has_depth and not image:
+        # Nothing is known that it could change.
+        s.delayed_count += 1
+        s.gap_count += 1
+        return OK
     gap = s.has_depth and not image and not _follows(s, head)
-    replaces = image or gap
     # From here on nothing may fail: a message is merged whole or not at all.
-    if head.kind == KIND_BOOK_LEVEL and not _fits(c, s, events, n, replaces):
+    if head.kind == KIND_BOOK_LEVEL and not _fits(c, s, events, n, image or gap):
         c.refused_count += 1
         return RING_WAIT
     s.delayed_count += 1
@@ -207,11 +230,11 @@ cdef int conflate_put(conflate_t* c, const event_t* events, uint32_t n) noexcept
         _forget_depth(c, s)
     elif s.has_depth:
         s.conflated_count += 1
-        i = s.depth_messages
         if image:
-            _forget_depth(c, s)
             # An image stands for those it replaced, too.
-            s.depth_messages = i
+            merged = s.depth_messages
+            _forget_depth(c, s)
+            s.depth_messages = merged
     s.fresh_image = image
     if image:
         s.cleared = 1
@@ -223,14 +246,26 @@ cdef int conflate_put(conflate_t* c, const event_t* events, uint32_t n) noexcept
     s.ts_venue_ns, s.ts_recv_ns = head.ts_venue_ns, head.ts_recv_ns
     s.flags = head.flags & FLAG_NO_VENUE_TIME
     if head.kind == KIND_BOOK_LEVEL:
-        for i in range(n):
-            cell = _find(c, s, <const level_event_t*>&events[i])
-            if cell[0] == 0:
-                s.level_count += 1
-                cell[0] = s.level_count
-            memcpy(_levels(s) + cell[0] - 1, &events[i], sizeof(event_t))
-    _wait(c, s, head.symbol)
+        _merge_levels(c, s, events, n)
     return OK
+
+
+cdef int conflate_put(conflate_t* c, const event_t* events, uint32_t n) noexcept nogil:
+    cdef conflate_symbol_t* s
+    cdef int status = OK
+    if not _whole(c, events, n):
+        return RING_BAD_MESSAGE
+    s = _symbol(c, events[0].symbol)
+    if events[0].kind == KIND_QUOTE:
+        _put_quote(s, events)
+    elif events[0].kind == KIND_BOOK_CLEAR and not events[0].flags & FLAG_SNAPSHOT:
+        _put_clear(c, s, events)
+    else:
+        status = _put_depth(c, s, events, n)
+    if status == OK:
+        # Even a stale or dropped message leaves its symbol waiting: it was dropped for what waits already.
+        _wait(c, s, events[0].symbol)
+    return status
 
 
 cdef uint32_t _depth_events(conflate_symbol_t* s) noexcept nogil:
@@ -263,36 +298,59 @@ cdef void _write_depth(conflate_symbol_t* s, ring_t* r, uint64_t seq, uint32_t s
         out.id_first, out.id_last, out.id_prev = s.id_first, s.id_last, s.id_prev
 
 
+cdef int _flush_single(ring_t* r, const event_t* event, bint merged) noexcept nogil:
+    """A clear or a quote, as it came."""
+    cdef uint64_t seq = 0
+    cdef event_t* out
+    cdef int status = ring_try_claim(r, 1, &seq)
+    if status != OK:
+        return status
+    out = ring_slot(r, seq)
+    memcpy(out, event, sizeof(event_t))
+    if merged:
+        out.flags |= FLAG_CONFLATED
+    ring_publish(r, seq, 1)
+    return OK
+
+
+cdef int _flush_symbol(conflate_t* c, ring_t* r, uint32_t symbol) noexcept nogil:
+    """Clear, depth, quote: each goes out in a claim of its own, whole; what went out is forgotten at once."""
+    cdef conflate_symbol_t* s = _symbol(c, symbol)
+    cdef uint64_t seq = 0
+    cdef uint32_t n
+    cdef int status
+    if s.clear_messages:
+        status = _flush_single(r, _clear(s), s.clear_messages > 1)
+        if status != OK:
+            return status
+        s.flushed_count += 1
+        s.clear_messages = 0
+    n = _depth_events(s)
+    if n:
+        status = ring_try_claim(r, n, &seq)
+        if status != OK:
+            return status
+        _write_depth(s, r, seq, symbol)
+        ring_publish(r, seq, n)
+        s.flushed_count += 1
+        _forget_depth(c, s)
+    if s.has_quote:
+        status = _flush_single(r, _quote(s), s.quote_messages > 1)
+        if status != OK:
+            return status
+        s.flushed_count += 1
+        s.has_quote = s.quote_messages = 0
+    return OK
+
+
 cdef int conflate_flush(conflate_t* c, ring_t* r) noexcept nogil:
     cdef conflate_symbol_t* s
-    cdef event_t* out
-    cdef uint64_t seq = 0
-    cdef uint32_t symbol, n
     cdef int status
     while c.first != NONE:
-        symbol = c.first
-        s = _symbol(c, symbol)
-        # Depth first, then the quote: each goes out in a claim of its own, whole.
-        n = _depth_events(s)
-        if n:
-            status = ring_try_claim(r, n, &seq)
-            if status != OK:
-                return status
-            _write_depth(s, r, seq, symbol)
-            ring_publish(r, seq, n)
-            s.flushed_count += 1
-            _forget_depth(c, s)
-        if s.has_quote:
-            status = ring_try_claim(r, 1, &seq)
-            if status != OK:
-                return status
-            out = ring_slot(r, seq)
-            memcpy(out, _quote(s), sizeof(event_t))
-            if s.quote_messages > 1:
-                out.flags |= FLAG_CONFLATED
-            ring_publish(r, seq, 1)
-            s.flushed_count += 1
-            s.has_quote = s.quote_messages = 0
+        status = _flush_symbol(c, r, c.first)
+        if status != OK:
+            return status
+        s = _symbol(c, c.first)
         s.waiting = 0
         c.first = s.next
         if c.first == NONE:
@@ -381,7 +439,7 @@ cdef class Conflation:
         cdef uint32_t i, at = self.c.first, seen = 0, waiting = 0
         while at != NONE:
             s = _symbol(self.c, at)
-            assert s.waiting and (s.has_depth or s.has_quote), "a symbol waits with nothing pending"
+            assert s.waiting and (s.has_depth or s.has_quote or s.clear_messages), "a symbol waits with nothing pending"
             assert s.next != NONE or self.c.last == at, "the waiting list's end is elsewhere"
             seen += 1
             at = s.next
@@ -393,6 +451,7 @@ cdef class Conflation:
             assert s.level_count <= self.c.levels_max, "more levels than there is room for"
             for i in range(s.level_count):
                 assert _find(self.c, s, _levels(s) + i)[0] == i + 1, "a level is not found"
-            messages = s.flushed_count + s.conflated_count + s.gap_count + (s.has_depth + s.has_quote)
+            messages = s.flushed_count + s.conflated_count + s.gap_count
+            messages += s.has_depth + s.has_quote + (s.clear_messages != 0)
             assert s.delayed_count == messages, "a message is unaccounted for"
         assert seen == waiting == self.c.waiting_count, "the waiting list lost a symbol"

@@ -25,6 +25,10 @@ _BY_KIND = {int(kind): event_class for event_class, kinds in _CLASS.items() for 
 _MAY_REFUSE = (EventClass.RING_CLASS_BOOK, EventClass.RING_CLASS_MARKET, EventClass.RING_CLASS_REPORT)
 
 
+def class_of(kind: int) -> int:
+    return _BY_KIND.get(kind, EventClass.RING_CLASS_CONTROL)
+
+
 class Ring:
     def __init__(
         self,
@@ -73,16 +77,23 @@ class Ring:
         batch = np.atleast_1d(events)
         if not 1 <= len(batch) <= self.capacity:
             raise RingBadSize(str(len(batch)))
+        status = self.try_publish(batch)
+        if status != Status.RING_FULL:
+            return status
+        event_class = class_of(int(batch[0]["kind"]))
+        value = self.policy.get(event_class, Policy.RING_POLICY_WAIT)
+        if value == Policy.RING_POLICY_REFUSE:
+            self._refused[event_class] += 1
+            return Status.RING_FULL
+        self._waited[event_class] += 1
+        return Status.RING_CONFLATE if value == Policy.RING_POLICY_CONFLATE else Status.RING_WAIT
+
+    def try_publish(self, batch: npt.NDArray[Any]) -> int:
+        """Publish all or none, and count nothing."""
         if self.closed:
             return Status.RING_CLOSED
         if len(self.events) + len(batch) - min(self.cursors) > self.capacity:
-            event_class = _BY_KIND.get(int(batch[0]["kind"]), EventClass.RING_CLASS_CONTROL)
-            value = self.policy.get(event_class, Policy.RING_POLICY_WAIT)
-            if value == Policy.RING_POLICY_REFUSE:
-                self._refused[event_class] += 1
-                return Status.RING_FULL
-            self._waited[event_class] += 1
-            return Status.RING_CONFLATE if value == Policy.RING_POLICY_CONFLATE else Status.RING_WAIT
+            return Status.RING_FULL
         for event in batch:
             numbered = np.array([event], dtype=EVENT)
             numbered["seq"] = len(self.events) & 0xFFFFFFFF

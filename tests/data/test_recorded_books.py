@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from tests.support.shared import shared_path
 
 pytestmark = pytest.mark.needs_shared
 
+# The twin follows the beginning of a recording, with BOT4_STRESS all of it; the venue's own quotes judge every message.
+TWIN_ITEMS = 10**9 if "BOT4_STRESS" in os.environ else 3001
 TOUCH = ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots")
 
 
@@ -46,17 +49,19 @@ def test_a_recorded_book_agrees_with_its_quotes_and_with_the_twin(names, rule, t
     for k, (kind, number, events) in enumerate(items):
         statuses = ours.apply(events)
         assert set(statuses.tolist()) <= {Status.OK, Status.BOOK_STALE_UPDATE}
-        assert statuses.tolist() == twin.apply(events).tolist()
-        assert ours.top() == twin.top()
+        if k < TWIN_ITEMS:
+            assert statuses.tolist() == twin.apply(events).tolist()
+            assert ours.top() == twin.top()
+            if k == TWIN_ITEMS - 1 or k == len(items) - 1:
+                assert ours.counts() == twin.counts()
         if kind == "update" and number in quotes and statuses[0] == Status.OK:
             assert ours.top()[:4] == tuple(int(quotes[number][word]) for word in TOUCH)
             agreed += 1
-        if k % 5000 == 0:
+        if k % 1000 == 0:
             ours.check()
             for side in (0, 1):
-                assert np.array_equal(ours.levels(side), twin.levels(side))
+                assert k >= TWIN_ITEMS or np.array_equal(ours.levels(side), twin.levels(side))
     counts = ours.counts()
-    assert counts == twin.counts()
     assert [counts[name] for name in ("gap_count", "crossed_count", "mismatch_count", "full_count")] == [0] * 4
     assert (ours.trust, agreed >= agreements) == (Trust.TRUST_LIVE, True)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -634,43 +632,3 @@ def test_any_order_of_sets_gives_the_sorted_levels(rows, ticks):
         expected[px] = qty
     book.check()
     assert whole_book(book)[ASK] == tuple(sorted((px, qty) for px, qty in expected.items() if qty))
-
-
-def test_another_thread_never_reads_half_a_top_line():
-    """The writer keeps bid lots equal to the sequence and everything else derived from it; a torn line would show."""
-    book = core.Book(ticks=64, rule=Rule.RULE_SPOT)
-    parts = [message([("bid", 100, 1), ("ask", 201, 1)], last=1, snapshot=True, ts_ns=1)]
-    for n in range(2, 40_000):
-        # The touch walks, so that price and quantity change together.
-        px = 100 + n % 50
-        rows = [("bid", 100 + (n - 1) % 50, 0), ("bid", px, n), ("ask", 201 + (n - 1) % 50, 0), ("ask", px + 101, n)]
-        parts.append(message(rows, first=n, last=n, ts_ns=n))
-    events = np.concatenate(parts)
-    seen: list[int] = []
-    done = threading.Event()
-
-    def read() -> None:
-        while not done.is_set():
-            bid, bid_lots, ask, ask_lots, number, ts_ns, trust, _ = book.top()
-            if number > 0:
-                assert (bid, ask) == (100 + number % 50 if number > 1 else 100, bid + 101)
-                assert bid_lots == ask_lots == number == ts_ns
-                assert trust == LIVE
-                seen.append(number)
-
-    failures: list[BaseException] = []
-
-    def guarded() -> None:
-        try:
-            read()
-        except AssertionError as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=guarded)
-    thread.start()
-    written = book.apply(events)
-    done.set()
-    thread.join()
-    assert not failures
-    assert not written.any()
-    assert seen == sorted(seen)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from engine._core.conflate import Conflation
-from engine._core.ring import EventClass, Policy, Ring
+from engine._core import conflate as core
+from engine._core.ring import EventClass, Policy
 from engine._core.types import EVENT, LEVEL, Flag, Kind, Status
 from engine.errors import RingBadSize
+from engine.model import conflate as model
 
+STEM = "conflate"
+CONFLATE = {EventClass.RING_CLASS_BOOK: Policy.RING_POLICY_CONFLATE}
 FIRST, LAST, ASK, SNAPSHOT, CONFLATED = (
     int(flag) for flag in (Flag.FLAG_FIRST, Flag.FLAG_LAST, Flag.FLAG_ASK, Flag.FLAG_SNAPSHOT, Flag.FLAG_CONFLATED)
 )
@@ -29,15 +35,21 @@ def depth(first, last, levels, *, prev=-1, symbol=0, flags=0):
     return out.view(EVENT)
 
 
-def single(kind, symbol=0, word=0):
+def single(kind, symbol=0, word=0, flags=0):
     out = np.zeros(1, dtype=EVENT)
     out["kind"], out["symbol"], out["ts_recv_ns"] = kind, symbol, word
-    out["flags"] = FIRST | LAST
+    out["flags"] = FIRST | LAST | flags
     return out
 
 
-def full_ring(capacity=8):
-    ring = Ring(capacity, policy={EventClass.RING_CLASS_BOOK: Policy.RING_POLICY_CONFLATE})
+def ring_of(impl, capacity, policy=CONFLATE):
+    """The ring of the same kind: a twin's table fills a twin's ring."""
+    package = impl.__name__.rpartition(".")[0]
+    return importlib.import_module(f"{package}.ring").Ring(capacity, policy=policy)
+
+
+def full_ring(impl, capacity=8):
+    ring = ring_of(impl, capacity)
     for _ in range(capacity):
         assert ring.publish(single(Kind.KIND_TRADE)) == Status.OK
     return ring
@@ -48,8 +60,8 @@ def drain(ring):
     return got[got["kind"] != Kind.KIND_TRADE]
 
 
-def test_two_messages_become_one_that_spans_their_ids():
-    ring, table = full_ring(), Conflation(symbol_count=2, levels_max=8)
+def test_two_messages_become_one_that_spans_their_ids(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=2, levels_max=8)
     assert table.offer(ring, depth(11, 12, [(100, 5), (-101, 3)])) == Status.OK
     assert table.offer(ring, depth(13, 15, [(100, 0), (99, 7)])) == Status.OK
     table.check()
@@ -65,8 +77,8 @@ def test_two_messages_become_one_that_spans_their_ids():
     assert table.counts(1)["delayed"] == 0
 
 
-def test_a_message_that_only_waited_comes_out_as_it_was():
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=8)
+def test_a_message_that_only_waited_comes_out_as_it_was(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
     message = depth(11, 12, [(100, 5), (-101, 3)], prev=10)
     table.offer(ring, message)
     ring.poll()
@@ -77,8 +89,8 @@ def test_a_message_that_only_waited_comes_out_as_it_was():
 
 
 @pytest.mark.parametrize("prev", [-1, 14])
-def test_a_loss_on_the_wire_stays_visible(prev):
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=8)
+def test_a_loss_on_the_wire_stays_visible(impl, prev):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
     table.offer(ring, depth(11, 12, [(100, 5)], prev=10 if prev > 0 else -1))
     table.offer(ring, depth(13, 13, [(101, 5)], prev=12 if prev > 0 else -1))
     table.offer(ring, depth(15, 16, [(99, 7)], prev=prev))
@@ -90,8 +102,8 @@ def test_a_loss_on_the_wire_stays_visible(prev):
     assert table.counts(0) == {"delayed": 3, "conflated": 0, "gap": 2, "stale": 0, "flushed": 1}
 
 
-def test_an_older_message_does_not_undo_a_newer_one():
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=8)
+def test_an_older_message_does_not_undo_a_newer_one(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
     table.offer(ring, depth(11, 20, [(100, 5)], flags=SNAPSHOT))
     table.offer(ring, depth(12, 13, [(100, 9)]))
     table.check()
@@ -101,8 +113,8 @@ def test_an_older_message_does_not_undo_a_newer_one():
     assert table.counts(0)["stale"] == 1
 
 
-def test_a_snapshot_replaces_what_waits_and_the_next_change_may_straddle_it():
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=8)
+def test_a_snapshot_replaces_what_waits_and_the_next_change_may_straddle_it(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
     table.offer(ring, depth(11, 12, [(100, 5), (98, 1)]))
     table.offer(ring, depth(0, 20, [(99, 4)], flags=SNAPSHOT))
     table.offer(ring, depth(19, 22, [(99, 6)], prev=18))
@@ -114,18 +126,50 @@ def test_a_snapshot_replaces_what_waits_and_the_next_change_may_straddle_it():
     assert got["flags"].tolist() == [FIRST | LAST | SNAPSHOT | CONFLATED]
 
 
-def test_a_clear_alone_comes_out_as_a_clear():
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=8)
+def test_an_image_without_levels_comes_out_as_one(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
     table.offer(ring, depth(11, 12, [(100, 5)]))
-    table.offer(ring, single(Kind.KIND_BOOK_CLEAR))
+    table.offer(ring, single(Kind.KIND_BOOK_CLEAR, flags=SNAPSHOT))
     table.check()
     ring.poll()
     table.flush(ring)
-    assert drain(ring)["kind"].tolist() == [Kind.KIND_BOOK_CLEAR]
+    got = drain(ring)
+    assert got[["kind", "flags"]].tolist() == [(Kind.KIND_BOOK_CLEAR, FIRST | LAST | SNAPSHOT | CONFLATED)]
 
 
-def test_the_newest_quote_of_each_symbol_survives_in_order_of_waiting():
-    ring, table = full_ring(), Conflation(symbol_count=3, levels_max=8)
+def test_a_clear_takes_all_that_waits_and_stays_ahead_of_the_next_image(impl):
+    """An image that hid it would leave the book's old numbers standing, and be taken for an old image."""
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
+    table.offer(ring, depth(11, 12, [(100, 5)]))
+    table.offer(ring, single(Kind.KIND_QUOTE, word=1))
+    table.offer(ring, single(Kind.KIND_BOOK_CLEAR))
+    table.check()
+    table.offer(ring, depth(3, 4, [(99, 5)], flags=SNAPSHOT))
+    table.check()
+    ring.poll()
+    assert table.flush(ring) == Status.OK
+    got = drain(ring)
+    assert got[["kind", "px_ticks", "flags"]].tolist() == [
+        (Kind.KIND_BOOK_CLEAR, 0, FIRST | LAST | CONFLATED),
+        (Kind.KIND_BOOK_LEVEL, 99, FIRST | LAST | SNAPSHOT),
+    ]
+    assert table.counts(0) == {"delayed": 4, "conflated": 2, "gap": 0, "stale": 0, "flushed": 2}
+
+
+def test_updates_after_a_clear_never_pass_for_an_image(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
+    table.offer(ring, single(Kind.KIND_BOOK_CLEAR))
+    table.offer(ring, depth(13, 14, [(100, 5)]))
+    table.check()
+    ring.poll()
+    table.flush(ring)
+    got = drain(ring)
+    assert got[["kind", "flags"]].tolist() == [(Kind.KIND_BOOK_CLEAR, FIRST | LAST)]
+    assert table.counts(0) == {"delayed": 2, "conflated": 0, "gap": 1, "stale": 0, "flushed": 1}
+
+
+def test_the_newest_quote_of_each_symbol_survives_in_order_of_waiting(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=3, levels_max=8)
     for word, symbol in enumerate([2, 0, 2, 2]):
         table.offer(ring, single(Kind.KIND_QUOTE, symbol, word))
     table.check()
@@ -136,8 +180,8 @@ def test_the_newest_quote_of_each_symbol_survives_in_order_of_waiting():
     assert [bool(f & CONFLATED) for f in got["flags"]] == [True, False]
 
 
-def test_a_message_with_no_room_even_here_changes_nothing_and_waits():
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=3)
+def test_a_message_with_no_room_even_here_changes_nothing_and_waits(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=3)
     table.offer(ring, depth(11, 12, [(100, 5), (99, 5)]))
     assert table.offer(ring, depth(13, 14, [(100, 1), (98, 1), (97, 1)])) == Status.RING_WAIT
     table.check()
@@ -148,8 +192,8 @@ def test_a_message_with_no_room_even_here_changes_nothing_and_waits():
     assert drain(ring)[["px_ticks", "qty_lots"]].tolist() == [(100, 1), (99, 5), (98, 1)]
 
 
-def test_a_pending_state_that_does_not_fit_waits_whole():
-    ring, table = full_ring(4), Conflation(symbol_count=1, levels_max=4)
+def test_a_pending_state_that_does_not_fit_waits_whole(impl):
+    ring, table = full_ring(impl, 4), impl.Conflation(symbol_count=1, levels_max=4)
     table.offer(ring, depth(1, 1, [(1, 1), (2, 1), (3, 1)]))
     ring.poll(most=2)
     assert table.flush(ring) == Status.RING_FULL
@@ -159,16 +203,16 @@ def test_a_pending_state_that_does_not_fit_waits_whole():
     assert len(drain(ring)) == 3
 
 
-def test_trades_are_never_taken_into_the_table():
-    ring, table = full_ring(), Conflation(symbol_count=1, levels_max=8)
+def test_trades_are_never_taken_into_the_table(impl):
+    ring, table = full_ring(impl), impl.Conflation(symbol_count=1, levels_max=8)
     assert table.offer(ring, single(Kind.KIND_TRADE)) == Status.RING_WAIT
     assert table.put(single(Kind.KIND_TRADE)) == Status.RING_BAD_MESSAGE
     assert table.waiting_count == 0
 
 
 @pytest.mark.parametrize("broken", ["no first", "no last", "two symbols", "mixed", "stranger", "half image", "nothing"])
-def test_what_is_not_one_whole_message_is_refused(broken):
-    table = Conflation(symbol_count=2, levels_max=8)
+def test_what_is_not_one_whole_message_is_refused(impl, broken):
+    table = impl.Conflation(symbol_count=2, levels_max=8)
     message = depth(11, 12, [(100, 5), (99, 5), (98, 5)])
     if broken == "no first":
         message = message[1:]
@@ -189,13 +233,13 @@ def test_what_is_not_one_whole_message_is_refused(broken):
     assert table.waiting_count == 0
 
 
-def test_an_impossible_shape_is_refused():
+def test_an_impossible_shape_is_refused(impl):
     for shape in ((0, 4), (1, 0), (65537, 4), (1, 2**20 + 1)):
         with pytest.raises(RingBadSize):
-            Conflation(symbol_count=shape[0], levels_max=shape[1])
-    table = Conflation(symbol_count=1, levels_max=8)
+            impl.Conflation(symbol_count=shape[0], levels_max=shape[1])
+    table = impl.Conflation(symbol_count=1, levels_max=8)
     with pytest.raises(RingBadSize):
-        table.flush(Ring(4))
+        table.flush(ring_of(impl, 4))
     with pytest.raises(RingBadSize):
         table.counts(1)
 
@@ -237,8 +281,7 @@ MESSAGES = st.lists(
 @given(MESSAGES)
 @settings(max_examples=300)
 def test_a_slow_receiver_ends_with_the_same_book_and_misses_no_number(messages):
-    ring = Ring(16, policy={EventClass.RING_CLASS_BOOK: Policy.RING_POLICY_CONFLATE})
-    table = Conflation(symbol_count=2, levels_max=12)
+    ring, table = ring_of(core, 16), core.Conflation(symbol_count=2, levels_max=12)
     fast, slow, last = [Receiver(), Receiver()], [Receiver(), Receiver()], [0, 0]
     for symbol, levels, image, read in messages:
         message = depth(
@@ -261,3 +304,84 @@ def test_a_slow_receiver_ends_with_the_same_book_and_misses_no_number(messages):
     for symbol in (0, 1):
         counts = table.counts(symbol)
         assert counts["delayed"] == counts["conflated"] + counts["flushed"]
+
+
+class Twins(RuleBasedStateMachine):
+    """Kernel and twin behind tiny rings, fed alike: whole and broken messages, gaps, old ones, images, clears."""
+
+    @initialize(
+        capacity=st.sampled_from([4, 8]),
+        levels_max=st.integers(1, 4),
+        policy=st.sampled_from([CONFLATE, CONFLATE, {}, {EventClass.RING_CLASS_BOOK: Policy.RING_POLICY_REFUSE}]),
+    )
+    def start(self, capacity, levels_max, policy):
+        self.pair = [
+            (ring_of(impl, capacity, policy), impl.Conflation(symbol_count=2, levels_max=levels_max))
+            for impl in (core, model)
+        ]
+        self.number = 10
+
+    def give(self, message, door):
+        ours, theirs = (
+            table.put(message) if door == "put" else table.offer(ring, message) for ring, table in self.pair
+        )
+        assert ours == theirs
+
+    @rule(
+        to=st.tuples(st.sampled_from(["offer", "offer", "put"]), st.integers(0, 1)),
+        levels=st.lists(st.tuples(st.integers(-3, 3).filter(bool), st.integers(0, 2)), min_size=1, max_size=4),
+        numbers=st.tuples(st.integers(-2, 2), st.sampled_from([None, 0, -1])),
+        flags=st.sampled_from([0, 0, 0, SNAPSHOT, int(Flag.FLAG_NO_VENUE_TIME)]),
+        broken=st.integers(0, 15),
+    )
+    def send_depth(self, to, levels, numbers, flags, broken):
+        (door, symbol), (step, linked) = to, numbers
+        first = self.number + step
+        self.number = max(self.number, first + 1)
+        prev = -1 if linked is None else first - 1 + linked
+        message = depth(first, first + 1, levels, prev=prev, symbol=symbol, flags=flags)
+        if broken == 0:
+            message["flags"][0] ^= FIRST
+        elif broken == 1:
+            message["flags"][-1] ^= LAST | SNAPSHOT
+        self.give(message, door)
+
+    @rule(
+        door=st.sampled_from(["offer", "put"]),
+        kind=st.sampled_from([Kind.KIND_QUOTE, Kind.KIND_BOOK_CLEAR, Kind.KIND_TRADE, Kind.KIND_ORDER_ACK]),
+        symbol=st.integers(0, 2),
+        flags=st.sampled_from([0, SNAPSHOT]),
+    )
+    def send_single(self, door, kind, symbol, flags):
+        self.number += 1
+        self.give(single(kind, symbol, self.number, flags), door)
+
+    @rule(most=st.integers(1, 8))
+    def read(self, most):
+        (ring, _), (twin, _) = self.pair
+        expected, got = twin.poll(most=most), []
+        # The compiled ring may show fewer than there are, never none.
+        while sum(map(len, got)) < len(expected):
+            got.append(ring.poll(most=len(expected) - sum(map(len, got))))
+            assert len(got[-1])
+        assert b"".join(part.tobytes() for part in got) == expected.tobytes()
+
+    @rule()
+    def flush(self):
+        ours, theirs = (table.flush(ring) for ring, table in self.pair)
+        assert ours == theirs
+
+    @invariant()
+    def both_agree(self):
+        if not hasattr(self, "pair"):
+            return
+        (ring, ours), (twin_ring, twin) = self.pair
+        ours.check()
+        twin.check()
+        assert (ours.waiting_count, ours.refused_count) == (twin.waiting_count, twin.refused_count)
+        assert [ours.counts(i) for i in (0, 1)] == [twin.counts(i) for i in (0, 1)]
+        assert (ring.next, ring.waited(), ring.refused()) == (twin_ring.next, twin_ring.waited(), twin_ring.refused())
+
+
+TestTwins = Twins.TestCase
+TestTwins.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)

@@ -684,18 +684,18 @@ class ReplayDiverged(JournalError):
     status = Status.TAPE_DIVERGED
 
 
-class DataError(Bot4Error, ValueError):
+class MarketDataError(Bot4Error, ValueError):
     code = "BOT4-1000"
     sentence = "An event of a venue was refused before anything saw it."
     remedy = "`bot4 data` counts refusals per symbol and reason; if one grows, look at that venue's feed."
 
 
-class DataInvalid(DataError):
+class DataInvalid(MarketDataError):
     code = "BOT4-1020"
     sentence = "An event contradicts itself, its instrument or what was seen before it."
 
 
-class DataMissing(DataError, LookupError):
+class DataMissing(MarketDataError, LookupError):
     code = "BOT4-1021"
     sentence = "Something that a venue has to send is not there."
 
@@ -742,7 +742,7 @@ class DataBadBar(DataInvalid):
     status = Status.VALIDATE_BAD_BAR
 
 
-class DataStale(DataError, TimeoutError):
+class DataStale(MarketDataError, TimeoutError):
     code = "BOT4-1008"
     sentence = "An event is older than its class may be."
     status = Status.VALIDATE_STALE

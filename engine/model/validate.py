@@ -350,7 +350,8 @@ class Validate:
         for name, value in self.last.items():
             out[name] = value
         out["actions"] = int(self.actions)
-        return out[0]
+        found: npt.NDArray[Any] = out[0]
+        return found
 
     # ---------------------------------------------------------------------------------------------------- judgement
     def _judge(self, e: Event, now: int) -> Status:
@@ -548,7 +549,7 @@ class Validate:
         self._row(symbol).reset(keep_reference=keep_reference)
 
     def due(self, now_ns: int, room: int = 64) -> npt.NDArray[Any]:
-        found = []
+        found: list[tuple[int, int, int, int]] = []
         for symbol, row in sorted(self.rows.items()) if room else ():
             for i, s in enumerate(row.streams):
                 limit = row.config["silent_ns_max"][i]
@@ -573,7 +574,8 @@ class Validate:
         r = self._row(symbol)
         states = {None: 0, "open": 1, "condemned": 2}
         bid, ask = r.quote or (0, 0)
-        names = ("ref16", "ts_ref_ns", "widths_at", "ts_quote_ns", "ts_changed_ns", "last2", "mad256", "jump2")
+        names: tuple[str, ...] = ("ref16", "ts_ref_ns", "widths_at", "ts_quote_ns", "ts_changed_ns", "last2", "mad256")
+        names += ("jump2",)
         names += ("ts_jump_ns", "jump_seen", "ts_outside_ns", "outside_count", "agree_count", "good_count")
         names += ("ts_halted_ns", "message_levels", "halt_count", "jump_count", "suspect_count", "silent")
         out = {name: getattr(r, name) for name in names}

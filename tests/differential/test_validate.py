@@ -192,7 +192,7 @@ def test_the_refusal_is_a_whole_audit_record(impl):
 def test_every_reason_has_an_error_class_of_its_kind():
     for status in Status:
         if 1001 <= status < 1030:
-            assert issubclass(errors.by_status(status), errors.DataError)
+            assert issubclass(errors.by_status(status), errors.MarketDataError)
     assert issubclass(errors.by_status(Status.VALIDATE_NO_TIME), errors.DataMissing)
     assert issubclass(errors.by_status(Status.VALIDATE_CROSSED), errors.DataInvalid)
 

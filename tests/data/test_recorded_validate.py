@@ -1,4 +1,4 @@
-"""The ingest gate over recordings of real venues: good data passes, ten kinds of damage do not."""
+"""The ingest gate over recordings of real venues: good data passes, twelve kinds of damage do not."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_the_twin_judges_a_recording_alike(name):
     assert ours.row(0) == twin.row(0)
 
 
-# ----------------------------------------------------------------------------------------------------- ten kinds of damage
+# ------------------------------------------------------------------------------------------- twelve kinds of damage
 def _px(kind, field, change):
     def damage(event, before):
         view = event.view({Kind.KIND_TRADE: TRADE, Kind.KIND_QUOTE: QUOTE, Kind.KIND_BOOK_LEVEL: LEVEL}[kind])

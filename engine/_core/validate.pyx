@@ -416,29 +416,39 @@ cdef bint _confirms(validate_row_t* r, int which, int64_t px2, int64_t now_ns, r
     return True
 
 
-cdef inline int _price(validate_row_t* r, int which, int64_t px2, int64_t now_ns, int64_t* value, int64_t* limit,
-                       refusal_t* out) noexcept nogil:
-    """Hold a price against the reference and against the one before it, and move the reference along."""
-    cdef int64_t ref2 = r.ref16 >> 4
-    cdef int64_t away, step, most
-    if unlikely(not _ref_is_live(r, now_ns)):
+cdef int _outlier(validate_row_t* r, int which, int64_t px2, int64_t most, int64_t now_ns, int64_t* value,
+                  int64_t* limit, refusal_t* out) noexcept nogil:
+    cdef int64_t away = _distance(px2, r.ref16 >> 4)
+    cdef int64_t step = _distance(px2, r.last2[which])
+    if not _ref_is_live(r, now_ns):
         _anchor(r, px2, now_ns)
         _forget_jump(r)
         return OK
-    away = _distance(px2, ref2)
-    if unlikely(away > r.band2):
-        value[0], limit[0] = away, r.band2
-        return OK if _confirms(r, which, px2, now_ns, out) else VALIDATE_BAND
-    step = _distance(px2, r.last2[which])
-    most = max(r.spike2, <int64_t>r.config.spike_k * r.mad256[which] >> 8)
+    value[0] = away if away > r.band2 else min(step, away)
+    limit[0] = r.band2 if away > r.band2 else most
+    if _confirms(r, which, px2, now_ns, out):
+        return OK
+    # Only a confirmation changes the widths, so the band is still the one it was held against.
+    return VALIDATE_BAND if away > r.band2 else VALIDATE_SPIKE
+
+
+cdef void _take_back(validate_row_t* r, int which) noexcept nogil:
+    r.jump_seen[which] = 0
+    if r.jump_seen[1 - which] == 0:
+        _forget_jump(r)
+
+
+cdef inline int _price(validate_row_t* r, int which, int64_t px2, int64_t now_ns, int64_t* value, int64_t* limit,
+                       refusal_t* out) noexcept nogil:
+    """Hold a price against the reference and against the one before it, and move the reference along."""
+    cdef int64_t away = _distance(px2, r.ref16 >> 4)
+    cdef int64_t step = _distance(px2, r.last2[which])
+    cdef int64_t most = max(r.spike2, <int64_t>r.config.spike_k * r.mad256[which] >> 8)
     # A price that agrees with the reference is no spike, however old the last one of its kind is.
-    if unlikely(step > most and away > most):
-        value[0], limit[0] = min(step, away), most
-        return OK if _confirms(r, which, px2, now_ns, out) else VALIDATE_SPIKE
+    if unlikely(away > r.band2 or min(step, away) > most or not _ref_is_live(r, now_ns)):
+        return _outlier(r, which, px2, most, now_ns, value, limit, out)
     if unlikely(r.jump_seen[which] != 0):
-        r.jump_seen[which] = 0
-        if r.jump_seen[1 - which] == 0:
-            _forget_jump(r)
+        _take_back(r, which)
     # Clipped at its own limit, the mean step cannot be driven up by one wild print.
     r.mad256[which] += ((min(step, most) << 8) - r.mad256[which]) >> 5
     r.last2[which] = px2
@@ -737,15 +747,19 @@ cdef int validate_event(validate_t* v, const event_t* e, int64_t now_ns, refusal
     if unlikely(of == 255):
         return _refuse(v, r, e, VALIDATE_BAD_KIND, e.kind, 0, now_ns, out)
     c = &r.classes[of]
-    id = _number_of(e)
+    id = 0
     status = _time(r, c, e, now_ns, &value, &limit)
-    if likely(status == OK and of <= CLASS_AGG):
-        status = _number(c, id, &value, &limit)
     if likely(status == OK):
         if of == CLASS_QUOTE:
-            status = _quote(r, <const quote_event_t*>e, now_ns, &value, &limit, out)
+            id = (<const quote_event_t*>e).id_book
+            status = _number(c, id, &value, &limit)
+            if likely(status == OK):
+                status = _quote(r, <const quote_event_t*>e, now_ns, &value, &limit, out)
         elif of <= CLASS_AGG:
-            status = _trade(r, <const trade_event_t*>e, now_ns, &value, &limit, out)
+            id = (<const trade_event_t*>e).id_trade
+            status = _number(c, id, &value, &limit)
+            if likely(status == OK):
+                status = _trade(r, <const trade_event_t*>e, now_ns, &value, &limit, out)
         elif of == CLASS_MARK:
             status = _mark(r, <const mark_event_t*>e, now_ns, &value, &limit, out)
         else:

@@ -27,6 +27,7 @@ class Life(IntFlag):
     LIFE_UNKNOWN = ...
 
 def rest(life: int, qty_units: int, filled_units: int) -> tuple[Status, int]: ...
+
 @final
 class Routing:
     count: int

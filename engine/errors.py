@@ -883,6 +883,7 @@ class ReplayDiverged(JournalError):
     status = Status.TAPE_DIVERGED
 
 
+<<<<<<< HEAD
 # ------------------------------------------------------------------------------------------- ledger, margin and cost
 class LedgerError(Bot4Error, ValueError):
     code = "BOT4-130"
@@ -1067,6 +1068,179 @@ class SizeBelowMinimum(CostError):
     sentence = "The largest size under all caps is below the venue's minimum."
     remedy = "No order is the right order here; the detail names the cap that binds."
     status = Status.SIZE_BELOW_MINIMUM
+=======
+class MarketDataError(Bot4Error, ValueError):
+    code = "BOT4-1000"
+    sentence = "An event of a venue was refused before anything saw it."
+    remedy = "`bot4 data` counts refusals per symbol and reason; if one grows, look at that venue's feed."
+
+
+class DataInvalid(MarketDataError):
+    code = "BOT4-1020"
+    sentence = "An event contradicts itself, its instrument or what was seen before it."
+
+
+class DataMissing(MarketDataError, LookupError):
+    code = "BOT4-1021"
+    sentence = "Something that a venue has to send is not there."
+
+
+class DataBadKind(DataInvalid):
+    code = "BOT4-1001"
+    sentence = "An event is of a kind that does not come from a venue."
+    status = Status.VALIDATE_BAD_KIND
+
+
+class DataBadSymbol(DataInvalid, LookupError):
+    code = "BOT4-1002"
+    sentence = "An event names a symbol that was never configured."
+    status = Status.VALIDATE_BAD_SYMBOL
+
+
+class DataBadPrice(DataInvalid):
+    code = "BOT4-1003"
+    sentence = "A price is zero or negative."
+    status = Status.VALIDATE_BAD_PRICE
+
+
+class DataBadQuantity(DataInvalid):
+    code = "BOT4-1004"
+    sentence = "A quantity is negative, or zero where something was traded."
+    status = Status.VALIDATE_BAD_QUANTITY
+
+
+class DataPriceRange(DataInvalid):
+    code = "BOT4-1005"
+    sentence = "A price lies beyond the range of its instrument."
+    status = Status.VALIDATE_PX_RANGE
+
+
+class DataQuantityRange(DataInvalid):
+    code = "BOT4-1006"
+    sentence = "A quantity lies beyond the largest of its instrument."
+    status = Status.VALIDATE_QTY_RANGE
+
+
+class DataBadBar(DataInvalid):
+    code = "BOT4-1007"
+    sentence = "The figures of a bar contradict each other."
+    status = Status.VALIDATE_BAD_BAR
+
+
+class DataStale(MarketDataError, TimeoutError):
+    code = "BOT4-1008"
+    sentence = "An event is older than its class may be."
+    status = Status.VALIDATE_STALE
+
+
+class DataNoTime(DataMissing):
+    code = "BOT4-1009"
+    sentence = "An event carries no venue time and its class must have one."
+    status = Status.VALIDATE_NO_TIME
+
+
+class DataNoId(DataMissing):
+    code = "BOT4-1010"
+    sentence = "An event carries no venue number and its class must have one."
+    status = Status.VALIDATE_NO_ID
+
+
+class DataSilent(DataMissing, TimeoutError):
+    code = "BOT4-1011"
+    sentence = "A symbol was silent for longer than its limit."
+    status = Status.VALIDATE_SILENT
+
+
+class DataOutOfOrder(DataInvalid):
+    code = "BOT4-1012"
+    sentence = "A venue number or time runs backwards."
+    status = Status.VALIDATE_ORDER
+
+
+class DataDuplicate(DataInvalid):
+    code = "BOT4-1013"
+    sentence = "An event has come before."
+    status = Status.VALIDATE_DUPLICATE
+
+
+class DataCrossed(DataInvalid):
+    code = "BOT4-1014"
+    sentence = "A bid stands at or above an ask."
+    status = Status.VALIDATE_CROSSED
+
+
+class DataOffBand(DataInvalid):
+    code = "BOT4-1015"
+    sentence = "A price is too far from the reference price."
+    status = Status.VALIDATE_BAND
+
+
+class DataSpike(DataInvalid):
+    code = "BOT4-1016"
+    sentence = "A price steps too far from the one before it, and nothing has confirmed it."
+    status = Status.VALIDATE_SPIKE
+
+
+class DataClock(DataInvalid):
+    code = "BOT4-1017"
+    sentence = "A venue time lies in the future, or is no time at all."
+    status = Status.VALIDATE_CLOCK
+
+
+class DataTorn(DataInvalid):
+    code = "BOT4-1018"
+    sentence = "A message lacks its beginning or its end."
+    status = Status.VALIDATE_TORN
+
+
+class DataCondemned(DataInvalid):
+    code = "BOT4-1019"
+    sentence = "An earlier part of the same message was refused."
+    status = Status.VALIDATE_CONDEMNED
+
+
+class DataBadConfig(BadSize):
+    code = "BOT4-1031"
+    sentence = "The limits for a symbol's data are impossible."
+    status = Status.VALIDATE_BAD_CONFIG
+
+
+class RouteError(Bot4Error, RuntimeError):
+    code = "BOT4-1050"
+    sentence = "An order could not be routed; nothing was sent."
+    remedy = "The detail names each venue and why it was passed over."
+
+
+class RouteNone(RouteError):
+    code = "BOT4-1051"
+    sentence = "No venue can take this order."
+    status = Status.ROUTE_NONE
+
+
+class RouteBadAsk(RouteError, ValueError):
+    code = "BOT4-1052"
+    sentence = "What should be routed is impossible: quantity, policy or number of parts."
+    status = Status.ROUTE_BAD_ASK
+
+
+class RouteUnknownGroup(RouteError, LookupError):
+    code = "BOT4-1053"
+    sentence = "No instruments are grouped under this number."
+    status = Status.ROUTE_UNKNOWN_GROUP
+
+
+class RouteOrderLive(RouteError, PermissionError):
+    code = "BOT4-1054"
+    sentence = "The order may still be live at its venue, so it is not sent to another."
+    remedy = "Wait until the venue says how the order ended; only then its rest may go elsewhere."
+    status = Status.ROUTE_ORDER_LIVE
+
+
+class RouteBadConfig(BadSize):
+    code = "BOT4-1055"
+    sentence = "The groups of venues, or a venue's steps, are impossible."
+    status = Status.ROUTE_BAD_CONFIG
+>>>>>>> validate
 
 
 def _tree(root: type[Bot4Error]) -> list[type[Bot4Error]]:

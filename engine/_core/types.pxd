@@ -145,6 +145,7 @@ cpdef enum status_t:
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
 
+<<<<<<< HEAD
     LEDGER_UNKNOWN_SYMBOL = 131
     LEDGER_UNKNOWN_ASSET = 132
     LEDGER_BAD_AMOUNT = 133
@@ -173,6 +174,34 @@ cpdef enum status_t:
     COST_OVERFLOW = 156
     COST_BAD_INPUT = 157
     SIZE_BELOW_MINIMUM = 158     # the largest size under all caps is no order
+=======
+    VALIDATE_BAD_KIND = 1001      # not a kind of event that comes in
+    VALIDATE_BAD_SYMBOL = 1002    # no such row, or one that was never configured
+    VALIDATE_BAD_PRICE = 1003     # zero or negative
+    VALIDATE_BAD_QUANTITY = 1004  # negative, or zero where something was traded
+    VALIDATE_PX_RANGE = 1005      # beyond the instrument's price range
+    VALIDATE_QTY_RANGE = 1006     # beyond the instrument's largest quantity
+    VALIDATE_BAD_BAR = 1007       # a bar whose own figures contradict each other
+    VALIDATE_STALE = 1008
+    VALIDATE_NO_TIME = 1009       # no venue time where its class must have one
+    VALIDATE_NO_ID = 1010         # no venue number where its class must have one
+    VALIDATE_SILENT = 1011        # a class that should speak did not for longer than its limit
+    VALIDATE_ORDER = 1012         # venue number or time running backwards
+    VALIDATE_DUPLICATE = 1013
+    VALIDATE_CROSSED = 1014
+    VALIDATE_BAND = 1015          # too far from the reference price
+    VALIDATE_SPIKE = 1016         # too large a step from the price before
+    VALIDATE_CLOCK = 1017         # venue time in the future beyond drift, or no time at all
+    VALIDATE_TORN = 1018          # a message without its beginning, or begun before the last one ended
+    VALIDATE_CONDEMNED = 1019     # part of a message of which an earlier part was refused
+    VALIDATE_BAD_CONFIG = 1031
+
+    ROUTE_NONE = 1051             # no venue can take it; the reasons stand per venue
+    ROUTE_BAD_ASK = 1052          # zero, negative or absurd quantity, side, policy or number of parts
+    ROUTE_UNKNOWN_GROUP = 1053
+    ROUTE_ORDER_LIVE = 1054       # an order that may still be live is never sent a second time
+    ROUTE_BAD_CONFIG = 1055
+>>>>>>> validate
 
 
 # ------------------------------------------------------------------ events
@@ -216,6 +245,7 @@ cpdef enum kind_t:
     KIND_INTENT_QUERY = 130       # ask the venue what became of an order
     KIND_DECISION = 192
     KIND_BREAKER = 200            # a breaker changed: breaker_event_t in breaker.pxd
+    KIND_REFUSAL = 201            # market data was refused: refusal_t in validate.pxd
 
 
 cpdef enum flag_t:

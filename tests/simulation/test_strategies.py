@@ -13,7 +13,7 @@ from engine._core.strategy import StopReason, StrategyAct, StrategyRule
 from engine._core.strategy_abi import WishTif, WishType
 from engine._core.types import DECISION, EVENT, INTENT, ORDER, Kind, Status
 from engine.errors import StrategyBadAct, StrategySlotsFull, UnknownSymbol
-from engine.runtime.wiring import INSTRUMENT, LIMITS
+from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
 from engine.strategy.cache import Cache
 from engine.strategy.contract import KEEP, NONE, OK, REST
 from engine.strategy.hook import HOOKS_MAX, PythonHook
@@ -49,6 +49,8 @@ def make(*decides, limits=None, symbols=1):
     world = World(symbols=symbols, strategies=len(decides), orders=64)
     for symbol in range(symbols):
         world.set_instrument(symbol, **INSTRUMENT)
+        world.set_gate_symbol(symbol, **GATE_SYMBOL)
+    world.set_account(**ACCOUNT)
     world.set_limits(**LIMITS)
     core = Core(world)
     hooks = []
@@ -63,7 +65,8 @@ def rest(side="bid", tag=0, **fields):
     def decide(view, wishes):
         wish = wishes[side][tag]
         wish["kind"] = REST
-        for name, value in ({"px_ticks": 99, "qty_lots": 5} | fields).items():
+        stop = {"bid": 50, "ask": 200}[side]  # the gate asks for a protective stop
+        for name, value in ({"px_ticks": 99, "qty_lots": 5, "stop_px_ticks": stop} | fields).items():
             wish[name] = value
         return OK
 
@@ -90,6 +93,7 @@ def test_every_side_and_tag_has_one_order_of_its_own():
                 wishes[side][tag]["kind"] = REST
                 wishes[side][tag]["px_ticks"] = (99 if side == "bid" else 102) - tag
                 wishes[side][tag]["qty_lots"] = 1 + tag
+                wishes[side][tag]["stop_px_ticks"] = 50 if side == "bid" else 200
         return OK
 
     core, world, _ = make(decide)
@@ -107,6 +111,7 @@ def test_keep_keeps_and_none_takes_back_only_its_own_tag():
         for tag, kind in enumerate(next(answers)):
             wishes["bid"][tag]["kind"] = kind
             wishes["bid"][tag]["px_ticks"], wishes["bid"][tag]["qty_lots"] = 99 - tag, 1
+            wishes["bid"][tag]["stop_px_ticks"] = 50
         return OK
 
     core, _, _ = make(decide)
@@ -158,13 +163,12 @@ def test_a_strategys_position_is_the_sum_of_its_own_fills():
     [
         {"type": WishType.TYPE_MARKET},
         {"tif": WishTif.TIF_IOC},
-        {"stop_px_ticks": 90},
         {"target_px_ticks": 120},
         {"flags": 2},
     ],
 )
 def test_what_the_order_path_cannot_carry_out_is_denied_whole(fields):
-    # An entry placed without the stop it came with would be a position without protection.
+    # An entry placed without the target it came with would be another trade than the one that was wished for.
     core, world, _ = make(rest(**fields))
     _, outputs = core.step(quote(1))
     assert reasons(outputs) == [1 << StrategyRule.STRATEGY_RULE_CARRY]
@@ -373,10 +377,12 @@ def test_a_placement_brings_parameters_limits_and_code_together(tmp_path):
     build("strategies.quoter", cache)
     world = World(symbols=1, strategies=1, orders=64)
     world.set_instrument(0, **INSTRUMENT)
+    world.set_gate_symbol(0, **GATE_SYMBOL)
+    world.set_account(**ACCOUNT)
     world.set_limits(**LIMITS)
     core = Core(world)
     placement = Placement("strategies.quoter", 0, {"qty": 3}, {"order_lots_max": 2}, Budget())
     bind(core, 0, placement, cache=cache, meter=Meter())
-    _, outputs = core.step(quote(1))
+    _, outputs = core.step(quote(1, bid=1000, ask=1001))
     assert reasons(outputs) == [1 << StrategyRule.STRATEGY_RULE_ORDER_LOTS] * 2
     assert world.strategies()["view"]["params"][0, :3].tolist() == [3, 200, 20]

@@ -397,8 +397,8 @@ def test_listing_and_defining_strategies_imports_no_compiler():
 def test_an_address_can_be_called_from_c(built):
     _, library = built
     view, wishes = new_view(), new_wishes()
-    view["params"][:3] = quoter_values = find("strategies.quoter").values({})[0]
-    assert quoter_values == (5, 200, 20)
+    view["params"][:4] = quoter_values = find("strategies.quoter").values({})[0]
+    assert quoter_values == (5, 200, 20, 500)
     view["book_trusted"], view["bid_px_ticks"], view["ask_px_ticks"] = 1, 100, 102
     call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)(library.address)
     assert call(view.__array_interface__["data"][0], wishes.__array_interface__["data"][0]) == 1

@@ -44,7 +44,7 @@ def test_an_error_inside_a_strategys_imports_is_not_hidden(tmp_path, monkeypatch
 
 
 def test_parameters_come_back_in_the_order_of_their_slots():
-    assert find("strategies.quoter").values({"skew_lots": 3}) == ((5, 200, 3), ())
+    assert find("strategies.quoter").values({"skew_lots": 3}) == ((5, 200, 3, 500), ())
     ints, floats = find("strategies.breakout").values({"stop_share": 1, "qty": 7})
     assert (ints[0], floats) == (7, (1.0, 1.5))
 

@@ -883,7 +883,6 @@ class ReplayDiverged(JournalError):
     status = Status.TAPE_DIVERGED
 
 
-<<<<<<< HEAD
 # ------------------------------------------------------------------------------------------- ledger, margin and cost
 class LedgerError(Bot4Error, ValueError):
     code = "BOT4-130"
@@ -1068,7 +1067,8 @@ class SizeBelowMinimum(CostError):
     sentence = "The largest size under all caps is below the venue's minimum."
     remedy = "No order is the right order here; the detail names the cap that binds."
     status = Status.SIZE_BELOW_MINIMUM
-=======
+
+
 class MarketDataError(Bot4Error, ValueError):
     code = "BOT4-1000"
     sentence = "An event of a venue was refused before anything saw it."
@@ -1240,7 +1240,6 @@ class RouteBadConfig(BadSize):
     code = "BOT4-1055"
     sentence = "The groups of venues, or a venue's steps, are impossible."
     status = Status.ROUTE_BAD_CONFIG
->>>>>>> validate
 
 
 def _tree(root: type[Bot4Error]) -> list[type[Bot4Error]]:

@@ -145,7 +145,6 @@ cpdef enum status_t:
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
 
-<<<<<<< HEAD
     LEDGER_UNKNOWN_SYMBOL = 131
     LEDGER_UNKNOWN_ASSET = 132
     LEDGER_BAD_AMOUNT = 133
@@ -174,7 +173,6 @@ cpdef enum status_t:
     COST_OVERFLOW = 156
     COST_BAD_INPUT = 157
     SIZE_BELOW_MINIMUM = 158     # the largest size under all caps is no order
-=======
     VALIDATE_BAD_KIND = 1001      # not a kind of event that comes in
     VALIDATE_BAD_SYMBOL = 1002    # no such row, or one that was never configured
     VALIDATE_BAD_PRICE = 1003     # zero or negative
@@ -201,7 +199,6 @@ cpdef enum status_t:
     ROUTE_UNKNOWN_GROUP = 1053
     ROUTE_ORDER_LIVE = 1054       # an order that may still be live is never sent a second time
     ROUTE_BAD_CONFIG = 1055
->>>>>>> validate
 
 
 # ------------------------------------------------------------------ events

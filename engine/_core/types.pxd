@@ -120,6 +120,17 @@ cpdef enum status_t:
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
 
+    DISCIPLINE_REFUSED = 1101
+    DISCIPLINE_UNKNOWN = 1102
+    DISCIPLINE_BAD_CONFIG = 1103
+    DISCIPLINE_BAD_RESULT = 1104
+
+    MODE_ILLEGAL = 1121           # no such switch
+    MODE_NOT_YOURS = 1122         # there is, but not for whoever asked
+    MODE_NOT_READY = 1123         # a condition of the way back is not met
+    MODE_BAD_CONFIG = 1124
+    MODE_UNKNOWN_SYMBOL = 1125
+
 
 # ------------------------------------------------------------------ events
 cpdef enum kind_t:

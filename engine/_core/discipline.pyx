@@ -553,6 +553,11 @@ cdef int discipline_check(discipline_t* d, const signal_t* signal, const facts_t
 
 
 # ------------------------------------------------------------------------------------------------- the Python face
+def tail(double t, int64_t freedom):
+    """P(T > t) of Student's distribution for t >= 0: what the critical values come from."""
+    return _tail(t, freedom)
+
+
 @cython.final
 cdef class Discipline:
     """A table of its own: for tests, tools and questions of people. There is no way to clear anything."""

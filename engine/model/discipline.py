@@ -391,7 +391,7 @@ class Discipline:
 
 def _beyond(facts: Mapping[str, int]) -> bool | None:
     """Whether a position stands beyond its stop; None when that cannot be told."""
-    lots, stop = facts["position_lots"], facts.get("px_stop_ticks", 0)
+    lots, stop = facts.get("position_lots", 0), facts.get("px_stop_ticks", 0)
     if lots == 0:
         return False
     if stop <= 0 or not 0 < facts["bid_px_ticks"] < facts["ask_px_ticks"]:

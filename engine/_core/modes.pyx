@@ -344,7 +344,7 @@ cdef int64_t _target(const modes_t* m, int64_t start_lots, int64_t lots) noexcep
 cdef void _reduce(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t* p) noexcept nogil:
     cdef int64_t steps = sub_sat(now_ns, m.since_ns) // m.config.reduce_interval_ns
     cdef modes_symbol_t* row
-    cdef uint32_t i, n, symbol
+    cdef uint32_t i = 0, n, symbol
     if not m.captured:
         for i in range(m.symbol_count):
             _fresh(&modes_symbols(m)[i])

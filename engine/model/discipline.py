@@ -129,9 +129,7 @@ class Discipline:
         return copy.deepcopy(self)
 
     # --------------------------------------------------------------------------------------------------- the record
-    def result(
-        self, strategy: int, symbol: int, *, pnl: int, notional: int, now_ns: int, stop_ppm: int = 0
-    ) -> int:
+    def result(self, strategy: int, symbol: int, *, pnl: int, notional: int, now_ns: int, stop_ppm: int = 0) -> int:
         if strategy >= len(self.strategies) or symbol >= len(self.symbols):
             self.results_refused += 1
             return Status.DISCIPLINE_UNKNOWN
@@ -322,7 +320,9 @@ class Discipline:
             self.reducing += 1
             return Status.OK, v | {"reducing": 1}
         s, c = self.strategies[signal["strategy"]], self.rules
-        record = {Reason(i) for i in range(Reason.REASON_COUNT) if self.statistics(signal["strategy"])["failed"] >> i & 1}
+        record = {
+            Reason(i) for i in range(Reason.REASON_COUNT) if self.statistics(signal["strategy"])["failed"] >> i & 1
+        }
         explores = (
             bool(c["paper"])
             and Reason.REASON_TOO_FEW_SAMPLES in record

@@ -174,9 +174,7 @@ class Modes:
             return min(max(wanted, 1), bid)
         return max(min(ask + ask * give_ppm // PPM, math.floor(mid * (1 + band))), ask)
 
-    def _close(
-        self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int
-    ) -> bool:
+    def _close(self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int) -> bool:
         row, f, c = self.rows[symbol], self.facts[symbol], self.config
         sell = f["lots"] > 0
         need = surplus - max(0, f["open_sell_lots"] if sell else f["open_buy_lots"])
@@ -306,10 +304,7 @@ class Modes:
             row, f = self.rows[self.reported], self.facts[self.reported]
             unsure = row.verified is None or row.verified < self.phase_at
             doubtful = (
-                self.goal == Goal.GOAL_FLATTEN
-                and row.touched
-                and unsure
-                and self.outcome == Outcome.OUTCOME_PARTIAL
+                self.goal == Goal.GOAL_FLATTEN and row.touched and unsure and self.outcome == Outcome.OUTCOME_PARTIAL
             )
             if (f["lots"] or f["orders_live"] or doubtful) and not self._put(
                 Act.ACT_OPEN, self.reported, f["lots"] > 0, 0, f["lots"], f["orders_live"]

@@ -361,10 +361,12 @@ def test_no_function_of_the_kernel_clears_a_cooldown():
     for name in fields:
         writes = re.findall(rf"\.{name} = (?!=)[^\n]*", source)
         assert all(write.endswith("NEVER") for write in writes), writes
-    inside = source[source.index("cdef int discipline_init") : source.index("# ---", source.index("cdef int discipline_init"))]
-    assert source.count("_until_ns = ") == inside.count("_until_ns = ") + source.count("out.until_ns = ") - inside.count(
+    inside = source[
+        source.index("cdef int discipline_init") : source.index("# ---", source.index("cdef int discipline_init"))
+    ]
+    assert source.count("_until_ns = ") == inside.count("_until_ns = ") + source.count(
         "out.until_ns = "
-    ) + len(re.findall(r"action\.until_ns = ", source))
+    ) - inside.count("out.until_ns = ") + len(re.findall(r"action\.until_ns = ", source))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ def bench_check(report: Report, benchmark) -> None:
     table.check()
     benchmark.pedantic(table.check_signal, args=(T0, BUY, FACTS), rounds=sized(50, 2), iterations=sized(100, 2))
     note = f"refused with its cap {sorted(refusing)[refusing.size // 2]:.1f} ns"
-    report.row("discipline_check", samples, batch=BATCH, python=benchmark.stats["median"] * 1e9, checksum=checksum, note=note)
+    report.row(
+        "discipline_check", samples, batch=BATCH, python=benchmark.stats["median"] * 1e9, checksum=checksum, note=note
+    )
 
 
 def bench_result(report: Report) -> None:

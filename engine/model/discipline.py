@@ -55,10 +55,8 @@ def tail(t: float, freedom: int) -> float:
     """P(T > t) of Student's distribution, by the incomplete beta function's continued fraction (Lentz)."""
     x = freedom / (freedom + t * t)
     a, b = freedom / 2, 0.5
-    if x >= (a + 1) / (a + b + 2):
-        value = 1 - _beta_part(b, a, 1 - x)
-    else:
-        value = _beta_part(a, b, x)
+    near_one = x >= (a + 1) / (a + b + 2)
+    value = 1 - _beta_part(b, a, 1 - x) if near_one else _beta_part(a, b, x)
     return value / 2 if t >= 0 else 1 - value / 2
 
 
@@ -216,7 +214,9 @@ class Discipline:
     def _count(self, bias: Bias) -> None:
         self.by_bias[bias.name or ""] = self.by_bias.get(bias.name or "", 0) + 1
 
-    def _biases(self, now: int, signal: Mapping[str, Any], facts: Mapping[str, int], v: dict[str, Any]) -> set[Reason]:
+    def _biases(  # noqa: PLR0912, PLR0915 - the rules one after the other, as they read
+        self, now: int, signal: Mapping[str, Any], facts: Mapping[str, int], v: dict[str, Any]
+    ) -> set[Reason]:
         found: set[Reason] = set()
         strategy, symbol, c = signal["strategy"], signal["symbol"], self.rules
         s, y = self.strategies[strategy], self.symbols[symbol]
@@ -304,8 +304,18 @@ class Discipline:
     ) -> tuple[int, dict[str, Any]]:
         signal = dict.fromkeys(("px_ticks", "qty_lots", "notional", "stop_ppm", "strategy", "symbol"), 0) | dict(signal)
         facts = dict.fromkeys(
-            "equity position_share_ppm position_lots px_stop_ticks bid_px_ticks ask_px_ticks rise_ppm sentiment_ppm "
-            "px_band_low_ticks px_band_high_ticks".split(),
+            [
+                "equity",
+                "position_share_ppm",
+                "position_lots",
+                "px_stop_ticks",
+                "bid_px_ticks",
+                "ask_px_ticks",
+                "rise_ppm",
+                "sentiment_ppm",
+                "px_band_low_ticks",
+                "px_band_high_ticks",
+            ],
             0,
         ) | dict(facts)
         v: dict[str, Any] = {
@@ -399,7 +409,9 @@ def _beyond(facts: Mapping[str, int]) -> bool | None:
     return facts["bid_px_ticks"] <= stop if lots > 0 else facts["ask_px_ticks"] >= stop
 
 
-def _action(kind: int, bias: int, strategy: int, symbol: int, until_ns: int, value: int) -> dict[str, int]:
+def _action(  # noqa: PLR0917
+    kind: int, bias: int, strategy: int, symbol: int, until_ns: int, value: int
+) -> dict[str, int]:
     return {
         "kind": int(kind), "bias": int(bias), "strategy": strategy, "symbol": symbol, "until_ns": until_ns,
         "value": value,

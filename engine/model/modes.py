@@ -1,4 +1,4 @@
-"""Twin of the modes: dictionaries, fractions for the schedule and the prices, and one function per state of the plan."""
+"""Twin of the modes: dictionaries, fractions for prices, and one function per state of the plan."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ class Modes:
         self._begin(min(goal, Goal.GOAL_FLATTEN), aggressive, ready, now_ns)
 
     # --------------------------------------------------------------------------------------------------- one symbol
-    def _put(self, kind: int, symbol: int, sell: bool, px: int, qty: int, value: int) -> bool:
+    def _put(  # noqa: PLR0917
+        self, kind: int, symbol: int, sell: bool, px: int, qty: int, value: int
+    ) -> bool:
         if len(self.out) >= self.room:
             return False
         self.out.append((int(kind), symbol, sell, px, qty, int(value)))
@@ -174,7 +176,9 @@ class Modes:
             return min(max(wanted, 1), bid)
         return max(min(ask + ask * give_ppm // PPM, math.floor(mid * (1 + band))), ask)
 
-    def _close(self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int) -> bool:
+    def _close(  # noqa: PLR0911, PLR0917
+        self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int
+    ) -> bool:
         row, f, c = self.rows[symbol], self.facts[symbol], self.config
         sell = f["lots"] > 0
         need = surplus - max(0, f["open_sell_lots"] if sell else f["open_buy_lots"])
@@ -339,4 +343,5 @@ class Modes:
     def check(self) -> None:
         most: Any = self.config["attempts_standard"] + self.config["attempts_aggressive"] + 1
         for row in self.rows:
-            assert row.attempts <= most and row.cancels <= self.config["cancels_max"], "past a cap"
+            assert row.attempts <= most, "past the attempts"
+            assert row.cancels <= self.config["cancels_max"], "past the cancels"

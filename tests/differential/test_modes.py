@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from engine._core.risk import MODES as GATE_MODES
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine._core import modes as core
 from engine._core.modes import PHASES, SWITCHES, Act, Goal, Mode, Need, Outcome, Phase, Who
-from engine._core.risk import MODES as GATE_MODES
 from engine._core.types import Status
 from engine.errors import ModeBadConfig
 from engine.model import modes as model
@@ -116,7 +116,7 @@ def test_reduced_shrinks_by_the_schedule_stops_at_its_target_and_never_flips(imp
     m.fact(0, lots=sign * 7)
     into(m, Mode.MODE_REDUCED, now=0)
     held, asked = 7, {}
-    for now in range(0, 100):
+    for now in range(100):
         for kind, _, sell, _, qty, _ in m.step(now):
             if kind == Act.ACT_VERIFY:
                 m.verified(0, sign * held, now)
@@ -325,7 +325,7 @@ STARTS = [((5, -3), (2, 0)), ((4, 0), (-4, 3))]
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("tail", [Venue.GOOD, Venue.SILENT, Venue.REFUSES])
 def test_every_short_life_of_the_plan_ends_flat_or_with_the_exact_list(start, tail):
-    """Every course of three steps in which each of two symbols' venue does what it should, nothing, fills or refuses."""
+    """Every course of three steps in which each of two symbols' venue does what it should, nothing, fills or refuses."""  # noqa: E501
     pairs = list(itertools.product(range(4), repeat=2))
     outcomes = set()
     for moods in itertools.product(pairs, repeat=3):
@@ -360,8 +360,8 @@ class Lives(RuleBasedStateMachine):
         return kernel
 
     @rule(to=st.integers(0, 4), who=st.sampled_from([1, 1, 2, 4, 3]), wait=st.sampled_from([0, 1, 10]),
-          aggressive=st.booleans(), clear=st.sampled_from([1, 1, 0]), second=st.sampled_from([1_000, 995, 900]))  # fmt: skip
-    def switch(self, to, who, wait, aggressive, clear, second):
+          aggressive=st.booleans(), clear=st.sampled_from([1, 1, 0]), second=st.sampled_from([1_000, 995, 900]))  # fmt: skip  # noqa: E501
+    def switch(self, to, who, wait, aggressive, clear, second):  # noqa: PLR0917
         self.now += wait
         ready = READY | {"latch_clear": clear, "equity_second": second}
         self.same(lambda m: m.switch(to, who, self.now, aggressive=aggressive, **ready))
@@ -373,7 +373,7 @@ class Lives(RuleBasedStateMachine):
     @rule(symbol=st.integers(0, 2), lots=st.sampled_from([0, 1, 7, -7, 100, 2**62, -(2**62)]), buy=st.integers(0, 4),
           sell=st.integers(0, 4), live_=st.integers(0, 2), entries=st.integers(0, 1), own=st.integers(0, 1),
           bid=st.sampled_from([0, 1, 1_000, 1_010, 2**61]), least=st.sampled_from([0, 1, 3]))  # fmt: skip
-    def fact(self, symbol, lots, buy, sell, live_, entries, own, bid, least):
+    def fact(self, symbol, lots, buy, sell, live_, entries, own, bid, least):  # noqa: PLR0917
         facts = {
             "lots": lots, "open_buy_lots": buy, "open_sell_lots": sell, "orders_live": max(live_, entries, own),
             "entries_live": entries, "plan_live": own, "bid_px_ticks": bid,

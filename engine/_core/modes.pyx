@@ -356,6 +356,7 @@ cdef void _reduce(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t*
             row = &modes_symbols(m)[i]
             # A new step, a new count of attempts; what the last one still has in the market stays its own.
             row.attempts = 1 if row.attempts > 0 else 0
+            row.cancels = 0
             row.stuck = 0
     n = m.symbol_count
     for i in range(n):

@@ -239,7 +239,7 @@ class Modes:
         if steps > self.steps:
             self.steps = steps
             for row in self.rows:
-                row.attempts, row.stuck = min(row.attempts, 1), False
+                row.attempts, row.cancels, row.stuck = min(row.attempts, 1), 0, False
         first, last = self.next, 0
         for i in range(self.symbols):
             last, symbol = i, (first + i) % self.symbols

@@ -199,6 +199,16 @@ cpdef enum status_t:
     ROUTE_UNKNOWN_GROUP = 1053
     ROUTE_ORDER_LIVE = 1054       # an order that may still be live is never sent a second time
     ROUTE_BAD_CONFIG = 1055
+    DISCIPLINE_REFUSED = 1101
+    DISCIPLINE_UNKNOWN = 1102
+    DISCIPLINE_BAD_CONFIG = 1103
+    DISCIPLINE_BAD_RESULT = 1104
+
+    MODE_ILLEGAL = 1121           # no such switch
+    MODE_NOT_YOURS = 1122         # there is, but not for whoever asked
+    MODE_NOT_READY = 1123         # a condition of the way back is not met
+    MODE_BAD_CONFIG = 1124
+    MODE_UNKNOWN_SYMBOL = 1125
 
 
 # ------------------------------------------------------------------ events

@@ -99,9 +99,9 @@ def _simple_queue_across(count: int) -> np.ndarray:
             sent = q.get()
             out[i] = time.perf_counter_ns() - sent
 
-    thread = _on_cpu(1, receive)
+    thread, pause = _on_cpu(1, receive), threading.Event()
     for _ in range(count):
-        time.sleep(100e-6)
+        pause.wait(100e-6)  # arrivals with gaps: both ends idle in between, as a feed leaves them
         q.put(time.perf_counter_ns())
     thread.join()
     return out

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine._core.world import World
 
 from bench.harness import Report, note, samples_array, sized
 from bench.loops import loop_strategy
 from engine._core.algos import Algos
 from engine._core.strategy_abi import OK, new_view, new_wishes
+from engine._core.world import World
 from engine.strategy.cache import Cache
 from engine.strategy.hook import PythonHook
 from engine.strategy.meter import Meter

@@ -1,8 +1,11 @@
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
 
 from engine._core.ring import Ring
+
+EVENT: np.dtype[Any]
 
 @final
 class Conflation:

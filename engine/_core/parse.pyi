@@ -1,11 +1,14 @@
 from collections.abc import Iterable
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
 from typing_extensions import Buffer
 
 from engine._core.symbols import Symbols
 from engine._core.types import Status
+
+EVENT: np.dtype[Any]
 
 @final
 class Parser:

@@ -2,7 +2,10 @@ from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
+
+EVENT: np.dtype[Any]
 
 class EventClass(IntFlag):
     RING_CLASS_BOOK = ...

@@ -1,4 +1,4 @@
-from enum import IntFlag
+from enum import IntEnum
 from typing import Any, final
 
 import numpy as np
@@ -9,7 +9,7 @@ LANE_SKIPS: dict[int, list[int]]
 SYMBOL: np.dtype[Any]
 ACCOUNT: np.dtype[Any]
 
-class Rule(IntFlag):
+class Rule(IntEnum):
     RULE_LATCH = ...
     RULE_MODE = ...
     RULE_BREAKER = ...

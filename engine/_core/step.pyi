@@ -1,8 +1,11 @@
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
 
 from engine._core.world import World
+
+EVENT: np.dtype[Any]
 
 @final
 class Core:

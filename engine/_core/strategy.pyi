@@ -5,6 +5,7 @@ import numpy as np
 
 STRATEGY: np.dtype[Any]
 STRATEGY_LIMITS: np.dtype[Any]
+WISH: np.dtype[Any]
 
 class StopReason(IntFlag):
     STOPPED_NOT = ...

@@ -1,7 +1,10 @@
 import os
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
+
+EVENT: np.dtype[Any]
 
 @final
 class Tape:

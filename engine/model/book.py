@@ -178,7 +178,7 @@ class Book:
         self.clear()
         self.message, self.whole = "image", False
 
-    def follows(self, first: int, last: int, previous: int) -> str:  # noqa: PLR0911  (one return a line of the venues' rules)
+    def follows(self, first: int, last: int, previous: int) -> str:
         """How an update's numbers stand to the book's, by the venue's rule."""
         ours = self.sequence
         if self.rule in (Rule.RULE_SPOT, Rule.RULE_CONTIGUOUS):
@@ -280,7 +280,7 @@ class Book:
                 return status
         return Status.BOOK_CROSSED if quote[0] and quote[2] and quote[0] >= quote[2] else Status.OK
 
-    def apply_quote(self, event: Event) -> int:  # noqa: PLR0911
+    def apply_quote(self, event: Event) -> int:
         quote = tuple(event[name] for name in ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots"))
         number = event["id_book"]
         if self.rule != Rule.RULE_QUOTE:

@@ -330,7 +330,7 @@ class Breaker:
     def failure(self, permit: int, now_ns: int) -> Status:
         return self._settle(permit, True, now_ns)
 
-    def _settle(self, permit: int, failed: bool, now_ns: int) -> Status:  # noqa: PLR0911  (one answer a rule)
+    def _settle(self, permit: int, failed: bool, now_ns: int) -> Status:
         trial = self.state is State.BREAKER_HALF_OPEN
         if permit != self.permit or (trial and self.succeeded >= self.granted):
             self.counts["stale"] += 1

@@ -409,9 +409,7 @@ def _beyond(facts: Mapping[str, int]) -> bool | None:
     return facts["bid_px_ticks"] <= stop if lots > 0 else facts["ask_px_ticks"] >= stop
 
 
-def _action(  # noqa: PLR0917
-    kind: int, bias: int, strategy: int, symbol: int, until_ns: int, value: int
-) -> dict[str, int]:
+def _action(kind: int, bias: int, strategy: int, symbol: int, until_ns: int, value: int) -> dict[str, int]:
     return {
         "kind": int(kind), "bias": int(bias), "strategy": strategy, "symbol": symbol, "until_ns": until_ns,
         "value": value,

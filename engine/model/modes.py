@@ -147,9 +147,7 @@ class Modes:
         self._begin(min(goal, Goal.GOAL_FLATTEN), aggressive, ready, now_ns)
 
     # --------------------------------------------------------------------------------------------------- one symbol
-    def _put(  # noqa: PLR0917
-        self, kind: int, symbol: int, sell: bool, px: int, qty: int, value: int
-    ) -> bool:
+    def _put(self, kind: int, symbol: int, sell: bool, px: int, qty: int, value: int) -> bool:
         if len(self.out) >= self.room:
             return False
         self.out.append((int(kind), symbol, sell, px, qty, int(value)))
@@ -176,7 +174,7 @@ class Modes:
             return min(max(wanted, 1), bid)
         return max(min(ask + ask * give_ppm // PPM, math.floor(mid * (1 + band))), ask)
 
-    def _close(  # noqa: PLR0911, PLR0917
+    def _close(
         self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int
     ) -> bool:
         row, f, c = self.rows[symbol], self.facts[symbol], self.config

@@ -46,7 +46,8 @@ TEXT = {
         f"send>= ack>?WORKING fill_part>= fill_rest>FILLED cancel_asked>= cancel_refused>?WORKING replaced>?WORKING "
         f"replace_refused>?WORKING {_ENDS} {_LATE} timeout>= absent>?ABSENT"
     ),
-    "FILLED": "send>= ack>= cancel_refused>= cancel_too_late>= cancel_no_order>= replaced>= replace_refused>= replace_no_order>=",
+    "FILLED": "send>= ack>= cancel_refused>= cancel_too_late>= cancel_no_order>= replaced>= replace_refused>= "
+    "replace_no_order>=",
     "CANCELED": _OVER,
     "REJECTED": f"{_GONE} reject>= absent>=",
     "EXPIRED": _OVER,

@@ -121,7 +121,7 @@ class Parser:
         frame_bytes_max: int = 1 << 20,
         levels_max: int = 5000,
         room: int = 10_000,
-        general_only: bool = False,  # noqa: ARG002  (the twin has one way only)
+        general_only: bool = False,
     ) -> None:
         self.symbols = symbols if isinstance(symbols, Symbols) else Symbols(symbols)
         self.context: Entry | None = None

@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> None:
             path = Path("docs", "kernels", f"{name}.md")
             path.write_text(with_table(path.read_text(), table))
         else:
-            print(f"## {name}\n\n{table}\n")
+            sys.stdout.write(f"## {name}\n\n{table}\n\n")
 
 
 if __name__ == "__main__":

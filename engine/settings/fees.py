@@ -8,10 +8,10 @@ schedule leaves the table stale, and stale fees let no order pass.
 
 from __future__ import annotations
 
+import datetime
 import difflib
 import tomllib
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class MarketFees:
 class FeeSchedule:
     venue: str
     source: str
-    as_of: date
+    as_of: datetime.date
     markets: tuple[MarketFees, ...]
 
     def market(self, name: str) -> MarketFees:
@@ -64,7 +64,7 @@ def load_fees(path: Path) -> FeeSchedule:
         raise FeesBadSchedule(f"{path}: {error}") from None
     _keys(path, "the file", data, _TOP, _TOP)
     markets = data["market"]
-    if not isinstance(data["as_of"], date) or not isinstance(markets, dict) or not markets:
+    if not isinstance(data["as_of"], datetime.date) or not isinstance(markets, dict) or not markets:
         raise FeesBadSchedule(f"{path}: as_of must be a date, market a table")
     for name in ("venue", "source"):
         if not isinstance(data[name], str) or not data[name]:

@@ -213,9 +213,9 @@ def main() -> int:
     try:
         emit(request["name"], request["key"], Path(request["target"]), request["cpu"])
     except errors.Bot4Error as error:
-        print(json.dumps({"error": type(error).__name__, "detail": error.detail}))  # noqa: T201
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "detail": error.detail}))
         return 3
-    print(json.dumps({}))  # noqa: T201
+    sys.stdout.write(json.dumps({}))
     return 0
 
 

@@ -1,9 +1,13 @@
 from collections.abc import Callable
 from typing import Any, final
 
+import numpy as np
+
 from engine._core.world import World
 
 HOOKS_MAX: int
+VIEW: np.dtype[Any]
+WISHES: np.dtype[Any]
 
 @final
 class PythonHook:

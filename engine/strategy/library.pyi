@@ -1,5 +1,10 @@
 from typing import Any, final
 
+import numpy as np
+
+VIEW: np.dtype[Any]
+WISHES: np.dtype[Any]
+
 def call(address: int, view: Any, wishes: Any) -> int: ...
 
 @final

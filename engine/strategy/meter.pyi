@@ -1,6 +1,9 @@
 from typing import Any, final
 
+import numpy as np
 import numpy.typing as npt
+
+EVENT: np.dtype[Any]
 
 @final
 class Meter:

@@ -413,7 +413,7 @@ class Lives(RuleBasedStateMachine):
         pnl=st.one_of(st.integers(-2_000, 3_000), st.sampled_from([-(2**62), 2**62, 0])),
         notional=st.sampled_from([1, 999, 10_000, 1_000_000, 2**52]), stop=st.integers(0, 3),
     )  # fmt: skip
-    def trade(self, strategy, symbol, wait, pnl, notional, stop):  # noqa: PLR0917
+    def trade(self, strategy, symbol, wait, pnl, notional, stop):
         self.now += wait
         self.same(
             lambda d: d.result(strategy, symbol, pnl=pnl, notional=notional, now_ns=self.now, stop_ppm=stop * 1000)
@@ -441,7 +441,7 @@ class Lives(RuleBasedStateMachine):
         stop=st.sampled_from([0, 50, 99, 101, 150]), bid=st.sampled_from([99, 99, 0]),
         equity=st.sampled_from([1_000_000, 0]),
     )  # fmt: skip
-    def signal(  # noqa: PLR0917
+    def signal(
         self, wait, strategy, symbol, sell, px, qty, notional, stop_ppm, sources, claims, p, rise, sentiment,
                lots, stop, bid, equity):  # fmt: skip
         self.now += wait
@@ -459,7 +459,7 @@ class Lives(RuleBasedStateMachine):
         status, verdict = self.same(lambda d: d.check_signal(self.now, signal, facts))
         self.judge(status, verdict, signal, facts, record, before)
 
-    def judge(self, status, verdict, signal, facts, record, before):  # noqa: PLR0917
+    def judge(self, status, verdict, signal, facts, record, before):
         """Stated without the twin: what passed had the mathematics, no cooldown, no bias by its rule."""
         if status != Status.OK or verdict["reducing"]:
             return

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from engine._core.risk import MODES as GATE_MODES
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from engine._core import modes as core
 from engine._core.modes import PHASES, SWITCHES, Act, Goal, Mode, Need, Outcome, Phase, Who
+from engine._core.risk import MODES as GATE_MODES
 from engine._core.types import Status
 from engine.errors import ModeBadConfig
 from engine.model import modes as model
@@ -361,7 +361,7 @@ class Lives(RuleBasedStateMachine):
 
     @rule(to=st.integers(0, 4), who=st.sampled_from([1, 1, 2, 4, 3]), wait=st.sampled_from([0, 1, 10]),
           aggressive=st.booleans(), clear=st.sampled_from([1, 1, 0]), second=st.sampled_from([1_000, 995, 900]))  # fmt: skip  # noqa: E501
-    def switch(self, to, who, wait, aggressive, clear, second):  # noqa: PLR0917
+    def switch(self, to, who, wait, aggressive, clear, second):
         self.now += wait
         ready = READY | {"latch_clear": clear, "equity_second": second}
         self.same(lambda m: m.switch(to, who, self.now, aggressive=aggressive, **ready))
@@ -373,7 +373,7 @@ class Lives(RuleBasedStateMachine):
     @rule(symbol=st.integers(0, 2), lots=st.sampled_from([0, 1, 7, -7, 100, 2**62, -(2**62)]), buy=st.integers(0, 4),
           sell=st.integers(0, 4), live_=st.integers(0, 2), entries=st.integers(0, 1), own=st.integers(0, 1),
           bid=st.sampled_from([0, 1, 1_000, 1_010, 2**61]), least=st.sampled_from([0, 1, 3]))  # fmt: skip
-    def fact(self, symbol, lots, buy, sell, live_, entries, own, bid, least):  # noqa: PLR0917
+    def fact(self, symbol, lots, buy, sell, live_, entries, own, bid, least):
         facts = {
             "lots": lots, "open_buy_lots": buy, "open_sell_lots": sell, "orders_live": max(live_, entries, own),
             "entries_live": entries, "plan_live": own, "bid_px_ticks": bid,

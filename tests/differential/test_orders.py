@@ -328,7 +328,8 @@ def test_a_full_table_of_live_orders_refuses_and_one_of_ended_ones_makes_room(im
     [
         {"qty": 0}, {"qty": -1}, {"qty": 2**40 + 1}, {"px": 0}, {"px": -5}, {"symbol": 2}, {"px": 2**40, "qty": 2**30},
         {"type": OrderType.TYPE_MARKET, "px": 0}, {"type": OrderType.TYPE_STOP, "px": 0},
-        {"type": OrderType.TYPE_STOP_LIMIT}, {"tif": OrderTif.TIF_GTD}, {"tif": OrderTif.TIF_GTD, "expire": 5, "now": 5},
+        {"type": OrderType.TYPE_STOP_LIMIT}, {"tif": OrderTif.TIF_GTD},
+        {"tif": OrderTif.TIF_GTD, "expire": 5, "now": 5},
         {"type": OrderType.TYPE_STOP_LIMIT, "px_stop": 5, "tif": OrderTif.TIF_GTX}, {"expire": 7}, {"display": 1},
         {"type": OrderType.TYPE_ICEBERG}, {"type": OrderType.TYPE_ICEBERG, "display": 2}, {"flags": 8}, {"type": 8},
     ],

@@ -116,7 +116,8 @@ def test_a_refused_slice_halts_the_iceberg(impl):
 @pytest.mark.parametrize(
     "bad",
     [
-        {"kind": STOP}, {"kind": STOP, "px_stop": 5, "qty": 0}, {"kind": STOP, "px_stop": 5, "trail": 1}, {"kind": TRAILING},
+        {"kind": STOP}, {"kind": STOP, "px_stop": 5, "qty": 0}, {"kind": STOP, "px_stop": 5, "trail": 1},
+        {"kind": TRAILING},
         {"kind": TRAILING, "trail": 1, "trail_e8": 1}, {"kind": ICEBERG, "px": 5}, {"kind": ICEBERG, "display": 1},
         {"kind": ICEBERG, "px": 5, "display": 2}, {"kind": 4, "px_stop": 5}, {"kind": STOP, "px_stop": 5, "symbol": 2},
         {"kind": TRAILING, "trail_e8": 10**8},

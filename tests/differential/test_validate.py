@@ -645,7 +645,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(px=PRICES, qty=LOTS, step=st.sampled_from([1, 1, 1, 1, 0, -1]),
           age=st.sampled_from([0, 0, 0, 1, 8, 9, -3, -4]), symbol=st.integers(0, 2), agg=st.booleans())  # fmt: skip
-    def trade(self, px, qty, step, age, symbol, agg):  # noqa: PLR0917  (drawn by name)
+    def trade(self, px, qty, step, age, symbol, agg):
         kind = Kind.KIND_AGG_TRADE if agg else Kind.KIND_TRADE
         self.feed(trade(px, qty, self.next(step), kind=kind, symbol=symbol), age=age)
 
@@ -656,7 +656,7 @@ class Twins(RuleBasedStateMachine):
 
     @rule(bid=PRICES, spread=st.sampled_from([1, 2, 0, -1, 60]), qty=LOTS, symbol=st.integers(0, 1),
           notime=st.booleans(), step=st.sampled_from([1, 1, 1, 0]))  # fmt: skip
-    def quote(self, bid, spread, qty, symbol, notime, step):  # noqa: PLR0917  (drawn by name)
+    def quote(self, bid, spread, qty, symbol, notime, step):
         flags = WHOLE | (NO_TIME if notime else 0)
         ask = min(max(bid + spread, -(2**63)), 2**63 - 1)
         self.feed(quote(bid, ask, self.next(step), qty=(qty, 1), symbol=symbol, flags=flags))

@@ -139,9 +139,6 @@ def test_every_interleaving_stays_within_the_worst_case_and_ends_flat_or_alarmed
 ):
     walked = enumerate_all(new_desk(TROUBLES[trouble], terms, can_amend=can_amend))
     record_property("walked", walked)
-    print(
-        f"\n{name}, {trouble}: {walked.interleavings:.3e} interleavings, depth {walked.depth}, {walked.states} states"
-    )
     assert walked.depth >= 10
     assert BracketPhase.PHASE_CLOSED in walked.phases
     if terms.get("kind") != BracketKind.BRACKET_OTO:
@@ -153,5 +150,4 @@ def test_every_interleaving_stays_within_the_worst_case_and_ends_flat_or_alarmed
 @pytest.mark.parametrize(("name", "terms", "budget"), DEEP, ids=[f"{d[0]} {tuple(d[2])}" for d in DEEP])
 def test_every_interleaving_with_more_lots_and_more_trouble(name, terms, budget):
     walked = enumerate_all(new_desk(budget, terms))
-    print(f"\n{name}, {budget}: {walked.interleavings:.3e} interleavings, depth {walked.depth}, {walked.states} states")
     assert BracketPhase.PHASE_OVER in walked.phases

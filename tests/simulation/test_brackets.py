@@ -204,7 +204,7 @@ def test_any_split_of_fills_in_any_order_stays_within_the_worst_case(data, sell,
     desk.open(qty=qty, entry_px=100, sell=sell, flags=flags, **prices)
     for _ in range(60):
         # One trade move an order instead of one for each quantity: the quantity is drawn.
-        moves = [m for m in _moves_without_sizes(desk)]
+        moves = list(_moves_without_sizes(desk))
         if not moves:
             break
         move = data.draw(st.sampled_from(moves))

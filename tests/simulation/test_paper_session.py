@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine._core.tape import Tape
 
+from engine._core.tape import Tape
 from engine._core.types import EVENT, INTENT, Kind
 from engine.errors import ReplayDiverged
 from engine.journal.replay import replay

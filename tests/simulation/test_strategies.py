@@ -6,12 +6,12 @@ import gc
 
 import numpy as np
 import pytest
-from engine._core.step import Core
-from engine._core.world import World
 
+from engine._core.step import Core
 from engine._core.strategy import StopReason, StrategyAct, StrategyRule
 from engine._core.strategy_abi import WishTif, WishType
-from engine._core.types import DECISION, EVENT, INTENT, ORDER, Kind, Status
+from engine._core.types import DECISION, EVENT, INTENT, ORDER, Flag, Kind, Status
+from engine._core.world import World
 from engine.errors import StrategyBadAct, StrategySlotsFull, UnknownSymbol
 from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
 from engine.strategy.cache import Cache
@@ -30,8 +30,9 @@ def quote(now, bid=100, ask=101, symbol=0):
     return event
 
 
-def report(kind, id_order, now, *, qty=0, px=100, filled=0, id_venue=1):
+def report(kind, id_order, now, *, qty=0, px=100, filled=0, id_venue=1, sell=False):
     record = np.zeros(1, ORDER)
+    record["flags"] = Flag.FLAG_SELL if sell else 0
     record["kind"], record["id_order"], record["ts_recv_ns"] = kind, id_order, START + now
     record["qty_lots"], record["px_ticks"], record["filled_lots"], record["id_venue"] = qty, px, filled, id_venue
     return record.view(EVENT)
@@ -148,7 +149,7 @@ def test_a_strategys_position_is_the_sum_of_its_own_fills():
     core, world, _ = make(rest(), rest("ask", px_ticks=101, qty_lots=3))
     buy, sell = places(core.step(quote(1))[1])["id_order"].tolist()
     core.step(report(Kind.KIND_ORDER_FILL, buy, 2, qty=5, filled=5))
-    core.step(report(Kind.KIND_ORDER_FILL, sell, 3, qty=2, px=101, filled=2, id_venue=2))
+    core.step(report(Kind.KIND_ORDER_FILL, sell, 3, qty=2, px=101, filled=2, id_venue=2, sell=True))
     rows = world.strategies()
     assert rows["position_lots"].tolist() == [5, -2]
     assert world.positions()["lots"][0] == 3
@@ -164,7 +165,7 @@ def test_a_strategys_position_is_the_sum_of_its_own_fills():
         {"type": WishType.TYPE_MARKET},
         {"tif": WishTif.TIF_IOC},
         {"target_px_ticks": 120},
-        {"flags": 2},
+        {"flags": 2, "stop_px_ticks": 0},
     ],
 )
 def test_what_the_order_path_cannot_carry_out_is_denied_whole(fields):

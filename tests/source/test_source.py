@@ -25,6 +25,7 @@ TOLD_THE_TIME = {"_core", "model", "sim", "strategy", "journal", "settings"}
 ASK_THE_CLOCK = {
     Path("engine/_core/breaker.pyx"): "its Python face stamps its own word for calls outside the core",
     Path("engine/_core/latch.pyx"): "a trip from any thread, without the core, is dated in the latch file",
+    Path("engine/strategy/meter.pyx"): "measures a strategy from outside the core; what it finds enters as an event",
 }
 
 
@@ -90,9 +91,14 @@ def test_what_is_replayed_is_told_the_time():
     _hold(_all(rules.no_clock_use, [p for p in deterministic if p not in CLOCK and p not in ASK_THE_CLOCK]))
 
 
+# Draws the views that a user's strategy is compared on in its three forms: from a seed, like the simulator.
+DRAWS = Path("engine/strategy/differential.py")
+
+
 def test_only_the_simulator_draws_random_numbers_and_from_a_seed():
-    _hold(_all(rules.no_chance, [p for p in PYTHON + CYTHON if p.parts[:2] != ("engine", "sim")]))
-    _hold(_all(rules.no_unseeded_chance, [p for p in PYTHON if p.parts[:2] == ("engine", "sim")]))
+    drawing = [p for p in PYTHON if p.parts[:2] == ("engine", "sim") or p == DRAWS]
+    _hold(_all(rules.no_chance, [p for p in PYTHON + CYTHON if p not in drawing]))
+    _hold(_all(rules.no_unseeded_chance, drawing))
 
 
 def test_tests_and_benches_draw_from_a_seed():
@@ -132,13 +138,19 @@ PARTS = {
 }
 # What a stem does without, and why. A reason that is no longer true fails: the list only shrinks.
 WITHOUT = {
-    "types": ({"twin", "bench"}, "layouts and numbers: nothing runs"),
+    "types": ({"twin"}, "layouts and numbers: nothing runs"),
     "memory": ({"twin", "bench"}, "taken once at start; a plain-Python arena would show nothing"),
     "isa": ({"twin"}, "asks the CPU once at import"),
-    "orders": ({"pyi", "twin", "bench", "test"}, "the thin path: proven by whole sessions and their replay"),
-    "step": ({"pyi", "twin", "bench", "test"}, "the thin path: proven by whole sessions and their replay"),
-    "tape": ({"pyi", "twin", "bench"}, "the thin path: proven by whole sessions and their replay"),
-    "world": ({"pyi", "twin", "bench", "test"}, "the thin path: proven by whole sessions and their replay"),
+    "scan": ({"bench"}, "the scanner of `parse`, measured in its benches"),
+    "symbols": ({"bench"}, "the symbol table of `parse`, measured in its benches"),
+    "order_table": ({"twin"}, "data alone: the table that both `orders` and its twin follow"),
+    "bracket_table": ({"twin", "bench"}, "data alone: the table that `brackets` follows"),
+    "brackets": ({"twin"}, "proven by walking every interleaving together with orders and a small venue"),
+    "strategy": ({"bench"}, "a row of the world, measured through the hook"),
+    "triggers": ({"bench"}, "conditional orders, not yet on the path of an event"),
+    "step": ({"twin", "bench"}, "the composition: proven by whole sessions and their replay"),
+    "tape": ({"twin", "bench"}, "the thin path: proven by whole sessions and their replay"),
+    "world": ({"twin"}, "the block itself: proven by whole sessions and their replay"),
 }
 FACE = re.compile(r"^(?:def |cpdef (?!enum)|cdef class )", re.MULTILINE)
 

@@ -16,7 +16,7 @@ from tests.source.files import ROOT, module_name, read, sources
 ALLOW = Path(__file__).with_name("stubtest.allow")
 STUBS = sources("engine", ".pyi")
 _CLASS = re.compile(r"^cdef class (\w+)(?:\([^)]*\))?:\n((?:[ \t]+[^\n]*\n|\n)+)", re.MULTILINE)
-_MAKES = re.compile(r"def __c?init__\(self(?:,\s*((?:[^()]|\([^()]*\))*))?\)")
+_MAKES = re.compile(r"def __c?init__\(\s*self(?:,\s*((?:[^()]|\([^()]*\))*))?\)")
 
 
 def _stubtest(*modules: str, path: Path) -> subprocess.CompletedProcess[str]:

@@ -307,4 +307,5 @@ class Desk:
             assert covered or (phase == BracketPhase.PHASE_UNWINDING and sum(exits) > 0), (phase, held, stop, exits)
         elif held < 0:
             back = sum(v.qty - v.filled for v in self.venue.values() if v.status == "open" and v.sell == self.sell)
-            assert phase == BracketPhase.PHASE_OVER and back > 0, (phase, held, back)
+            assert phase == BracketPhase.PHASE_OVER, (phase, held, back)
+            assert back > 0, (phase, held, back)

@@ -87,7 +87,7 @@ def test_statuses_and_kinds_are_numbered_once():
 
 def test_kinds_stand_in_the_range_that_says_who_sends_them():
     ranges = {"INTENT": (128, 192), "DECISION": (192, 256), "ORDER": (64, 96), "TIMER": (96, 128), "CONTROL": (96, 128)}
-    ranges |= {"BREAKER": (192, 256), "REFUSAL": (192, 256)}
+    ranges |= {"BREAKER": (192, 256), "REFUSAL": (192, 256), "STRATEGY": (96, 128)}
     for kind, value in types.Kind.__members__.items():
         low, high = next((span for word, span in ranges.items() if kind.startswith(f"KIND_{word}")), (0, 64))
         assert low <= int(value) < high, kind

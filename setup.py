@@ -23,7 +23,7 @@ import platform
 from pathlib import Path
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Extension, find_packages, setup
 
 PROFILES = ("release", "debug", "sanitize", "thread", "coverage")
 PROFILE = os.environ.get("BOT4_PROFILE", "release")
@@ -95,4 +95,10 @@ extensions = cythonize(
 )
 if TRANSLATE_ONLY:
     raise SystemExit(0)
-setup(ext_modules=extensions, options={"build_ext": {"parallel": os.cpu_count() or 1}})
+setup(
+    ext_modules=extensions,
+    # The settings that ship stand in config/ of a checkout, where users look for them, and in engine/config/ of a wheel.
+    packages=[*find_packages(include=["engine*", "strategies*"]), "engine.config"],
+    package_dir={"engine.config": "config"},
+    options={"build_ext": {"parallel": os.cpu_count() or 1}},
+)

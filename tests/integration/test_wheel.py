@@ -60,7 +60,7 @@ def test_the_wheel_holds_the_license_contracts_stubs_and_no_bench(dist):
     with zipfile.ZipFile(_wheel(dist)) as archive:
         names = set(archive.namelist())
     wanted = {str(path) for path in sources("engine", ".py", ".pxd", ".pyi") + sources("strategies", ".py")}
-    wanted |= {str(path) for path in sources("config", ".toml")} | {"engine/py.typed"}
+    wanted |= {f"engine/{path}" for path in sources("config", ".toml")} | {"engine/py.typed"}
     assert wanted <= names, sorted(wanted - names)
     compiled = {name.split(".")[0] for name in names if name.endswith(".so")}
     assert compiled == {str(path.with_suffix("")) for path in sources("engine", ".pyx")}
@@ -80,7 +80,8 @@ def test_the_installed_wheel_imports_every_module_outside_the_checkout(dist, tmp
         check=True, cwd=tmp_path, env=ENVIRONMENT,
     )  # fmt: skip
     done = subprocess.run(
-        [python, ROOT / "tests" / "support" / "import_all.py"],
+        # Isolated: the script's own folder, which has a package of the same name, is not searched.
+        [python, "-I", ROOT / "tests" / "support" / "import_all.py"],
         cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

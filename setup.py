@@ -97,7 +97,8 @@ if TRANSLATE_ONLY:
     raise SystemExit(0)
 setup(
     ext_modules=extensions,
-    # The settings that ship stand in config/ of a checkout, where users look for them, and in engine/config/ of a wheel.
+    # The settings that ship stand in config/ of a checkout, where users look for them, and in engine/config/ of a
+    # wheel.
     packages=[*find_packages(include=["engine*", "strategies*"]), "engine.config"],
     package_dir={"engine.config": "config"},
     options={"build_ext": {"parallel": os.cpu_count() or 1}},

@@ -174,9 +174,7 @@ class Modes:
             return min(max(wanted, 1), bid)
         return max(min(ask + ask * give_ppm // PPM, math.floor(mid * (1 + band))), ask)
 
-    def _close(
-        self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int
-    ) -> bool:
+    def _close(self, symbol: int, surplus: int, live: int, cancel: int, aggressive: bool, most: int, now: int) -> bool:
         row, f, c = self.rows[symbol], self.facts[symbol], self.config
         sell = f["lots"] > 0
         need = surplus - max(0, f["open_sell_lots"] if sell else f["open_buy_lots"])

@@ -20,9 +20,12 @@ CHUNK = 2_000
 def _screen(session: PaperSession, seconds: float) -> Table:
     counts = session.core.world.counts
     row, position = session.core.world.instruments()[0], session.core.world.positions()[0]
-    # Marked at the mid, in the quote asset; ticks x lots times their sizes in 1e-8 each.
-    value = int(position["cash_value"]) * 2 + int(position["lots"]) * int(row["bid_px_ticks"] + row["ask_px_ticks"])
-    profit = value / 2 * INSTRUMENT["tick_e8"] * INSTRUMENT["lot_e8"] / 1e16
+    # Marked at the mid, in the quote asset. Cash is kept in its 1e-8 units; one tick x one lot is `unit` of them.
+    unit = INSTRUMENT["tick_e8"] * INSTRUMENT["lot_e8"] // 10**8
+    value = (
+        2 * int(position["cash_value"]) + int(position["lots"]) * int(row["bid_px_ticks"] + row["ask_px_ticks"]) * unit
+    )
+    profit = value / 2 / 10**8
     table = Table(title="Bot4 demo: generated market, in-process venue, simulated time", show_header=False)
     table.add_row("touch", f"{row['bid_px_ticks']} / {row['ask_px_ticks']} ticks")
     table.add_row("position", f"{position['lots']} lots, {profit:+.2f} before fees")

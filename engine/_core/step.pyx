@@ -8,7 +8,7 @@ from engine._core.types import EVENT
 
 from engine._core.correlation cimport CORRELATION_LEAST
 from engine._core.debug cimport unlikely
-from engine._core.instruments cimport instrument_t, instrument_touch_is_whole
+from engine._core.instruments cimport instrument_t
 from engine._core.ledger cimport ASSET_NONE, ledger_fill, posting_t
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (

@@ -24,38 +24,11 @@ import numpy as np
 from engine.errors import StrategyNotAccepted
 
 # sqrt, exp, log and the rest come from the C library in all three. numpy's own exp and log do not: another last bit.
-MATH = frozenset(
-    [
-        "sqrt",
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "log10",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "atan2",
-        "sinh",
-        "cosh",
-        "tanh",
-        "fabs",
-        "copysign",
-        "fmod",
-        "isnan",
-        "isinf",
-        "isfinite",
-        "floor",
-        "ceil",
-        "pi",
-        "e",
-        "inf",
-        "nan",
-    ]
+LIBM = frozenset(
+    "sqrt exp expm1 log log1p log10 sin cos tan asin acos atan atan2 sinh cosh tanh fabs copysign fmod "
+    "floor ceil".split()
 )
+MATH = LIBM | frozenset("isnan isinf isfinite pi e inf nan".split())
 # floor and ceil give Python integers, so their only use is inside the engine's roundings.
 MATH_ENGINE_ONLY = frozenset({"floor", "ceil"})
 BUILTINS = frozenset({"abs", "min", "max", "range", "float", "True", "False", "ValueError", "RuntimeError"})

@@ -33,7 +33,7 @@ from numba import types as nb
 
 from engine import errors
 from engine._core.strategy_abi import ABI, VIEW, WISHES
-from engine.strategy.dialect import rebuild
+from engine.strategy.dialect import LIBM, rebuild
 
 ENTRY = "bot4_decide"
 STAMP = "bot4_strategy"
@@ -41,34 +41,7 @@ MAGIC = 0x3153_5452_5442_3442  # "B4BTRTS1", little-endian: not a number that st
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "boundscheck": True, "fastmath": False, "nogil": True}
 
 # The C library's mathematics, and the three that a compiler calls on its own. Nothing here allocates or waits.
-SYMBOLS = frozenset(
-    [
-        "sqrt",
-        "exp",
-        "expm1",
-        "log",
-        "log1p",
-        "log10",
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "atan2",
-        "sinh",
-        "cosh",
-        "tanh",
-        "fabs",
-        "copysign",
-        "fmod",
-        "floor",
-        "ceil",
-        "memcpy",
-        "memset",
-        "memmove",
-    ]
-)
+SYMBOLS = LIBM | {"memcpy", "memset", "memmove"}
 LINK = (
     "-shared", "-nostdlib", "-nostartfiles", "-Wl,-z,defs,-z,now,-z,relro,-z,noexecstack,--as-needed,--build-id=none",
 )  # fmt: skip

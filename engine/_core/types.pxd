@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 # ---------------------------------------------------------------- statuses
 # Expected trouble is a status, never an exception, in code that runs per event. The numbers are stable: they stand
-# in journals and in users' logs. engine/errors.py has one class for each, for the cold paths that raise.
+# in journals and in users' logs. engine/errors/ has one class for each, for the cold paths that raise.
 cpdef enum status_t:
     OK = 0
 

@@ -70,7 +70,7 @@ Kind = kind_t
 Flag = flag_t
 
 
-# Dependency inversion: errors.py hands its classes in when `engine` is imported, so that the core can raise them
+# Dependency inversion: engine/errors/ hands its classes in when `engine` is imported, so that the core can raise them
 # without importing Python code of the engine.
 cdef dict _error_by_status = {}
 

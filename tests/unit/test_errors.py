@@ -16,7 +16,7 @@ def _tree(root: type[Bot4Error]) -> list[type[Bot4Error]]:
     return [root, *(below for child in root.__subclasses__() for below in _tree(child))]
 
 
-TREE = [cls for cls in dict.fromkeys(_tree(Bot4Error)) if cls.__module__ == "engine.errors"]
+TREE = [cls for cls in dict.fromkeys(_tree(Bot4Error)) if cls.__module__.startswith("engine.errors.")]
 STATUSES = [status for status in core.Status if status != core.Status.OK]
 NO_REASON = {"Bot4Error"}
 

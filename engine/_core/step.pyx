@@ -34,7 +34,8 @@ from engine._core.types cimport (
     FLAG_SELL, KIND_AGG_TRADE, KIND_CONTROL, KIND_DECISION, KIND_INTENT_CANCEL, KIND_INTENT_PLACE, KIND_INTENT_QUERY,
     KIND_ORDER_ACK, KIND_ORDER_FILL, KIND_ORDER_LOST, KIND_ORDER_REPLACED, KIND_QUOTE, KIND_STRATEGY, KIND_TIMER,
     KIND_TRADE, OK, ORDER_LATE_FILL, ORDER_UNKNOWN_ID, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL, decision_t, event_t,
-    intent_t, order_event_t, quote_event_t, raise_status, trade_event_t,
+    intent_t, order_event_t, origin_pack, quote_event_t, raise_status, stage_t, STAGE_GATE, STAGE_STRATEGY, terms_pack,
+    trade_event_t,
 )
 from engine._core.world cimport (
     World, world_gate, world_instruments, world_ledger, world_orders, world_positions, world_strategies, world_t,
@@ -90,16 +91,16 @@ cdef void _cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil
     intent.px_ticks = o.px_ticks
     intent.qty_lots = order_open_lots(o)
     intent.token = 0              # a cancel only ever reduces: it needs no verdict
-    intent.strategy = o.strategy
+    intent.terms = terms_pack(o.strategy, o.type, o.tif, 0)
     core.world.intent_count += 1
 
 
-cdef void _deny(core_t* core, const event_t* cause, bint sell, const wish_t* wish, int64_t reasons,
-                int64_t headroom_lots) noexcept nogil:
+cdef void _deny(core_t* core, const event_t* cause, int64_t strategy, int64_t tag, stage_t stage, bint sell,
+                const wish_t* wish, int64_t reasons, int64_t headroom_lots) noexcept nogil:
     """A denial leaves a record."""
     cdef decision_t* decision = <decision_t*>_next_output(core, cause, KIND_DECISION)
     decision.flags = FLAG_SELL if sell else 0
-    decision.id_order = 0
+    decision.origin = origin_pack(strategy, tag, stage)
     decision.reasons = reasons
     decision.headroom_lots = headroom_lots
     decision.px_ticks = wish.px_ticks
@@ -113,9 +114,10 @@ cdef inline bint _carries(const wish_t* wish) noexcept nogil:
     return (wish.type == TYPE_LIMIT and wish.tif == TIF_GTC and wish.flags == 0 and wish.target_px_ticks == 0)
 
 
-cdef bint _passes_own_limits(core_t* core, const event_t* cause, strategy_t* s, bint sell,
+cdef bint _passes_own_limits(core_t* core, const event_t* cause, uint32_t strategy, int at_tag, bint sell,
                              const wish_t* wish) noexcept nogil:
     cdef orders_t* table = world_orders(core.world)
+    cdef strategy_t* s = &world_strategies(core.world)[strategy]
     cdef int64_t open_lots = 0, order_count = 0, reasons = 0
     cdef order_t* o
     cdef bint other
@@ -127,10 +129,10 @@ cdef bint _passes_own_limits(core_t* core, const event_t* cause, strategy_t* s, 
                 order_count += 1
                 open_lots += order_open_lots(o) if other == sell else 0
     if not strategy_check_limits(s, wish, sell, open_lots, order_count, core.world.now_ns, &reasons):
-        _deny(core, cause, sell, wish, reasons, 0)
+        _deny(core, cause, strategy, at_tag, STAGE_STRATEGY, sell, wish, reasons, 0)
         return False
     if not _carries(wish):
-        _deny(core, cause, sell, wish, <int64_t>1 << STRATEGY_RULE_CARRY, 0)
+        _deny(core, cause, strategy, at_tag, STAGE_STRATEGY, sell, wish, <int64_t>1 << STRATEGY_RULE_CARRY, 0)
         return False
     return True
 
@@ -147,7 +149,7 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     cdef intent_t* intent
     cdef order_terms_t terms
     cdef order_t* o = NULL
-    if not _passes_own_limits(core, cause, s, sell, wish):
+    if not _passes_own_limits(core, cause, strategy, tag, sell, wish):
         return 0
     memset(&ask, 0, sizeof(ask))
     ask.id_order = orders_id_next(table)
@@ -169,7 +171,7 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
         terms.sell = sell
         orders_create(table, &terms, w.now_ns, &o)
     if o == NULL:
-        _deny(core, cause, sell, wish, <int64_t>verdict.failed,
+        _deny(core, cause, strategy, tag, STAGE_GATE, sell, wish, <int64_t>verdict.failed,
               gate_largest_lots(world_gate(w), &w.limits, &w.account, &ask))
         gate_deny(world_gate(w), verdict.failed)
         return 0
@@ -187,7 +189,7 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     intent.px_ticks = o.px_ticks
     intent.qty_lots = o.qty_lots
     intent.token = verdict.token
-    intent.strategy = strategy
+    intent.terms = terms_pack(strategy, o.type, o.tif, 0)
     w.intent_count += 1
     return o.id_order
 
@@ -384,7 +386,7 @@ cdef void _timer(core_t* core, const event_t* cause) noexcept nogil:
         intent.px_ticks = o.px_ticks
         intent.qty_lots = order_open_lots(o)
         intent.token = 0          # a question: nothing is traded by it
-        intent.strategy = o.strategy
+        intent.terms = terms_pack(o.strategy, o.type, o.tif, 0)
         core.world.intent_count += 1
 
 

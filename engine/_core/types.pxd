@@ -144,6 +144,27 @@ cpdef enum status_t:
     TAPE_TORN = 982
     TAPE_CORRUPT = 983
     TAPE_DIVERGED = 984
+    TAPE_CLOSED = 985             # a closed segment takes no record
+    TAPE_CHAIN = 986              # a block that does not follow the one before it
+
+    ENCODE_NO_ROOM = 1201
+    ENCODE_BAD_TEMPLATE = 1202
+    ENCODE_BAD_TERMS = 1203       # a type or time in force that the venue does not have
+    ENCODE_NO_TOKEN = 1204        # an intent to place without the gate's verdict
+
+    MATCH_BAD_ORDER = 1251
+    MATCH_FULL = 1252
+    MATCH_UNKNOWN = 1253
+    MATCH_WOULD_TAKE = 1254       # post-only
+    MATCH_WOULD_TRIGGER = 1255
+    MATCH_SELF_TRADE = 1256
+    MATCH_CANNOT_FILL = 1257      # fill-or-kill
+    MATCH_BAD_CONFIG = 1258
+    MATCH_NO_LIQUIDITY = 1259
+
+    FEATURE_BAD_CONFIG = 1301
+    FEATURE_UNKNOWN = 1302
+    FEATURE_FULL = 1303
 
     LEDGER_UNKNOWN_SYMBOL = 131
     LEDGER_UNKNOWN_ASSET = 132
@@ -226,7 +247,7 @@ cpdef enum kind_t:
     KIND_LIQUIDATION = 8
     KIND_BOOK_CLEAR = 9           # a snapshot without a level still empties the book
 
-    # Our own orders' reports, 64 to 95.
+    # Our own orders' and account's reports, 64 to 95.
     KIND_ORDER_ACK = 64
     KIND_ORDER_FILL = 65
     KIND_ORDER_CANCELED = 66
@@ -240,19 +261,32 @@ cpdef enum kind_t:
     KIND_ORDER_REPLACE_NO_ORDER = 74
     KIND_ORDER_ABSENT = 75
     KIND_ORDER_LOST = 76                  # the connection went away with it, or an answer did
+    KIND_FEE = 80                         # what the fill just before it cost, in the fee's own asset
+    KIND_FUNDING = 81
+    KIND_BALANCE = 82                     # what the venue says we hold of one asset
+    KIND_POSITION = 83                    # what the venue says we hold of one instrument
 
     # Control and time, 96 to 127.
     KIND_TIMER = 96
     KIND_CONTROL = 97
+    KIND_FEED = 98                # a connection came or went: market data, user stream, order path
+    KIND_CLOCK = 99               # what the clock's watcher measured against the venue
+    KIND_SYMBOL = 100             # halt or resume one symbol alone
     KIND_STRATEGY = 112           # stop or resume one strategy: see strategy.pxd
 
     # Outputs, 128 and up: intents first, then what is reported and not sent.
     KIND_INTENT_PLACE = 128
     KIND_INTENT_CANCEL = 129
     KIND_INTENT_QUERY = 130       # ask the venue what became of an order
+    KIND_INTENT_AMEND = 131       # px_ticks, qty_lots: what the live order shall become
+    KIND_INTENT_CANCEL_ALL = 132  # of one symbol, or of every one (SYMBOL_ALL)
+    KIND_INTENT_TERMS = 133       # the rest of the intent just before it: trigger, trail, display, expiry
     KIND_DECISION = 192
     KIND_BREAKER = 200            # a breaker changed: breaker_event_t in breaker.pxd
     KIND_REFUSAL = 201            # market data was refused: refusal_t in validate.pxd
+    KIND_INCIDENT = 202           # something that must not happen did: what was believed, what was found
+    KIND_MODE = 203               # the mode or the flatten plan moved on
+    KIND_BRACKET = 204            # a bracket changed its state
 
 
 cpdef enum flag_t:
@@ -390,9 +424,93 @@ cdef struct order_event_t:
     int64_t id_venue              # the venue's trade id on a fill, its order id otherwise
 
 
-cdef struct intent_t:
+cdef struct fee_event_t:
     uint8_t kind
     uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t id_order
+    int64_t id_trade
+    int64_t asset                 # index in the ledger's table of assets
+    int64_t amount                # in units of that asset; what we pay is positive, a rebate negative
+    int64_t maker                 # 1: the fill added liquidity
+
+
+cdef struct funding_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t id_funding            # the venue's number of the payment: a repeat is known by it
+    int64_t asset
+    int64_t amount                # received is positive
+    int64_t rate_e8
+    int64_t mark_px_e8
+
+
+cdef struct balance_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol               # unused, zero
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t asset
+    int64_t free
+    int64_t locked
+    int64_t id_update             # the venue's number of the update, or zero
+    int64_t reserved
+
+
+cdef struct position_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t lots                  # short is negative
+    int64_t entry_px_e8
+    int64_t liquidation_px_e8
+    int64_t margin                # in units of the margin asset
+    int64_t id_update
+
+
+cdef struct feed_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol               # SYMBOL_ALL, or the one symbol whose feed it is
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t feed                  # feed_t
+    int64_t up                    # 1 came, 0 went
+    int64_t venue
+    int64_t reason
+    int64_t reserved
+
+
+cdef struct clock_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol               # unused, zero
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t venue
+    int64_t offset_ns             # the venue's clock less ours
+    int64_t uncertainty_ns        # half the fastest round trip
+    int64_t synchronised          # 1: the system's clock says so
+    int64_t reserved
+
+
+cdef struct intent_t:
+    uint8_t kind
+    uint8_t flags                 # FLAG_FIRST: an intent_terms_t follows
     uint16_t symbol
     uint32_t seq                  # number of the event that caused it
     int64_t ts_venue_ns           # unused, zero
@@ -400,8 +518,22 @@ cdef struct intent_t:
     int64_t id_order
     int64_t px_ticks
     int64_t qty_lots
-    int64_t token                 # the gate's verdict: without it nothing is sent
-    int64_t strategy
+    int64_t token                 # the gate's verdict: without it nothing is placed or made larger
+    int64_t terms                 # strategy, type, time in force and flags: see terms_pack
+
+
+cdef struct intent_terms_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns
+    int64_t id_order
+    int64_t trigger_px_ticks
+    int64_t trail_ticks
+    int64_t display_lots
+    int64_t expire_ns
 
 
 cdef struct decision_t:
@@ -411,11 +543,88 @@ cdef struct decision_t:
     uint32_t seq
     int64_t ts_venue_ns           # unused, zero
     int64_t ts_recv_ns
-    int64_t id_order
-    int64_t reasons               # bit mask of every rule that failed
+    int64_t origin                # who asked, and which stage refused: see origin_pack
+    int64_t reasons               # bit mask of every rule of that stage that failed
     int64_t headroom_lots         # the largest quantity that would have passed
     int64_t px_ticks
     int64_t qty_lots
+
+
+cdef struct incident_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns
+    int64_t what                  # incident_code_t
+    int64_t id_order
+    int64_t believed
+    int64_t found
+    int64_t strategy
+
+
+cpdef enum feed_t:
+    FEED_MARKET = 0
+    FEED_USER = 1
+    FEED_ORDERS = 2
+    FEED_COUNT = 3
+
+
+# Who refused. Each stage has its own list of rules; together with the mask it names every reason.
+cpdef enum stage_t:
+    STAGE_STRATEGY = 0            # the strategy's own limits: strategy.pxd
+    STAGE_DISCIPLINE = 1          # discipline.pxd
+    STAGE_GATE = 2                # risk.pxd
+    STAGE_ROUTE = 3               # routing.pxd
+    STAGE_ORDERS = 4              # the order table: a status of this file
+    STAGE_VENUE = 5               # a filter or a budget of the venue's driver: a status of this file
+    STAGE_COUNT = 6
+
+
+cpdef enum incident_code_t:
+    INCIDENT_NONE = 0
+    INCIDENT_LATE_FILL = 1        # a fill after the order had ended
+    INCIDENT_UNKNOWN_FILL = 2     # a fill of an order that nobody knows
+    INCIDENT_GATE_ON_ACK = 3      # an acknowledged order that would not pass now
+    INCIDENT_BOTH_FILLED = 4      # both legs of a bracket
+    INCIDENT_UNPROTECTED = 5      # a position without a live stop
+    INCIDENT_OVERDUE = 6          # an order UNKNOWN past its deadline
+    INCIDENT_BALANCE = 7          # the venue's balance is another one
+    INCIDENT_POSITION = 8         # the venue's position is another one
+    INCIDENT_LEDGER = 9           # the books do not balance
+    INCIDENT_TERMS = 10           # a report names other terms than the order's
+    INCIDENT_COUNT = 11
+
+
+# The terms' word of an intent. Types and times in force are those of strategy_abi.pxd.
+cpdef enum terms_flag_t:
+    TERMS_POST_ONLY = 1
+    TERMS_REDUCE_ONLY = 2
+    TERMS_CLOSING = 4             # the flatten plan's own
+
+cdef enum:
+    SYMBOL_ALL = 0xFFFF
+    STRATEGY_NONE = 0xFFFF        # the engine itself: a plan, a bracket's unwind
+
+
+cdef inline int64_t terms_pack(int64_t strategy, int64_t order_type, int64_t tif, int64_t flags) noexcept nogil:
+    return (strategy & 0xFFFF) | (order_type & 0xFF) << 16 | (tif & 0xFF) << 24 | (flags & 0xFF) << 32
+
+cdef inline int64_t terms_strategy(int64_t terms) noexcept nogil:
+    return terms & 0xFFFF
+
+cdef inline int64_t terms_type(int64_t terms) noexcept nogil:
+    return terms >> 16 & 0xFF
+
+cdef inline int64_t terms_tif(int64_t terms) noexcept nogil:
+    return terms >> 24 & 0xFF
+
+cdef inline int64_t terms_flags(int64_t terms) noexcept nogil:
+    return terms >> 32 & 0xFF
+
+cdef inline int64_t origin_pack(int64_t strategy, int64_t tag, int64_t stage) noexcept nogil:
+    return (strategy & 0xFFFF) | (tag & 0xFFFF) << 16 | (stage & 0xFFFF) << 32
 
 
 cdef extern from *:

@@ -21,6 +21,14 @@ cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(order_event_t) == 64)
     static_assert_c(sizeof(intent_t) == 64)
     static_assert_c(sizeof(decision_t) == 64)
+    static_assert_c(sizeof(fee_event_t) == 64)
+    static_assert_c(sizeof(funding_event_t) == 64)
+    static_assert_c(sizeof(balance_event_t) == 64)
+    static_assert_c(sizeof(position_event_t) == 64)
+    static_assert_c(sizeof(feed_event_t) == 64)
+    static_assert_c(sizeof(clock_event_t) == 64)
+    static_assert_c(sizeof(intent_terms_t) == 64)
+    static_assert_c(sizeof(incident_t) == 64)
     static_assert_c(<size_t>&(<event_t*>NULL).kind == 0)
     static_assert_c(<size_t>&(<event_t*>NULL).flags == 1)
     static_assert_c(<size_t>&(<event_t*>NULL).symbol == 2)
@@ -37,7 +45,15 @@ cdef void _layout() noexcept nogil:
     static_assert_c(<size_t>&(<liquidation_event_t*>NULL).px_ticks == 24)
     static_assert_c(<size_t>&(<order_event_t*>NULL).id_order == 24)
     static_assert_c(<size_t>&(<intent_t*>NULL).id_order == 24)
-    static_assert_c(<size_t>&(<decision_t*>NULL).id_order == 24)
+    static_assert_c(<size_t>&(<decision_t*>NULL).origin == 24)
+    static_assert_c(<size_t>&(<fee_event_t*>NULL).id_order == 24)
+    static_assert_c(<size_t>&(<funding_event_t*>NULL).id_funding == 24)
+    static_assert_c(<size_t>&(<balance_event_t*>NULL).asset == 24)
+    static_assert_c(<size_t>&(<position_event_t*>NULL).lots == 24)
+    static_assert_c(<size_t>&(<feed_event_t*>NULL).feed == 24)
+    static_assert_c(<size_t>&(<clock_event_t*>NULL).venue == 24)
+    static_assert_c(<size_t>&(<intent_terms_t*>NULL).id_order == 24)
+    static_assert_c(<size_t>&(<incident_t*>NULL).what == 24)
 
 
 cdef event_t _event
@@ -51,6 +67,14 @@ cdef liquidation_event_t _liquidation
 cdef order_event_t _order
 cdef intent_t _intent
 cdef decision_t _decision
+cdef fee_event_t _fee
+cdef funding_event_t _funding
+cdef balance_event_t _balance
+cdef position_event_t _position
+cdef feed_event_t _feed
+cdef clock_event_t _clock
+cdef intent_terms_t _intent_terms
+cdef incident_t _incident
 
 EVENT = np.asarray(<event_t[:1]>&_event).dtype
 LEVEL = np.asarray(<level_event_t[:1]>&_level).dtype
@@ -63,11 +87,23 @@ LIQUIDATION = np.asarray(<liquidation_event_t[:1]>&_liquidation).dtype
 ORDER = np.asarray(<order_event_t[:1]>&_order).dtype
 INTENT = np.asarray(<intent_t[:1]>&_intent).dtype
 DECISION = np.asarray(<decision_t[:1]>&_decision).dtype
+FEE = np.asarray(<fee_event_t[:1]>&_fee).dtype
+FUNDING = np.asarray(<funding_event_t[:1]>&_funding).dtype
+BALANCE = np.asarray(<balance_event_t[:1]>&_balance).dtype
+POSITION = np.asarray(<position_event_t[:1]>&_position).dtype
+FEED = np.asarray(<feed_event_t[:1]>&_feed).dtype
+CLOCK = np.asarray(<clock_event_t[:1]>&_clock).dtype
+INTENT_TERMS = np.asarray(<intent_terms_t[:1]>&_intent_terms).dtype
+INCIDENT = np.asarray(<incident_t[:1]>&_incident).dtype
 
 # The Python faces of the enums. `Status(201).name` is what logs and errors print.
 Status = status_t
 Kind = kind_t
 Flag = flag_t
+Feed = feed_t
+Stage = stage_t
+Incident = incident_code_t
+TermsFlag = terms_flag_t
 
 
 # Dependency inversion: engine/errors/ hands its classes in when `engine` is imported, so that the core can raise them

@@ -13,12 +13,14 @@ from engine.errors.base import *
 from engine.errors.core import *
 from engine.errors.data import *
 from engine.errors.discipline import *
+from engine.errors.features import *
 from engine.errors.journal import *
 from engine.errors.memory import *
 from engine.errors.money import *
 from engine.errors.numbers import *
 from engine.errors.safety import *
 from engine.errors.strategy import *
+from engine.errors.venue import *
 
 
 def by_status(status: int) -> type[Bot4Error]:

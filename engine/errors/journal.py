@@ -37,3 +37,17 @@ class ReplayDiverged(JournalError):
     sentence = "A replay gave another output than the recorded one."
     remedy = "The detail names the event and both records; the build or the configuration is not the recorded one."
     status = Status.TAPE_DIVERGED
+
+
+class JournalClosed(JournalError):
+    code = "BOT4-985"
+    sentence = "A closed segment takes no more records."
+    remedy = "Open the next segment; a closed one is never written again."
+    status = Status.TAPE_CLOSED
+
+
+class JournalChain(JournalError):
+    code = "BOT4-986"
+    sentence = "A block of the journal does not follow the one before it."
+    remedy = "Do not start on it: restore the named segment from a copy, or begin from the last snapshot before it."
+    status = Status.TAPE_CHAIN

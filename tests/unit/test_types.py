@@ -12,12 +12,14 @@ from engine._core import types
 
 CORE = Path(types.__file__).parent
 VIEWS = ["LEVEL", "QUOTE", "TRADE", "BAR_PRICES", "BAR_TOTALS", "MARK", "LIQUIDATION", "ORDER", "INTENT", "DECISION"]
+VIEWS += ["FEE", "FUNDING", "BALANCE", "POSITION", "FEED", "CLOCK", "INTENT_TERMS", "INCIDENT"]
 HEAD = {
     "kind": ("u1", 0), "flags": ("u1", 1), "symbol": ("u2", 2), "seq": ("u4", 4),
     "ts_venue_ns": ("i8", 8), "ts_recv_ns": ("i8", 16),
 }  # fmt: skip
-STRUCT = {"EVENT": "event_t", "INTENT": "intent_t", "DECISION": "decision_t"} | {
-    name: f"{name.lower()}_event_t" for name in VIEWS if name not in ("INTENT", "DECISION")
+NOT_EVENTS = ("INTENT", "INTENT_TERMS", "DECISION", "INCIDENT")
+STRUCT = {"EVENT": "event_t"} | {
+    name: f"{name.lower()}_t" if name in NOT_EVENTS else f"{name.lower()}_event_t" for name in VIEWS
 }
 C_TYPES = {"uint8_t": "u1", "uint16_t": "u2", "uint32_t": "u4", "int64_t": "i8"}
 
@@ -88,6 +90,9 @@ def test_statuses_and_kinds_are_numbered_once():
 def test_kinds_stand_in_the_range_that_says_who_sends_them():
     ranges = {"INTENT": (128, 192), "DECISION": (192, 256), "ORDER": (64, 96), "TIMER": (96, 128), "CONTROL": (96, 128)}
     ranges |= {"BREAKER": (192, 256), "REFUSAL": (192, 256), "STRATEGY": (96, 128)}
+    ranges |= dict.fromkeys(("FEED", "CLOCK", "SYMBOL"), (96, 128))
+    ranges |= dict.fromkeys(("FEE", "FUNDING", "BALANCE", "POSITION"), (64, 96))
+    ranges |= dict.fromkeys(("INCIDENT", "MODE", "BRACKET"), (192, 256))
     for kind, value in types.Kind.__members__.items():
         low, high = next((span for word, span in ranges.items() if kind.startswith(f"KIND_{word}")), (0, 64))
         assert low <= int(value) < high, kind

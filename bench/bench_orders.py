@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench import peer_nautilus
 from bench.harness import Report, samples_array
 from bench.loops import loop_orders
 from engine._core.brackets import BracketPhase, Brackets
@@ -38,7 +39,9 @@ def bench_lifecycle(report: Report) -> None:
     assert trades == samples.size * BATCH
     assert counts["illegal_count"] == counts["refused_count"] == counts["live_count"] == 0
     # 1,000 / ns: million lives a second on one core.
-    report.row("order_lifecycle", samples, batch=BATCH, checksum=trades)
+    # The peer's order also passes its matching; a life here ends with the fill's report.
+    peer = peer_nautilus.samples_of(peer_nautilus.order_path_samples)
+    report.row("order_lifecycle", samples, batch=BATCH, checksum=trades, **peer)
     report.row("order_lifecycle_rate", 1000 / samples.clip(min=1), batch=BATCH, checksum=trades)
 
 

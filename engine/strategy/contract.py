@@ -99,8 +99,47 @@ def clamp(x: Any, low: Any, high: Any) -> Any:
     return x
 
 
+def mid_of(view: Any) -> float:
+    """The middle of the touch in ticks, halves kept."""
+    return 0.5 * float(view["bid_px_ticks"] + view["ask_px_ticks"])
+
+
+def smooth(before: float, value: float, span: float) -> float:
+    """One step of an exponential average over `span` values."""
+    return before + (value - before) * 2.0 / (span + 1.0)
+
+
+def take(view: Any, wish: Any, sell: int, qty: int, slip: int) -> None:
+    """Wish for `qty` at once, at most `slip` ticks beyond the touch; what does not fill is gone."""
+    wish["kind"] = REST
+    wish["type"] = LIMIT
+    wish["tif"] = IOC
+    wish["qty_lots"] = qty
+    wish["px_ticks"] = view["bid_px_ticks"] - slip if sell == 1 else view["ask_px_ticks"] + slip
+
+
+def protect(wish: Any, sell: int, stop_ticks: int, target_ticks: int) -> None:
+    """Give an entry its protective stop and, unless it is 0, its target, as distances from its price."""
+    away = -1 if sell == 1 else 1
+    wish["stop_px_ticks"] = wish["px_ticks"] - away * stop_ticks
+    if target_ticks > 0:
+        wish["target_px_ticks"] = wish["px_ticks"] + away * target_ticks
+
+
+def leave(view: Any, wishes: Any, slip: int) -> None:
+    """Wish to close the whole own position now, reduce-only, by the second tag of the closing side."""
+    lots = view["position_lots"]
+    if lots > 0:
+        take(view, wishes["ask"][1], 1, lots, slip)
+        wishes["ask"][1]["flags"] = REDUCE_ONLY
+    elif lots < 0:
+        take(view, wishes["bid"][1], 0, -lots, slip)
+        wishes["bid"][1]["flags"] = REDUCE_ONLY
+
+
 __all__ = [
     "ABI", "FOK", "GTC", "GTD", "GTX", "ICEBERG", "INT64_MAX", "INT64_MIN", "IOC", "KEEP", "LIMIT", "MARKET", "NONE",
     "OK", "POST_ONLY", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
-    "TAKE_MARKET", "TRAILING", "Parameter", "ceil_to_int", "clamp", "floor_to_int",
+    "TAKE_MARKET", "TRAILING", "Parameter", "ceil_to_int", "clamp", "floor_to_int", "leave", "mid_of", "protect",
+    "smooth", "take",
 ]  # fmt: skip

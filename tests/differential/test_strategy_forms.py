@@ -15,9 +15,9 @@ from engine.strategy.cache import Cache
 from engine.strategy.compile import research
 from engine.strategy.dialect import reference
 from engine.strategy.differential import compare, generated_views, run, same_bytes
-from engine.strategy.registry import find
+from engine.strategy.registry import find, names
 
-OURS = ["strategies.quoter", "strategies.breakout", "strategies._template"]
+OURS = [*names(), "strategies._template"]
 SAMPLES = ["arithmetic", "floats", "raising"]
 ALL = OURS + [f"tests.support.strategies.{name}" for name in SAMPLES]
 
@@ -63,10 +63,15 @@ def test_the_views_reach_more_than_one_outcome(forms):
     assert len({(answer, wishes.tobytes(), view["state"].tobytes()) for answer, view, wishes in outcomes}) > 3
 
 
-@pytest.mark.parametrize("name", ["strategies.quoter", "strategies.breakout"])
+# Short bars and no warm-up, so that every part of a strategy speaks within one session.
+QUICK = {"bar_s": 1, "rest_s": 1, "warm_bars": 5, "warm_s": 1, "hold_bars": 5, "dip_moves": 0.5, "slope_min": 0.0}
+
+
+@pytest.mark.parametrize("name", names())
 def test_a_whole_session_with_its_state_carried_along_is_the_same_in_all_three(cache, name):
     definition = find(name)
-    ints, floats = definition.values({"bar_s": 1, "rest_s": 1} if name.endswith("breakout") else {})
+    own = {parameter.name for parameter in definition.parameters}
+    ints, floats = definition.values({key: value for key, value in QUICK.items() if key in own})
     jitted = research(definition.decide)
     wished = []
     ends = []
@@ -75,12 +80,13 @@ def test_a_whole_session_with_its_state_carried_along_is_the_same_in_all_three(c
         view, last = new_view(), 50_000
         view["params"][: len(ints)], view["params_f64"][: len(floats)] = ints, floats
         view["book_trusted"], seen = 1, []
-        for i in range(4_000):
-            last += int(rng.integers(-6, 7))
+        for i in range(3_000):
+            # A drift that turns now and then, so that trends, dips and reversals all occur.
+            last += int(rng.integers(-6, 7)) + (3 if i // 500 % 2 else -3)
             wishes = new_wishes()
             view["now_ns"] = 10**18 + i * 10**8
             view["bid_px_ticks"], view["ask_px_ticks"], view["last_px_ticks"] = last - 1, last + 1, last
-            view["position_lots"] = int(rng.integers(-30, 31)) if name.endswith("quoter") else 0
+            view["position_lots"] = int(rng.integers(-1, 2)) * 10 if i // 50 % 2 else 0
             assert form(view, wishes) == 1
             seen.append(wishes.tobytes())
         wished.append(seen)

@@ -1,0 +1,77 @@
+"""The engine: one core, what records it, and the exchange it trades at, joined in time order.
+
+Everything that changes the core passes `take`: it is on the record before it is stepped, and what comes out is on
+the record before the exchange has it. Drivers differ only in where events come from (`Exchange.poll`) and in who
+moves the clock; this file reads none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.histogram import Histogram
+from engine._core.step import Core
+from engine._core.tape import Tape
+from engine._core.types import EVENT, Kind
+from engine.runtime.drive import pump
+
+Records = npt.NDArray[Any]
+TIMER_NS = 100_000_000  # deadlines, schedules and staleness are looked at this often
+
+
+class Exchange(Protocol):
+    """Where events come from and intents go: real sockets, the embedded venue, or both."""
+
+    def poll(self, until_ns: int) -> Records:
+        """The next events up to `until_ns` in time order; empty when there are none.
+
+        It never gives an event that an intent answered to an earlier event of the same batch could have changed: a
+        batch is at most as long as an intent needs to arrive.
+        """
+        ...
+
+    def submit(self, outputs: Records) -> None:
+        """Take the outputs of one step. Intents among them are sent; the rest is not for the exchange."""
+        ...
+
+
+class Engine:
+    def __init__(self, core: Core, tape: Tape, exchange: Exchange) -> None:
+        self.core, self.tape, self.exchange = core, tape, exchange
+        self.step_ns = Histogram()
+        self.now_ns = 0
+        self._timer_due_ns = 0
+
+    def take(self, events: Records) -> None:
+        """Step events that happened, in their order; hand out what the core wants done."""
+        at = 0
+        while at < len(events):
+            at += pump(self.core, self.tape, events[at:], self.step_ns)
+            outputs = self.core.outputs()
+            if len(outputs):
+                self.exchange.submit(outputs)
+
+    def advance(self, until_ns: int) -> None:
+        """Let time pass up to `until_ns`: the exchange's events and the core's timers, merged."""
+        if not self._timer_due_ns:
+            self._timer_due_ns = until_ns
+        while True:
+            stop_ns = min(until_ns, self._timer_due_ns)
+            while len(events := self.exchange.poll(stop_ns)):
+                self.take(events)
+            self.now_ns = stop_ns
+            if stop_ns < self._timer_due_ns:
+                return
+            self.take(_timer(stop_ns))
+            self._timer_due_ns += TIMER_NS
+            if stop_ns == until_ns:
+                return
+
+
+def _timer(now_ns: int) -> Records:
+    event = np.zeros(1, EVENT)
+    event["kind"], event["ts_recv_ns"] = Kind.KIND_TIMER, now_ns
+    return event

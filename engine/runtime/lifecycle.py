@@ -1,0 +1,107 @@
+"""From start to stop: moves the clock for an engine, hears the signals, and stops in order.
+
+A run ends because its time is over, because somebody asked (SIGINT, SIGTERM, the control socket), or because the
+latch was tripped. However it ends, the order is the same: no new orders, cancel, wait until the venue confirmed,
+close the record. `grace_s` bounds the wait; what is still open then is named and left to the courier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from engine._core.clock import monotonic_ns
+from engine.runtime.engine import Engine
+
+EXIT_CLEAN, EXIT_OPEN, EXIT_TRIPPED = 0, 3, 70
+
+
+class Phase(enum.Enum):
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How the engine's time follows the machine's."""
+
+    start_ns: int  # the engine's time at the start
+    speed: float = 1.0  # its seconds per second of this machine
+    turn_s: float = 0.002  # between two looks at the clock
+
+    def now_ns(self, since_ns: int) -> int:
+        return self.start_ns + int((monotonic_ns() - since_ns) * self.speed)
+
+
+class Lifecycle:
+    """Runs one engine on the running loop. `quiet` answers whether nothing is live at the venue any more."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        pace: Pace,
+        *,
+        wind_down: Callable[[], None],
+        quiet: Callable[[], bool],
+        tripped: Callable[[], bool] = lambda: False,
+        grace_s: float = 5.0,
+    ) -> None:
+        self.engine, self.pace = engine, pace
+        self.phase = Phase.STARTING
+        self.reason = ""
+        self.turns = 0
+        self.worst_turn_ns = 0
+        self._wind_down, self._quiet, self._tripped, self._grace_s = wind_down, quiet, tripped, grace_s
+        self._stop = asyncio.Event()
+
+    def stop(self, reason: str) -> None:
+        """Ask for an orderly end. The first reason is the one that is kept."""
+        if not self._stop.is_set():
+            self.reason = reason
+            self._stop.set()
+
+    async def run(self, *, seconds: float | None = None) -> int:
+        """Run until stopped or until `seconds` of this machine's time are over; returns the exit code."""
+        self._hear_signals()
+        since_ns = monotonic_ns()
+        until_ns = None if seconds is None else since_ns + int(seconds * 1e9)
+        self.phase = Phase.RUNNING
+        while not self._stop.is_set():
+            self._turn(since_ns)
+            if self._tripped():
+                self.stop("the latch is tripped")
+            elif until_ns is not None and monotonic_ns() >= until_ns:
+                self.stop("its time is over")
+            await self._pause()
+        self.phase = Phase.STOPPING
+        self._wind_down()
+        end_ns = monotonic_ns() + int(self._grace_s * 1e9)
+        while not self._quiet() and monotonic_ns() < end_ns:
+            self._turn(since_ns)
+            await asyncio.sleep(self.pace.turn_s)
+        self.phase = Phase.STOPPED
+        if self._tripped():
+            return EXIT_TRIPPED
+        return EXIT_CLEAN if self._quiet() else EXIT_OPEN
+
+    def _turn(self, since_ns: int) -> None:
+        begun = monotonic_ns()
+        self.engine.advance(self.pace.now_ns(since_ns))
+        self.turns += 1
+        self.worst_turn_ns = max(self.worst_turn_ns, monotonic_ns() - begun)
+
+    async def _pause(self) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), self.pace.turn_s)
+        except TimeoutError:
+            return
+
+    def _hear_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stop, f"{number.name} received")

@@ -17,6 +17,7 @@ from engine.errors.features import *
 from engine.errors.journal import *
 from engine.errors.memory import *
 from engine.errors.money import *
+from engine.errors.net import *
 from engine.errors.numbers import *
 from engine.errors.safety import *
 from engine.errors.strategy import *

@@ -1,0 +1,36 @@
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, final
+
+import numpy.typing as npt
+
+from engine._core.types import Status
+
+def place_slots(types: Iterable[int], tifs: Iterable[int], *, reduce: Sequence[bool] = ...) -> list[int]: ...
+def cancel_slots(types: Iterable[int]) -> list[int]: ...
+def query_slots(types: Iterable[int]) -> list[int]: ...
+def amend_slots(types: Iterable[int], *, token: bool) -> list[int]: ...
+def cancel_all_slots(*, every: bool) -> list[int]: ...
+
+@final
+class Encoder:
+    def __init__(
+        self,
+        symbols: Iterable[tuple[str, int, str, str]],
+        templates: Iterable[tuple[Iterable[int], str, str]],
+        *,
+        secret: bytes | bytearray | None = ...,
+    ) -> None: ...
+    def __reduce__(self) -> NoReturn: ...
+    def encode(
+        self,
+        intent: npt.NDArray[Any],
+        now_ns: int,
+        terms: npt.NDArray[Any] | None = ...,
+        *,
+        room: int | None = ...,
+    ) -> tuple[Status, bytes]: ...
+    @property
+    def room_max(self) -> int: ...
+    @property
+    def counts(self) -> tuple[int, int]: ...
+    def check(self) -> None: ...

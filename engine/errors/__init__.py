@@ -20,6 +20,7 @@ from engine.errors.money import *
 from engine.errors.net import *
 from engine.errors.numbers import *
 from engine.errors.safety import *
+from engine.errors.settings import *
 from engine.errors.strategy import *
 from engine.errors.venue import *
 

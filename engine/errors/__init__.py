@@ -14,6 +14,7 @@ from engine.errors.core import *
 from engine.errors.data import *
 from engine.errors.discipline import *
 from engine.errors.features import *
+from engine.errors.guard import *
 from engine.errors.journal import *
 from engine.errors.memory import *
 from engine.errors.money import *

@@ -19,6 +19,8 @@ TESTS = [
 # The samples of the rules' own tests are bad on purpose.
 SAMPLES = {Path("tests/source/test_rules.py"), Path("tests/source/rules.py")}
 CLOCK = {Path("engine/_core/clock.pyx"), Path("engine/_core/clock.pxd")}
+# Imports nothing of the engine: it has to run when the engine's environment is broken, so it has clocks of its own.
+ALONE = {Path("engine/safety/courier.py")}
 # What is replayed is told the time; the others may ask the clock module, and nobody reads the machine's clock.
 TOLD_THE_TIME = {"_core", "model", "sim", "strategy", "journal", "settings"}
 # Kernels beside the core, that are not replayed, and why they ask the clock module.
@@ -79,7 +81,13 @@ def test_tests_can_fail_are_on_and_do_not_sleep():
 
 
 def test_one_module_reads_a_clock():
-    _hold(_all(rules.no_clock, [p for p in PYTHON + CYTHON if p not in CLOCK]))
+    _hold(_all(rules.no_clock, [p for p in PYTHON + CYTHON if p not in CLOCK | ALONE]))
+
+
+def test_what_runs_alone_imports_nothing_of_the_engine():
+    imports = [name for path in ALONE for _, name in rules.python_imports(read(path))]
+    assert imports
+    assert not [name for name in imports if name.split(".")[0] == "engine"]
 
 
 def test_the_clock_module_does_read_it():

@@ -197,9 +197,10 @@ cdef void _mask_changed(breaker_table_t* t, uint32_t id, uint64_t before, uint64
         above &= above - 1
         below = breaker_row(t, other).depends_mask
         word = load_relaxed(&breaker_row(t, other).word)
-        if (before & below) == 0 and (after & below) != 0:
+        # `id` stands below every `other` and its bit just turned, so one side of `before` and `after` has it.
+        if (before & below) == 0:
             _record(t, other, CHANGE_DENIED_BY_DEPENDENCY, REASON_DEPENDENCY, word, after, id, now_ns)
-        elif (before & below) != 0 and (after & below) == 0:
+        elif (after & below) == 0:
             _record(t, other, CHANGE_FREED_BY_DEPENDENCY, REASON_RECOVERED, word, after, id, now_ns)
     word = load_relaxed(&breaker_row(t, id).word)
     if whole_after and not whole_before:

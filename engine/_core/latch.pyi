@@ -1,12 +1,12 @@
 import os
-from enum import IntFlag
+from enum import IntEnum
 from typing import Self, final
 
 from engine._core.types import Status
 
 REASONS: tuple[str, ...]
 
-class Step(IntFlag):
+class Step(IntEnum):
     LATCH_STEP_NONE = ...
     LATCH_STEP_OPEN = ...
     LATCH_STEP_WRITE = ...

@@ -261,7 +261,7 @@ class Discipline:
             found.add(Reason.REASON_REVENGE)
         # overconfidence
         cap = max(facts["equity"], 0) * c["cap_ppm"] // PPM
-        signs = Sign(0)
+        signs = 0
         if s.wins > c["wins_max"]:
             signs |= Sign.SIGN_STREAK
         if s.trades:
@@ -273,7 +273,7 @@ class Discipline:
             signs |= Sign.SIGN_WARNING
         if signal["stop_ppm"] < s.stop_last and s.shrunk + 1 >= c["shrinking_stops"]:
             signs |= Sign.SIGN_STOPS
-        v["signs"] = int(signs)
+        v["signs"] = signs
         if signs:
             s.cap_until = later(now, c["cap_cooldown_ns"], s.cap_until)
             act(Bias.BIAS_OVERCONFIDENCE, Corrective.CORRECT_CAP, s.cap_until, cap)

@@ -60,7 +60,7 @@ class Row:
         self.streams = [Stream() for _ in range(8)]
         self.offset = 0
         self.outcomes: deque[int] = deque([0] * 64, maxlen=64)
-        self.halted, self.suspect, self.silent = False, Suspect(0), 0
+        self.halted, self.suspect, self.silent = False, 0, 0
         self.halt_count = self.jump_count = self.suspect_count = self.good_count = self.ts_halted_ns = 0
         self.reasons: Counter[str] = Counter()
         self.changed = False
@@ -105,7 +105,7 @@ class Row:
         self.last2, self.mad256 = [px2, px2], [0, 0]
         self.take_widths()
 
-    def confirms(self, which: int, px2: int, now: int) -> Action | None:
+    def confirms(self, which: int, px2: int, now: int) -> int | None:
         """None while the outlier stands alone."""
         c = self.config
         if self.ts_jump_ns == 0 or now - self.ts_jump_ns > c["confirm_ns"]:
@@ -116,7 +116,7 @@ class Row:
         self.jump_seen[which] += 1
         if sum(self.jump_seen) < c["confirm_prints"] and min(self.jump_seen) < c["confirm_each"]:
             return None
-        actions = Action.ACTION_JUMP
+        actions: int = Action.ACTION_JUMP
         quote_is_fresh = self.ts_quote_ns != 0 and now - self.ts_quote_ns <= c["frozen_ns"]
         if which == TRADES and self.jump_seen[QUOTES] == 0 and quote_is_fresh:
             actions |= self.suspect_for(Suspect.SUSPECT_SPLIT)
@@ -125,11 +125,11 @@ class Row:
         self.jump_count += 1
         return actions
 
-    def price(self, which: int, px2: int, now: int) -> tuple[Fault | None, Action]:
+    def price(self, which: int, px2: int, now: int) -> tuple[Fault | None, int]:
         if not self.live(now):
             self.anchor(px2, now)
             self.forget_jump()
-            return None, Action(0)
+            return None, 0
         away, step = abs(px2 - self.ref2), abs(px2 - self.last2[which])
         most = max(self.width["spike"], self.config["spike_k"] * self.mad256[which] // 256)
         fault = None
@@ -139,7 +139,7 @@ class Row:
             fault = (Status.VALIDATE_SPIKE, min(step, away), most)
         if fault:
             jump = self.confirms(which, px2, now)
-            return (fault, Action(0)) if jump is None else (None, jump)
+            return (fault, 0) if jump is None else (None, jump)
         if self.jump_seen[which]:
             self.jump_seen[which] = 0
             if not any(self.jump_seen):
@@ -150,25 +150,25 @@ class Row:
         self.ts_ref_ns = max(now, 1)
         if abs(self.ref2 - self.widths_at) > self.widths_at // 1024:
             self.take_widths()
-        return None, Action(0)
+        return None, 0
 
     # --------------------------------------------------------------------------------------- one against the other
-    def suspect_for(self, why: Suspect) -> Action:
+    def suspect_for(self, why: Suspect) -> int:
         self.agree_count = 0
         if self.suspect & why:
-            return Action(0)
+            return 0
         self.suspect |= why
         self.suspect_count += 1
         self.changed = False
         return Action.ACTION_SUSPECT
 
-    def agree(self) -> Action:
+    def agree(self) -> int:
         if not self.suspect or not self.changed:
-            return Action(0)
+            return 0
         self.agree_count += 1
         if self.agree_count < self.config["clear_count"]:
-            return Action(0)
-        self.suspect, self.agree_count = Suspect(0), 0
+            return 0
+        self.suspect, self.agree_count = 0, 0
         return Action.ACTION_CLEAR
 
     def take_quote(self, bid: int, ask: int, now: int) -> None:
@@ -178,15 +178,15 @@ class Row:
             self.changed = True
         self.ts_quote_ns = max(now, 1)
 
-    def trade_against_quote(self, px: int, now: int) -> Action:
+    def trade_against_quote(self, px: int, now: int) -> int:
         if self.quote is None:
-            return Action(0)
+            return 0
         bid, ask = self.quote
         past2 = 2 * max(px - ask, bid - px)
         if past2 <= self.width["outside"]:
             self.outside_count = 0
             return self.agree()
-        actions = Action(0)
+        actions = 0
         c = self.config
         if past2 > self.width["far"] and now - self.ts_quote_ns <= c["frozen_ns"]:
             actions |= self.suspect_for(Suspect.SUSPECT_OUTSIDE)
@@ -198,10 +198,10 @@ class Row:
             actions |= self.suspect_for(Suspect.SUSPECT_FROZEN)
         return actions
 
-    def mark_against_quote(self, mark_e8: int, now: int) -> Action:
+    def mark_against_quote(self, mark_e8: int, now: int) -> int:
         if self.quote is None:
-            return Action(0)
-        c, actions = self.config, Action(0)
+            return 0
+        c, actions = self.config, 0
         moved = abs(mark_e8 - self.mark_anchor) * 10**6 > self.mark_anchor * c["mark_ppm"]
         if self.mark_anchor == 0:
             self.mark_anchor = mark_e8
@@ -306,7 +306,7 @@ class Validate:
         self.symbols = symbols
         self.rows: dict[int, Row] = {}
         self.unknown_count = 0
-        self.actions = Action(0)
+        self.actions = 0
         self.last: dict[str, int] = {}
 
     def configure(self, symbol: int, **limits: Any) -> None:
@@ -331,7 +331,7 @@ class Validate:
         return self.rows[symbol]
 
     def events(self, events: npt.NDArray[Any], now_ns: int | None = None) -> npt.NDArray[np.int32]:
-        statuses, actions, now = [], Action(0), now_ns or 0
+        statuses, actions, now = [], 0, now_ns or 0
         rows = np.atleast_1d(events).view(EVENT)
         for i in range(len(rows)):
             if now_ns is None and rows[i]["ts_recv_ns"] < TS_END:
@@ -355,7 +355,7 @@ class Validate:
 
     # ---------------------------------------------------------------------------------------------------- judgement
     def _judge(self, e: Event, now: int) -> Status:
-        self.actions = Action(0)
+        self.actions = 0
         if e.kind in OURS:
             return Status.OK
         row = self.rows.get(e.symbol)

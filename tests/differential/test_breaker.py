@@ -105,6 +105,13 @@ def test_the_error_rate_of_too_few_calls_is_refused(impl):
         breaker.error_rate()
 
 
+def test_a_component_that_is_not_closed_has_no_error_rate(impl):
+    breaker = one(impl)
+    fail(breaker, 3)
+    with pytest.raises(errors.BreakerMinimumCallsNotMet):
+        breaker.error_rate()
+
+
 # -------------------------------------------------------------------------------------- open, half-open, closed again
 @pytest.mark.parametrize("now_ns", [0, 1, TICK - 1, TICK, 1_790_000_000_000_000_001])
 def test_the_cooldown_is_never_short_and_at_most_a_tick_long(impl, now_ns):
@@ -409,6 +416,16 @@ def test_a_trip_can_be_raised_in_place_of_the_last_failure(impl):
     assert other.state == OPEN
 
 
+def test_a_call_is_a_trial_when_the_cooldown_is_over(impl):
+    breakers = impl.Breakers(open_share=0, clock=(clock := clock_of(impl)))
+    breaker = breakers.declare("venue", cooldown_ns=4 * TICK, tokens=2)
+    breaker.trip(0)
+    clock.set(4 * TICK)
+    assert breaker.call(lambda: breaker.state) == HALF_OPEN
+    assert breaker.call(lambda: breaker.state) == HALF_OPEN
+    assert breaker.call(lambda: breaker.state) == CLOSED
+
+
 def test_a_guard_closes_after_a_trial_and_measures_time_by_its_clock(impl):
     breakers = impl.Breakers(open_share=0, clock=(clock := clock_of(impl)))
     breaker = breakers.declare("venue", cooldown_ns=4 * TICK, failures_in_a_row=1)
@@ -437,6 +454,15 @@ def test_a_subscriber_that_raises_harms_nobody(impl):
     assert breakers.callback_errors == 1
     assert isinstance(breakers.callback_error_last, RefusedError)
     assert breakers.drain() == []
+
+
+def test_an_interrupt_in_a_subscriber_stops_the_process_and_not_only_the_subscriber(impl):
+    breakers = family(impl)
+    breakers.subscribe(lambda event: boom(KeyboardInterrupt()))
+    breakers["database"].trip(0)
+    with pytest.raises(KeyboardInterrupt):
+        breakers.drain()
+    assert (breakers.callback_errors, breakers["database"].state) == (0, OPEN)
 
 
 def test_a_full_record_loses_events_by_count_and_never_state(impl):
@@ -481,7 +507,15 @@ def test_an_impossible_setting_is_refused(impl, config):
 
 @pytest.mark.parametrize(
     "config",
-    [{"count_max": 0}, {"count_max": 65}, {"event_capacity": 1}, {"event_capacity": 3}, {"open_share": 1.1}],
+    [
+        {"count_max": 0},
+        {"count_max": 65},
+        {"event_capacity": 1},
+        {"event_capacity": 3},
+        {"event_capacity": 131_072},
+        {"open_share": 1.1},
+        {"open_share": -0.1},
+    ],
 )
 def test_an_impossible_table_is_refused(impl, config):
     with pytest.raises(errors.BreakerBadConfig):

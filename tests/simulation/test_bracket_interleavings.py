@@ -138,7 +138,7 @@ def test_every_interleaving_stays_within_the_worst_case_and_ends_flat_or_alarmed
     name, terms, trouble, can_amend, record_property
 ):
     walked = enumerate_all(new_desk(TROUBLES[trouble], terms, can_amend=can_amend))
-    record_property("walked", walked)
+    record_property("walked", str(walked))
     assert walked.depth >= 10
     assert BracketPhase.PHASE_CLOSED in walked.phases
     if terms.get("kind") != BracketKind.BRACKET_OTO:

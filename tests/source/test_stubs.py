@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import enum
+import importlib
 import os
 import re
 import subprocess
@@ -95,3 +97,13 @@ def test_a_constructor_that_differs_from_its_stub_is_found():
     )
     assert constructor_mismatches(source, "class A:\n    def __init__(self, x: int, y: bool = ...) -> None: ...")
     assert constructor_mismatches(source, "class A: ...")
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=str)
+def test_enums_are_of_the_kind_that_their_stub_says(stub):
+    """mypy.stubtest takes IntFlag for IntEnum: both are ints. A set of flags is not one of the flags."""
+    module = importlib.import_module(module_name(stub))
+    for node in ast.parse(read(stub)).body:
+        kinds = [getattr(enum, base.id, None) for base in getattr(node, "bases", ()) if isinstance(base, ast.Name)]
+        for said in (kind for kind in kinds if kind is not None):
+            assert said in getattr(module, node.name).__mro__, f"{node.name} is no {said.__name__}"

@@ -18,6 +18,7 @@ from engine.errors.journal import *
 from engine.errors.memory import *
 from engine.errors.money import *
 from engine.errors.numbers import *
+from engine.errors.recovery import *
 from engine.errors.safety import *
 from engine.errors.strategy import *
 from engine.errors.venue import *

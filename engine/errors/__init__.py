@@ -17,6 +17,7 @@ from engine.errors.journal import *
 from engine.errors.memory import *
 from engine.errors.money import *
 from engine.errors.numbers import *
+from engine.errors.observe import *
 from engine.errors.safety import *
 from engine.errors.settings import *
 from engine.errors.strategy import *

@@ -8,6 +8,7 @@ import click
 
 from engine import __version__
 from engine.cli.config import config
+from engine.cli.control import COMMANDS as CONTROL
 from engine.cli.demo import demo
 from engine.cli.replay import replay
 from engine.cli.strategy import strategy
@@ -21,6 +22,8 @@ def cli() -> None:
 
 
 cli.add_command(config)
+for _command in CONTROL:
+    cli.add_command(_command)
 cli.add_command(demo)
 cli.add_command(replay)
 cli.add_command(strategy)

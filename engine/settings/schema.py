@@ -191,7 +191,6 @@ class Control(Section, frozen=True, kw_only=True):
     """The Unix socket of `bot4 status` and its kin. No command of it places a trade."""
 
     socket: Annotated[str, text("Path; relative to the engine's folder.")] = "control.sock"
-    allow_uids: Annotated[tuple[int, ...], plain("list", "Users who may speak beside the engine's own and root.")] = ()
     clients_max: Annotated[int, whole("clients", 1, 256, "Connections at one time.")] = 16
     events_kept: Annotated[int, whole("events", 1, 1_000_000, "Events kept for `bot4 events`.")] = 4_096
     why_kept: Annotated[int, whole("records", 1, 1_000_000, "Refusals kept for `bot4 why`.")] = 1_024

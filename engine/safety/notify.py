@@ -2,7 +2,8 @@
 
 A datagram to $NOTIFY_SOCKET, nothing more; without the variable every call does nothing and says so by returning
 False. No call raises: the service manager being away is no reason to stop an engine. `WATCHDOG=1` is sent from the
-loop itself, by `Watchdog.turn`, and only when every check holds; a timer thread would go on feeding it over a dead loop.
+loop itself, by `Watchdog.turn`, and only when every check holds; a timer thread would go on feeding it over a dead
+loop.
 
 Cost: one system call per message.
 """

@@ -1,18 +1,18 @@
 """The pins: the switch and the tamper loop through gpiozero, and the three lamps.
 
-Owns: gpiozero's devices, the wiring self-test, the lamps' patterns. Does not own: the fast reader of the same lines (the
-sentry), nor what a trip leads to.
+Owns: gpiozero's devices, the wiring self-test, the lamps' patterns. Does not own: the fast reader of the same lines
+(the sentry), nor what a trip leads to.
 
-Wiring: both loops are normally closed, between the pin and ground, with the pull-up on. Closed reads low. A press, a cut
-wire, a pulled plug and a dead supply all let the pull-up win; a chip that does not answer counts the same. What a passive
-loop cannot show is a short across the two wires: only a press shows it, which is why drills press.
+Wiring: both loops are normally closed, between the pin and ground, with the pull-up on. Closed reads low. A press, a
+cut wire, a pulled plug and a dead supply all let the pull-up win; a chip that does not answer counts the same. What a
+passive loop cannot show is a short across the two wires: only a press shows it, which is why drills press.
 
-A line has one requester in the system. On a real chip the switch's request belongs to the sentry's `Lines`, and gpiozero
-reads through it (`SharedFactory`); the lamps are lgpio's. With `second` the sentry has a line of its own, wired to
-the same contact, and the switch is lgpio's too.
+A line has one requester in the system. On a real chip the request of the loops belongs to the sentry's `Lines`, and
+gpiozero reads through it (`SharedFactory`); the lamps are lgpio's own. Where the contact is wired to a second pin,
+either reader can have a pin of its own instead.
 
-Nothing here may raise into gpiozero: an exception in a callback ends lgpio's only thread and with it every later edge. An
-exception is a trip instead.
+Nothing here may raise into gpiozero: an exception in a callback ends lgpio's only thread and with it every later edge.
+An exception is a trip instead.
 
 Cost: `poll` is two readings, 30 us with the interpreter; the guard calls it 20 times a second, and more often while a
 line is open.
@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gpiozero import LED, Button, Factory
-from gpiozero.pins import Pin
+from gpiozero import LED, Button, Factory  # type: ignore[import-untyped]
+from gpiozero.pins import Pin  # type: ignore[import-untyped]
 
 from engine._core.clock import monotonic_ns
 from engine.errors import SwitchMissing, SwitchOpen
@@ -38,7 +38,7 @@ Trip = Callable[[str, str], object]
 GREEN, YELLOW, RED = "green", "yellow", "red"
 
 
-# ------------------------------------------------------------------------------------ gpiozero over the sentry's request
+# ---------------------------------------------------------------------------------- gpiozero over the sentry's request
 class LinePin(Pin):  # type: ignore[misc]  # gpiozero is not typed
     """An input of a `Lines` request as gpiozero sees a pin. Its edges are found by `update`, from the guard's turn."""
 
@@ -75,6 +75,9 @@ class LinePin(Pin):  # type: ignore[misc]  # gpiozero is not typed
         if value != self._factory.pull:
             raise ValueError(f"the line was requested with {self._factory.pull}")
 
+    def _get_info(self) -> Any:
+        return self._factory
+
     def _get_bounce(self) -> None:
         """Raw levels: the debouncing is the engine's own, and bounded."""
 
@@ -94,22 +97,11 @@ class LinePin(Pin):  # type: ignore[misc]  # gpiozero is not typed
     def _set_when_changed(self, value: Callable[..., None] | None) -> None:
         self._when_changed = value
 
-    function = property(_get_function, _set_function)
-    state = property(_get_state)
-    pull = property(_get_pull, _set_pull)
-    bounce = property(_get_bounce, _set_bounce)
-    edges = property(_get_edges, _set_edges)
-    when_changed = property(_get_when_changed, _set_when_changed)
-
     def __repr__(self) -> str:
         return f"<LinePin {self._factory.lines.chip} {self._offset}>"
 
     def input_with_pull(self, pull: str) -> None:
         self._set_pull(pull)
-
-    @property
-    def info(self) -> Any:
-        return self
 
     def close(self) -> None:
         self._when_changed = None
@@ -122,6 +114,7 @@ class SharedFactory(Factory):  # type: ignore[misc]
         super().__init__()
         self.lines = lines
         self.pull = pull
+        self.name = lines.chip
         self.pins: dict[int, LinePin] = {}
 
     def pin(self, name: Any) -> LinePin:
@@ -137,11 +130,11 @@ class SharedFactory(Factory):  # type: ignore[misc]
     def close(self) -> None:
         self.pins.clear()
 
-    def _get_pi_info(self) -> Any:
-        return self
+    def reserve_pins(self, requester: Any, *names: Any) -> None:
+        """The kernel reserves: a line has one request in the whole system, and `Lines` has it."""
 
-    def _get_board_info(self) -> Any:
-        return self
+    def release_pins(self, reserver: Any, *names: Any) -> None:
+        """The request ends with `Lines`."""
 
 
 # ------------------------------------------------------------------------------------------------------------- inputs
@@ -214,7 +207,7 @@ class Pins:
             self._trip(reason, f"{type(error).__name__}: {error}")
 
     def poll(self) -> bool:
-        """Read both loops; True while one is open or was not settled, so that the caller polls again soon. Never raises."""
+        """Read both loops; True while one is open, so that the caller polls again soon. Never raises."""
         bits = 0
         for index, loop in enumerate(self.loops):
             try:
@@ -301,7 +294,7 @@ class Lamps:
         self.turn(now_ns, self._progress)
 
     def turn(self, now_ns: int, progress: int) -> None:
-        """Set every lamp for this moment. `progress` is the heart-beat's count: a core that stands still stops the blink."""
+        """Set every lamp for this moment. `progress` is the heart-beat's count: a core at rest stops the blink."""
         if progress != self._progress:
             self._progress = progress
             self._heart = not self._heart

@@ -46,6 +46,8 @@ DIRECTIVES = {
 # -fno-math-errno and -ffp-contract=off: the first lets sqrt be one instruction, the second keeps a*b+c rounded
 # twice on every machine, so that a replay is bit-exact whether or not the CPU has fused multiply-add.
 COMPILE = ["-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fno-strict-overflow", "-Wno-unused-function"]
+# A function with an eight-wide vector in its signature is always inlined, so its ABI never matters.
+COMPILE += ["-Wno-psabi"]
 LINK: list[str] = []
 COMPILE += [f'-DBOT4_PROFILE="{PROFILE}"']
 if PROFILE == "coverage":

@@ -1,0 +1,167 @@
+"""Eight doubles at a time: the vector type of the feature kernels, its leaves, and the attributes that pick a target.
+
+Owns: `v8` (eight doubles, one cache line), `m8` (eight masks), the few operations on them, and three return types
+that compile a function for one instruction set. Does not own: the choice, which is `isa_level` of the caller.
+
+Every operation works lane by lane: no sum runs across lanes except `sum8`, whose association is written down. So a
+program of these gives the same bits whether the compiler lowers it to SSE2, AVX2, AVX-512 or NEON: IEEE 754 defines
++ - * / and square root exactly, fused multiply-add is off (-ffp-contract=off), and the logarithm is our own, because
+the C library's has variants by CPU. A function with v8 in its signature must be inlined (its ABI depends on the
+target), so only these leaves have one; everything else passes pointers. Cost: that of the instructions.
+"""
+from libc.stdint cimport int64_t, uint64_t
+
+cdef extern from * nogil:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    typedef double bot4_v8 __attribute__((vector_size(64), aligned(64), may_alias));
+    typedef double bot4_v8u __attribute__((vector_size(64), aligned(8), may_alias));
+    typedef int64_t bot4_m8 __attribute__((vector_size(64), aligned(64), may_alias));
+    #define BOT4_LEAF static inline __attribute__((always_inline))
+    /* As a return type of a Cython function: void, and where and how the function is compiled. */
+    #define BOT4_INLINED __attribute__((always_inline)) void
+    #if defined(__x86_64__)
+    #define BOT4_V3 __attribute__((target("avx2,bmi,bmi2"))) void
+    #define BOT4_V4 __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512"))) void
+    #else
+    #define BOT4_V3 void
+    #define BOT4_V4 void
+    #endif
+
+    BOT4_LEAF bot4_v8 bot4_set1(double x) { return (bot4_v8){x, x, x, x, x, x, x, x}; }
+    BOT4_LEAF bot4_v8 bot4_where(bot4_m8 m, bot4_v8 a, bot4_v8 b) {
+        return (bot4_v8)(((bot4_m8)a & m) | ((bot4_m8)b & ~m));
+    }
+    BOT4_LEAF bot4_v8 bot4_keep(bot4_m8 m, bot4_v8 a) { return (bot4_v8)((bot4_m8)a & m); }
+    BOT4_LEAF bot4_m8 bot4_gt(bot4_v8 a, bot4_v8 b) { return a > b; }
+    BOT4_LEAF bot4_m8 bot4_ge(bot4_v8 a, bot4_v8 b) { return a >= b; }
+    BOT4_LEAF bot4_m8 bot4_eq(bot4_v8 a, bot4_v8 b) { return a == b; }
+    BOT4_LEAF bot4_v8 bot4_max8(bot4_v8 a, bot4_v8 b) { return bot4_where(a > b, a, b); }
+    BOT4_LEAF bot4_v8 bot4_min8(bot4_v8 a, bot4_v8 b) { return bot4_where(a < b, a, b); }
+    BOT4_LEAF bot4_v8 bot4_abs8(bot4_v8 a) { return (bot4_v8)((bot4_m8)a & 0x7fffffffffffffffLL); }
+    BOT4_LEAF bot4_v8 bot4_sqrt8(bot4_v8 a) {
+        bot4_v8 r;
+        for (int i = 0; i < 8; i++) r[i] = __builtin_sqrt(a[i]);
+        return r;
+    }
+    BOT4_LEAF bot4_v8 bot4_load8(const double *p) { return (bot4_v8)*(const bot4_v8u *)p; }
+    /* a / b where b is clear of zero, else `other`: the quotient is formed in every lane, so no lane can trap. */
+    BOT4_LEAF bot4_v8 bot4_ratio(bot4_v8 a, bot4_v8 b, bot4_v8 other) {
+        bot4_m8 ok = bot4_abs8(b) > 1e-300;
+        return bot4_where(ok, a / bot4_where(ok, b, bot4_set1(1.0)), other);
+    }
+    BOT4_LEAF bot4_v8 bot4_gather(const double *p, const int64_t *at) {
+        return (bot4_v8){p[at[0]], p[at[1]], p[at[2]], p[at[3]], p[at[4]], p[at[5]], p[at[6]], p[at[7]]};
+    }
+    /* One fixed association: halves, quarters, eighths. */
+    BOT4_LEAF double bot4_sum8(bot4_v8 a) {
+        return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
+    }
+    BOT4_LEAF int bot4_any8(bot4_m8 m) {
+        return (m[0] | m[1] | m[2] | m[3] | m[4] | m[5] | m[6] | m[7]) != 0;
+    }
+    /* ln x for positive normal x, within 1 unit of the last place or two: x = 2^e * m, m in [sqrt(1/2), sqrt 2),
+       ln m = 2 artanh((m - 1) / (m + 1)), whose series is cut where the next term is under 2^-54. */
+    BOT4_LEAF double bot4_log(double x) {
+        uint64_t bits; double m, s, z, p; int64_t e;
+        memcpy(&bits, &x, 8);
+        e = (int64_t)(bits >> 52) - 1023;
+        bits = (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL;
+        memcpy(&m, &bits, 8);
+        if (m > 1.4142135623730951) { m = m * 0.5; e = e + 1; }
+        s = (m - 1.0) / (m + 1.0);
+        z = s * s;
+        p = 1.0 / 21.0;
+        p = p * z + 1.0 / 19.0; p = p * z + 1.0 / 17.0; p = p * z + 1.0 / 15.0; p = p * z + 1.0 / 13.0;
+        p = p * z + 1.0 / 11.0; p = p * z + 1.0 / 9.0; p = p * z + 1.0 / 7.0; p = p * z + 1.0 / 5.0;
+        p = p * z + 1.0 / 3.0;
+        return (double)e * 0.6931471805599453 + (2.0 * s + 2.0 * s * z * p);
+    }
+    BOT4_LEAF bot4_v8 bot4_log8(bot4_v8 a) {
+        bot4_v8 r;
+        for (int i = 0; i < 8; i++) r[i] = bot4_log(a[i]);
+        return r;
+    }
+
+    /* A rolling sum without drift. `fresh` counts up a second sum from zero; after a whole window it holds exactly the
+       window and replaces the running one. So no rounding is older than two windows, and nothing poisons it for ever. */
+    BOT4_LEAF void bot4_roll(bot4_v8 *sum, bot4_v8 *fresh, double x, bot4_v8 old, bot4_m8 swap) {
+        bot4_v8 s = *sum + x - old, f = *fresh + x;
+        *sum = bot4_where(swap, f, s);
+        *fresh = bot4_keep(~swap, f);
+    }
+    /* First and second moment and the linearly weighted sum of a window, by the same two sums, around an anchor that
+       moves with each exchange: a price of 60,000 with a spread of 0.01 keeps its digits. */
+    typedef struct {
+        bot4_v8 anchor, anchor_fresh, s1, s2, w, f1, f2, fw, fresh_count;
+    } bot4_window;
+    BOT4_LEAF void bot4_window_push(bot4_window *a, bot4_v8 x, bot4_v8 old, bot4_v8 count, bot4_v8 n) {
+        bot4_m8 live = count >= 1.0, full = count > n, first = count == 1.0, swap;
+        bot4_v8 u, v, o, f1, f2, fw, fc, s1, s2, w;
+        a->anchor = bot4_where(first, x, a->anchor);
+        a->anchor_fresh = bot4_where(first, x, a->anchor_fresh);
+        u = bot4_keep(live, x - a->anchor);
+        o = bot4_keep(full, old - a->anchor);
+        v = bot4_keep(live, x - a->anchor_fresh);
+        w = a->w + bot4_min8(count, n) * u - bot4_keep(full, a->s1);
+        s1 = a->s1 + u - o;
+        s2 = a->s2 + u * u - o * o;
+        fc = a->fresh_count + bot4_keep(live, bot4_set1(1.0));
+        f1 = a->f1 + v;
+        f2 = a->f2 + v * v;
+        fw = a->fw + fc * v;
+        swap = fc >= n;
+        a->s1 = bot4_where(swap, f1, s1);
+        a->s2 = bot4_where(swap, f2, s2);
+        a->w = bot4_where(swap, fw, w);
+        a->anchor = bot4_where(swap, a->anchor_fresh, a->anchor);
+        a->anchor_fresh = bot4_where(swap, x, a->anchor_fresh);
+        a->f1 = bot4_keep(~swap, f1);
+        a->f2 = bot4_keep(~swap, f2);
+        a->fw = bot4_keep(~swap, fw);
+        a->fresh_count = bot4_keep(~swap, fc);
+    }
+    /* An exponential mean that starts as the plain mean of its first n values: weight 1/count until then, k after. */
+    BOT4_LEAF bot4_v8 bot4_weight(bot4_v8 count, bot4_v8 n, bot4_v8 k) {
+        bot4_m8 live = count >= 1.0;
+        return bot4_keep(live, bot4_where(count > n, k, 1.0 / bot4_where(live, count, bot4_set1(1.0))));
+    }
+    """
+    ctypedef double v8 "bot4_v8"
+    ctypedef int64_t m8 "bot4_m8"
+    ctypedef void inlined "BOT4_INLINED"
+    ctypedef void for_v3 "BOT4_V3"
+    ctypedef void for_v4 "BOT4_V4"
+
+    ctypedef struct window_t "bot4_window":
+        v8 anchor
+        v8 anchor_fresh
+        v8 s1                     # sum of (x - anchor)
+        v8 s2
+        v8 w                      # sum of j * (x - anchor), the oldest with j = 1
+        v8 f1
+        v8 f2
+        v8 fw
+        v8 fresh_count
+
+    v8 set1 "bot4_set1"(double x) noexcept
+    v8 where "bot4_where"(m8 m, v8 a, v8 b) noexcept
+    v8 keep "bot4_keep"(m8 m, v8 a) noexcept
+    m8 gt "bot4_gt"(v8 a, v8 b) noexcept
+    m8 ge "bot4_ge"(v8 a, v8 b) noexcept
+    m8 eq "bot4_eq"(v8 a, v8 b) noexcept
+    v8 max8 "bot4_max8"(v8 a, v8 b) noexcept
+    v8 min8 "bot4_min8"(v8 a, v8 b) noexcept
+    v8 abs8 "bot4_abs8"(v8 a) noexcept
+    v8 sqrt8 "bot4_sqrt8"(v8 a) noexcept
+    v8 log8 "bot4_log8"(v8 a) noexcept
+    v8 load8 "bot4_load8"(const double* p) noexcept
+    v8 ratio "bot4_ratio"(v8 a, v8 b, v8 other) noexcept
+    v8 gather "bot4_gather"(const double* p, const int64_t* at) noexcept
+    double sum8 "bot4_sum8"(v8 a) noexcept
+    bint any8 "bot4_any8"(m8 m) noexcept
+    double log_c "bot4_log"(double x) noexcept
+    void roll "bot4_roll"(v8* sum, v8* fresh, double x, v8 old, m8 swap) noexcept
+    void window_push "bot4_window_push"(window_t* a, v8 x, v8 old, v8 count, v8 n) noexcept
+    v8 weight "bot4_weight"(v8 count, v8 n, v8 k) noexcept

@@ -20,8 +20,8 @@ from engine.errors.memory import *
 from engine.errors.money import *
 from engine.errors.net import *
 from engine.errors.numbers import *
-from engine.errors.recovery import *
 from engine.errors.observe import *
+from engine.errors.recovery import *
 from engine.errors.safety import *
 from engine.errors.settings import *
 from engine.errors.strategy import *

@@ -1,0 +1,52 @@
+"""Machines that a test can boot: a real systemd manager, a kernel with a real GPIO chip. Or a plain reason why not.
+
+The scripts lie beside a development checkout (`BOT4_SHARED`). Where BOT4_SHARED_REQUIRED is set, in the continuous
+integration, a machine that cannot be had is a failure and no skip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.shared import ROOT, shared_root
+
+
+def _unavailable(reason: str) -> None:
+    if os.environ.get("BOT4_SHARED_REQUIRED"):
+        pytest.fail(f"{reason}, and it is required here")
+    pytest.skip(reason)
+
+
+def tool(name: str) -> Path:
+    """A script of the shared tools; both need root, since they make namespaces and mounts."""
+    if os.geteuid() != 0:
+        _unavailable(f"{name} needs root")
+    root = shared_root()
+    if root is None or not (root / "tools" / name).is_file():
+        _unavailable(f"{name} is not beside this checkout (set BOT4_SHARED)")
+    return root / "tools" / name
+
+
+def gpio_machine() -> list[str]:
+    """The command that boots User-Mode Linux with gpio-sim; the kernel has to be built once per machine."""
+    script = tool("gpio-uml.sh")
+    cache = Path(os.environ.get("GPIO_UML_CACHE", Path.home() / ".cache" / "gpio-uml"))
+    if not (cache / "linux").is_file():
+        _unavailable(f"no kernel with a GPIO chip yet: run {script.name} build")
+    return [str(script), "run"]
+
+
+def systemd_machine() -> list[str]:
+    script = tool("systemd-sandbox.sh")
+    if shutil.which("systemd-analyze") is None or not Path("/lib/systemd/systemd").exists():
+        _unavailable("systemd is not installed")
+    return [str(script)]
+
+
+def run(command: list[str], *, seconds: int, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=ROOT, check=False, **more)  # type: ignore[call-overload]

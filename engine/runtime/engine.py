@@ -7,6 +7,7 @@ moves the clock; this file reads none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine._core.types import EVENT, Kind
 from engine.runtime.drive import pump
 
 Records = npt.NDArray[Any]
+Watcher = Callable[[Records], None]
 TIMER_NS = 100_000_000  # deadlines, schedules and staleness are looked at this often
 
 
@@ -41,18 +43,29 @@ class Exchange(Protocol):
 class Engine:
     def __init__(self, core: Core, tape: Tape, exchange: Exchange) -> None:
         self.core, self.tape, self.exchange = core, tape, exchange
-        self.step_ns = Histogram()
+        self.step_ns, self.order_ns = Histogram(), Histogram()  # of every step, and of those that made an intent
         self.now_ns = 0
         self._timer_due_ns = 0
+        self._watch_inputs: list[Watcher] = []
+        self._watch_outputs: list[Watcher] = []
+
+    def watch(self, inputs: Watcher, outputs: Watcher) -> None:
+        """Have everything shown that goes in and that comes out, after it was recorded and stepped."""
+        self._watch_inputs.append(inputs)
+        self._watch_outputs.append(outputs)
 
     def take(self, events: Records) -> None:
         """Step events that happened, in their order; hand out what the core wants done."""
         at = 0
         while at < len(events):
-            at += pump(self.core, self.tape, events[at:], self.step_ns)
+            at += pump(self.core, self.tape, events[at:], self.step_ns, self.order_ns)
             outputs = self.core.outputs()
             if len(outputs):
                 self.exchange.submit(outputs)
+                for watcher in self._watch_outputs:
+                    watcher(outputs)
+        for watcher in self._watch_inputs:
+            watcher(events)
 
     def advance(self, until_ns: int) -> None:
         """Let time pass up to `until_ns`: the exchange's events and the core's timers, merged."""

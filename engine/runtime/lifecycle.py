@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from engine._core.clock import monotonic_ns
 from engine.runtime.engine import Engine
 
-EXIT_CLEAN, EXIT_OPEN, EXIT_TRIPPED = 0, 3, 70
+EXIT_CLEAN, EXIT_OPEN, EXIT_TRIPPED = 0, 5, 70
 
 
 class Phase(enum.Enum):

@@ -106,6 +106,7 @@ class PaperSession:
     tape: Tape = field(init=False)
     venue: InProcessVenue = field(default_factory=InProcessVenue)
     step_ns: Histogram = field(default_factory=Histogram)
+    order_ns: Histogram = field(default_factory=Histogram)
 
     def __post_init__(self) -> None:
         (self.directory / "session.json").write_text(json.dumps({"seed": self.seed}) + "\n")
@@ -132,6 +133,6 @@ class PaperSession:
             self._pump(self.venue.pop_due())
 
     def _pump(self, events: npt.NDArray[Any]) -> int:
-        taken = pump(self.core, self.tape, np.ascontiguousarray(events), self.step_ns)
+        taken = pump(self.core, self.tape, np.ascontiguousarray(events), self.step_ns, self.order_ns)
         self.venue.on_intents(self.core.outputs())
         return taken

@@ -1,0 +1,80 @@
+"""What a person may do to a running engine: each command becomes one event, recorded and stepped like any other.
+
+Stopping, tightening and going flat need nobody's consent but the table of modes; there is nothing here that trades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.modes import Mode, Who
+from engine._core.types import CONTROL, EVENT, Kind
+from engine.errors import ModeNotReady, SettingsError
+from engine.observe.commands import Peer
+from engine.runtime.engine import Engine
+
+LATCH_COMMAND = 1  # bits of the world's latch word: who tripped it
+LATCH_SIGNAL = 2
+
+
+class Notes(Protocol):
+    def note(self, kind: str, ts_ns: int, text: str, **fields: Any) -> None: ...
+
+
+def control_event(now_ns: int, **words: int) -> npt.NDArray[Any]:
+    event = np.zeros(1, EVENT)
+    event["kind"], event["ts_recv_ns"] = Kind.KIND_CONTROL, now_ns
+    view = event.view(CONTROL)
+    for name, value in words.items():
+        view[name] = value
+    return event
+
+
+class Control:
+    """The handlers behind the control socket."""
+
+    def __init__(self, engine: Engine, notes: Notes, *, reload: Callable[[], str] | None = None) -> None:
+        self._engine, self._notes, self._reload = engine, notes, reload
+
+    def halt(self, peer: Peer, reason: str) -> str:
+        self._take(peer, "trip", reason or "halted by command", latch=LATCH_COMMAND)
+        return "The latch is tripped: nothing leaves any more."
+
+    def pause(self, peer: Peer) -> str:
+        return self._switch(peer, Mode.MODE_PAUSED)
+
+    def resume(self, peer: Peer) -> str:
+        return self._switch(peer, Mode.MODE_NORMAL)
+
+    def reduce(self, peer: Peer) -> str:
+        return self._switch(peer, Mode.MODE_REDUCED)
+
+    def liquidate(self, peer: Peer, aggressive: bool) -> str:
+        return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive))
+
+    def tighten(self, peer: Peer, limit: str, value: int) -> str:
+        before = self._engine.core.world.tighten(limit, value)
+        self._notes.note("limit", self._engine.now_ns, f"{limit}: {before} -> {value} by {peer}")
+        return f"{limit} is {value} now; it was {before}."
+
+    def reload(self, peer: Peer) -> str:
+        if self._reload is None:
+            raise SettingsError("This engine was not started from a file.")
+        return self._reload()
+
+    def _switch(self, peer: Peer, mode: Mode, **words: int) -> str:
+        name = mode.name.removeprefix("MODE_").capitalize()
+        self._take(peer, "mode", f"{name} asked for", mode=int(mode), who=int(Who.WHO_HUMAN), **words)
+        now = self._engine.core.world.modes()["mode"]
+        if now != mode:
+            raise ModeNotReady(f"{name} was asked for, {Mode(now).name.removeprefix('MODE_').capitalize()} stands.")
+        return f"The mode is {name}."
+
+    def _take(self, peer: Peer, kind: str, text: str, **words: int) -> None:
+        now_ns = self._engine.now_ns
+        self._engine.take(control_event(now_ns, **words))
+        self._notes.note(kind, now_ns, f"{text} (by {peer})", severity="warning")

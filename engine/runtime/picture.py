@@ -1,0 +1,253 @@
+"""The picture of a running engine: what `bot4 status`, `bot4 top`, the page and the metrics all show.
+
+It reads the world and the counters, never writes, and is asked on the loop's thread between two turns. What passes by
+(fills, refusals, switches) is noted when it happens, in two bounded tails.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.histogram import Histogram
+from engine._core.modes import Mode
+from engine._core.order_table import OrderState
+from engine._core.strategy import StopReason
+from engine._core.types import DECISION, ORDER, Flag, Kind
+from engine.observe.decisions import explain
+from engine.observe.status import (
+    AccountStatus,
+    Event,
+    JournalStatus,
+    LatencyStatus,
+    OrderStatus,
+    Status,
+    StrategyStatus,
+    SymbolStatus,
+    WhyNot,
+)
+from engine.runtime.build import strategies_of, symbols_of
+from engine.runtime.engine import Engine
+from engine.settings.load import Loaded
+
+E8 = 10**8
+REPORTS = {
+    Kind.KIND_ORDER_FILL: "fill",
+    Kind.KIND_ORDER_CANCELED: "canceled",
+    Kind.KIND_ORDER_REJECTED: "rejected",
+    Kind.KIND_ORDER_EXPIRED: "expired",
+}
+
+
+def _latency(stage: str, taken: Histogram) -> LatencyStatus:
+    if not taken.count:
+        return LatencyStatus(stage=stage)
+    p50, p90, p99, p999 = (taken.percentile(percent) for percent in (50, 90, 99, 99.9))
+    below = np.cumsum(taken.counts())
+    tops = taken.bucket_tops()
+    # One bucket a power of two: what a picture needs of the thousands that the histogram has.
+    marks = [2**power for power in range(5, 31)]
+    at = np.searchsorted(tops, marks, side="right") - 1
+    buckets = tuple((mark, int(below[i]) if i >= 0 else 0) for mark, i in zip(marks, at, strict=True))
+    return LatencyStatus(
+        stage=stage,
+        count=taken.count,
+        p50_ns=p50,
+        p90_ns=p90,
+        p99_ns=p99,
+        p999_ns=p999,
+        max_ns=taken.most,
+        sum_ns=int(taken.mean * taken.count),
+        buckets=buckets,
+    )
+
+
+class Picture:
+    """A `StatusSource` over one engine."""
+
+    def __init__(self, loaded: Loaded, engine: Engine, *, session: str, started_ns: int) -> None:
+        self._settings, self._tier = loaded.settings, loaded.tier
+        self._hash = loaded.settings.hash()
+        self._engine = engine
+        self._session, self._started_ns = session, started_ns
+        self._symbols = list(symbols_of(self._settings))
+        self._rows = list(self._settings.instruments.values())
+        self._slots = list(strategies_of(self._settings))
+        control = self._settings.control
+        self._events: deque[Event] = deque(maxlen=control.events_kept)
+        self._why: deque[WhyNot] = deque(maxlen=control.why_kept)
+        self._number = 0
+        engine.watch(self._note_inputs, self._note_outputs)
+
+    # ----------------------------------------------------------------------------------------------- what passes by
+    def _note_inputs(self, events: npt.NDArray[Any]) -> None:
+        kinds = events["kind"]
+        reports = np.flatnonzero((kinds >= int(Kind.KIND_ORDER_ACK)) & (kinds < int(Kind.KIND_TIMER)))
+        for at in reports:
+            name = REPORTS.get(Kind(int(kinds[at])))
+            if name is not None:
+                self._note_report(name, events[at : at + 1].view(ORDER)[0])
+
+    def _note_report(self, name: str, report: Any) -> None:
+        row = self._rows[int(report["symbol"])]
+        symbol = self._symbols[int(report["symbol"])]
+        px, qty = int(report["px_ticks"]) * row.tick / E8, int(report["qty_lots"]) * row.lot / E8
+        side = "sell" if report["flags"] & Flag.FLAG_SELL else "buy"
+        text = f"{side} {qty:g} at {px:g}" if name == "fill" else f"order {int(report['id_order']):x}"
+        severity = "warning" if name == "rejected" else "info"
+        self.note(name, int(report["ts_recv_ns"]), text, symbol=symbol, severity=severity, side=side, px=px, qty=qty)
+
+    def _note_outputs(self, outputs: npt.NDArray[Any]) -> None:
+        for at in np.flatnonzero(outputs["kind"] == int(Kind.KIND_DECISION)):
+            decision = outputs[at : at + 1].view(DECISION)[0]
+            row = self._rows[int(decision["symbol"])]
+            self._why.appendleft(
+                WhyNot(
+                    ts_ns=int(decision["ts_recv_ns"]),
+                    symbol=self._symbols[int(decision["symbol"])],
+                    strategy=self._slot_name(int(decision["origin"]) & 0xFFFF),
+                    side="sell" if decision["flags"] & Flag.FLAG_SELL else "buy",
+                    px=int(decision["px_ticks"]) * row.tick / E8,
+                    qty=int(decision["qty_lots"]) * row.lot / E8,
+                    reasons=tuple(reason.name for reason in explain(decision)),
+                    largest_qty=int(decision["headroom_lots"]) * row.lot / E8,
+                )
+            )
+
+    def note(self, kind: str, ts_ns: int, text: str, **fields: Any) -> None:
+        """Put one line into the tail of events."""
+        self._number += 1
+        self._events.append(Event(number=self._number, ts_ns=ts_ns, kind=kind, text=text, **fields))
+
+    # ------------------------------------------------------------------------------------------------ StatusSource
+    def events(self, after: int, most: int) -> Sequence[Event]:
+        return list(islice((event for event in self._events if event.number > after), most))
+
+    def latest(self, most: int) -> Sequence[Event]:
+        """The newest events, oldest first."""
+        return list(self._events)[-most:]
+
+    def why(self, most: int, symbol: str | None) -> Sequence[WhyNot]:
+        return list(islice((why for why in self._why if symbol in (None, why.symbol)), most))
+
+    def status(self) -> Status:
+        world = self._engine.core.world
+        counts = world.counts
+        return Status(
+            name=self._settings.engine.name,
+            session=self._session,
+            run=self._settings.engine.mode,
+            ts_ns=self._engine.now_ns,
+            started_ns=self._started_ns,
+            mode=self._mode(),
+            tier=self._tier.tier.name,
+            settings_hash=self._hash,
+            account=self._account(),
+            symbols=self._symbol_rows(),
+            orders=self._order_rows(),
+            latency=(_latency("tick_to_order", self._engine.order_ns), _latency("step", self._engine.step_ns)),
+            journal=self._journal(),
+            strategies=self._strategy_rows(),
+            counts=counts,
+            why=tuple(islice(self._why, 5)),
+        )
+
+    # ---------------------------------------------------------------------------------------------------- the parts
+    def _slot_name(self, slot: int) -> str:
+        return self._slots[slot] if slot < len(self._slots) else ""
+
+    def _mode(self) -> str:
+        return Mode(self._engine.core.world.modes()["mode"]).name.removeprefix("MODE_").capitalize()
+
+    def _account(self) -> AccountStatus:
+        a = self._engine.core.world.account()
+        equity, peak, base = a["equity"], a["peak"], a["day_base"]
+        return AccountStatus(
+            asset=self._settings.account.asset,
+            equity=equity / E8,
+            peak=peak / E8,
+            day_base=base / E8,
+            day_profit=(equity - base) / E8,
+            drawdown_ppm=(peak - equity) * 10**6 // peak if peak > 0 else None,
+            margin_available=a["margin_available"] / E8,
+        )
+
+    def _symbol_rows(self) -> tuple[SymbolStatus, ...]:
+        world, now_ns = self._engine.core.world, self._engine.now_ns
+        rows = []
+        for at, (name, i, p) in enumerate(zip(self._symbols, world.instruments(), world.positions(), strict=True)):
+            row = self._rows[at]
+            tick, lot, unit = row.tick / E8, row.lot / E8, row.tick * row.lot / E8**2
+            lots, bid, ask = int(p["lots"]), int(i["bid_px_ticks"]), int(i["ask_px_ticks"])
+            known = bid > 0 and ask > 0
+            # The ledger keeps amounts in 1e-8 of the quote asset, ticks and lots already multiplied out.
+            cost = int(p["cost"]) / E8
+            value = lots * (bid + ask) / 2 * unit
+            rows.append(
+                SymbolStatus(
+                    name=name,
+                    venue=row.venue,
+                    trusted=bool(i["book_trusted"]),
+                    halted=bool(i["halted"]),
+                    bid=bid * tick if known else None,
+                    ask=ask * tick if known else None,
+                    last=int(i["last_px_ticks"]) * tick or None,
+                    book_age_ns=now_ns - int(i["book_ts_ns"]) if known else None,
+                    bids=((bid * tick, int(i["bid_qty_lots"]) * lot),) if known else (),
+                    asks=((ask * tick, int(i["ask_qty_lots"]) * lot),) if known else (),
+                    position=lots * lot,
+                    entry=cost / (lots * lot) if lots else None,
+                    unrealised=value - cost if known else None,
+                    realised=(int(p["cash_value"]) + int(p["cost"])) / E8,
+                )
+            )
+        return tuple(rows)
+
+    def _order_rows(self) -> tuple[OrderStatus, ...]:
+        now_ns, rows = self._engine.now_ns, []
+        for o in self._engine.core.world.live_orders():
+            row = self._rows[int(o["symbol"])]
+            rows.append(
+                OrderStatus(
+                    id=int(o["id_order"]),
+                    symbol=self._symbols[int(o["symbol"])],
+                    side="sell" if o["sell"] else "buy",
+                    state=OrderState(int(o["state"])).name.removeprefix("STATE_").lower(),
+                    px=int(o["px_ticks"]) * row.tick / E8,
+                    qty=int(o["qty_lots"]) * row.lot / E8,
+                    filled=int(o["filled_lots"]) * row.lot / E8,
+                    strategy=self._slot_name(int(o["strategy"])),
+                    age_ns=now_ns - int(o["ts_created_ns"]),
+                )
+            )
+        return tuple(rows)
+
+    def _strategy_rows(self) -> tuple[StrategyStatus, ...]:
+        rows = []
+        for name, s in zip(self._slots, self._engine.core.world.strategies(), strict=True):
+            rows.append(
+                StrategyStatus(
+                    name=name,
+                    symbol=self._symbols[int(s["symbol"])],
+                    state=f"stopped: {StopReason(int(s['stopped'])).name}" if s["stopped"] else "running",
+                    calls=int(s["decided_count"]),
+                    intents=int(s["placed_count"]),
+                )
+            )
+        return tuple(rows)
+
+    def _journal(self) -> JournalStatus:
+        tape = self._engine.tape
+        return JournalStatus(
+            enabled=True,
+            healthy=tape.health == 0,
+            mode=self._settings.journal.mode,
+            records=tape.count,
+            bytes=tape.count * 64,
+            path=str(tape.path),
+        )

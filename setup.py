@@ -10,6 +10,8 @@ coverage  release code unoptimised and counted by gcov: lines and branches, also
           which Python's own tracer cannot see. `.ci/coverage.py` carries the counts back to the .pyx and .pxd lines.
 
 BOT4_DRAFT=1 leaves the optimiser out of the release profile: for the test that asks what is in a wheel, not how fast.
+BOT4_CYTHON_CACHE names a folder that keeps each profile's translations by what went into them: the test that builds a
+wheel translates nothing that the checkout had. Unset, nothing is kept.
 BOT4_CYTHONIZE_ONLY=1 translates every kernel anew into build/c-lint and stops before the C compiler: `make lint`.
 
 No profile is tuned to the machine that builds it: a wheel must run on every machine of its architecture. Kernels
@@ -85,11 +87,15 @@ def kernels() -> list[Extension]:
 
 
 TRANSLATE_ONLY = bool(os.environ.get("BOT4_CYTHONIZE_ONLY"))
+KEPT = os.environ.get("BOT4_CYTHON_CACHE")
 extensions = cythonize(
     kernels(),
     compiler_directives=DIRECTIVES,
     build_dir="build/c-lint" if TRANSLATE_ONLY else f"build/c-{PROFILE}",
     force=TRANSLATE_ONLY,
+    # What is only translated is translated for what Cython says about it: a kept one says nothing.
+    # A folder per profile: two builds that fill one at the same time would take each other's unfinished files.
+    cache=str(Path(KEPT, PROFILE)) if KEPT and not TRANSLATE_ONLY else False,
     nthreads=os.cpu_count() or 1,
     show_all_warnings=False,
 )

@@ -47,7 +47,15 @@ DIRECTIVES = {
 
 # -fno-math-errno and -ffp-contract=off: the first lets sqrt be one instruction, the second keeps a*b+c rounded
 # twice on every machine, so that a replay is bit-exact whether or not the CPU has fused multiply-add.
-COMPILE = ["-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fno-strict-overflow", "-Wno-unused-function"]
+# -fno-trapping-math: nobody reads the floating-point exception flags, so a comparison may become a vector one.
+COMPILE = [
+    "-std=gnu11",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-fno-strict-overflow",
+    "-Wno-unused-function",
+]
 LINK: list[str] = []
 COMPILE += [f'-DBOT4_PROFILE="{PROFILE}"']
 if PROFILE == "coverage":

@@ -1,7 +1,7 @@
 # Two commands matter: `make run` and `make test`. Each makes what it needs and is quick the second time.
 #
 #   make run          the kernels and a paper session, live on this machine (ARGS="--seconds 30")
-#   make test         the whole test suite (ARGS="tests/unit -k name" for a part)
+#   make test         the whole test suite, one worker per core (ARGS="tests/unit -k name" for a part, WORKERS=0)
 #   make bench        every figure with its peer, floor and goal (JSON=out.json writes them; SMOKE=1 only proves they run)
 #   make lint         ruff, mypy --strict, stubs against the compiled modules, Cython's warnings and performance hints
 #   make debug        the suite on a build with every check on
@@ -27,6 +27,10 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --requir
 SOURCES := setup.py pyproject.toml $(shell find engine bench -name '*.pyx' -o -name '*.pxd')
 # The bench loops are compiled beside the engine, and never shipped: `make wheel` takes this away again.
 export BOT4_BENCH := 1
+# What was translated once is kept by its content: the test that builds a wheel uses it again.
+export BOT4_CYTHON_CACHE ?= $(CURDIR)/build/cython-cache
+# A worker takes a second to start and 200 MB; past eight the longest test alone decides.
+export WORKERS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 
 .PHONY: help run test bench lint debug sanitize thread coverage test-pythons wheel lock clean build
 
@@ -65,7 +69,7 @@ run: $(VENV)/built.stamp $(VENV)/dev.stamp
 	@$(VENV)/bin/bot4 demo $(ARGS)
 
 test: $(VENV)/built.stamp $(VENV)/dev.stamp
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/built.stamp $(VENV)/peers.stamp
 	@BOT4_BENCH_SMOKE=$(SMOKE) BOT4_BENCH_JSON=$(JSON) $(PY) -m pytest bench --quiet $(ARGS)

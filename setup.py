@@ -10,6 +10,8 @@ coverage  release code unoptimised and counted by gcov: lines and branches, also
           which Python's own tracer cannot see. `.ci/coverage.py` carries the counts back to the .pyx and .pxd lines.
 
 BOT4_DRAFT=1 leaves the optimiser out of the release profile: for the test that asks what is in a wheel, not how fast.
+BOT4_CYTHON_CACHE names a folder that keeps each profile's translations by what went into them: the test that builds a
+wheel translates nothing that the checkout had. Unset, nothing is kept.
 BOT4_CYTHONIZE_ONLY=1 translates every kernel anew into build/c-lint and stops before the C compiler: `make lint`.
 
 No profile is tuned to the machine that builds it: a wheel must run on every machine of its architecture. Kernels
@@ -45,9 +47,17 @@ DIRECTIVES = {
 
 # -fno-math-errno and -ffp-contract=off: the first lets sqrt be one instruction, the second keeps a*b+c rounded
 # twice on every machine, so that a replay is bit-exact whether or not the CPU has fused multiply-add.
-COMPILE = ["-std=gnu11", "-fno-math-errno", "-ffp-contract=off", "-fno-strict-overflow", "-Wno-unused-function"]
-# A function with an eight-wide vector in its signature is always inlined, so its ABI never matters.
-COMPILE += ["-Wno-psabi"]
+# -fno-trapping-math: nobody reads the floating-point exception flags, so a comparison may become a vector one.
+COMPILE = [
+    "-std=gnu11",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-fno-strict-overflow",
+    "-Wno-unused-function",
+    # A function with an eight-wide vector in its signature is always inlined, so its ABI never matters.
+    "-Wno-psabi",
+]
 LINK: list[str] = []
 COMPILE += [f'-DBOT4_PROFILE="{PROFILE}"']
 if PROFILE == "coverage":
@@ -87,11 +97,15 @@ def kernels() -> list[Extension]:
 
 
 TRANSLATE_ONLY = bool(os.environ.get("BOT4_CYTHONIZE_ONLY"))
+KEPT = os.environ.get("BOT4_CYTHON_CACHE")
 extensions = cythonize(
     kernels(),
     compiler_directives=DIRECTIVES,
     build_dir="build/c-lint" if TRANSLATE_ONLY else f"build/c-{PROFILE}",
     force=TRANSLATE_ONLY,
+    # What is only translated is translated for what Cython says about it: a kept one says nothing.
+    # A folder per profile: two builds that fill one at the same time would take each other's unfinished files.
+    cache=str(Path(KEPT, PROFILE)) if KEPT and not TRANSLATE_ONLY else False,
     nthreads=os.cpu_count() or 1,
     show_all_warnings=False,
 )

@@ -8,7 +8,9 @@ command -v "$python" >/dev/null || missing "Python is not installed" "sudo apt-g
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     missing "Python 3.11 or newer is needed, this is $("$python" -V 2>&1)" "make PYTHON=python3.11 (or newer)"
 "$python" -c 'import venv, ensurepip' 2>/dev/null || missing "Python's venv module is not installed" "sudo apt-get install -y python3-venv"
-command -v "${CC:-cc}" >/dev/null || missing "no C compiler" "sudo apt-get install -y build-essential"
+# CC may hold more than a name: `ccache gcc`.
+read -r compiler _ <<<"${CC:-cc}"
+command -v "$compiler" >/dev/null || missing "no C compiler" "sudo apt-get install -y build-essential"
 header="$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')/Python.h"
 [ -f "$header" ] || missing "Python's C headers are not installed" "sudo apt-get install -y python3-dev"
 free_mib=$(df -Pm . | awk 'NR == 2 { print $4 }')

@@ -14,6 +14,11 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("suite")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slow first: in a parallel run a worker takes a module at a time, and none is left alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(params=["model", "core"])
 def impl(request: pytest.FixtureRequest) -> ModuleType:
     """The twin and the kernel of the module's STEM, one after the other: the same test bodies run on both."""

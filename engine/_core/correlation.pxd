@@ -37,7 +37,8 @@ cdef struct correlation_t:        # the header: two cache lines; slots, slot num
     uint64_t matrix_at
     uint64_t held_count
     uint64_t blind_count
-    int64_t reserved[7]
+    uint64_t lanes_at             # arrays of one double per slot: a pass over all symbols is one straight pass
+    int64_t reserved[6]
 
 
 cdef struct correlation_slot_t:   # one cache line

@@ -1,5 +1,5 @@
 cimport cython
-from libc.math cimport ceil, sqrt
+from libc.math cimport INFINITY, ceil, sqrt
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
@@ -8,6 +8,71 @@ import numpy as np
 from engine._core.debug cimport static_assert_c
 from engine._core.memory cimport block_free, block_new
 from engine._core.types cimport CORRELATION_BAD_SHAPE, CORRELATION_FULL, OK, raise_status
+
+cdef extern from * nogil:
+    """
+    #include <math.h>
+    #include <stdint.h>
+
+    #define BOT4_PAIRS 64
+
+    /* One symbol against `count` others: its correlation with each, times the direction in which the other is held,
+       goes into the symbol's own extremes (returned) and, if it is held itself, into the others' (most, least).
+
+       Plain loops over one chunk, because a loop of one kind becomes vector code and a mixed one does not. A maximum
+       of doubles is exact in any order, so neither the chunks nor four maxima side by side can change a bit. */
+    static void bot4_pairs(const double *restrict row, const double *restrict variance, const double *restrict way,
+                           uint32_t count, double variance_mine, double way_mine, double *restrict most,
+                           double *restrict least, double *restrict most_mine, double *restrict least_mine)
+    {
+        double correlation[BOT4_PAIRS], up[BOT4_PAIRS], down[BOT4_PAIRS], high[4], low[4];
+        for (int k = 0; k < 4; k++) {
+            high[k] = *most_mine;
+            low[k] = *least_mine;
+        }
+        for (uint32_t start = 0; start < count; start += BOT4_PAIRS) {
+            uint32_t size = count - start < BOT4_PAIRS ? count - start : BOT4_PAIRS, j;
+            for (j = 0; j < size; j++) {
+                double variances = variance_mine * variance[start + j];
+                double ratio = row[start + j] / sqrt(variances);
+                /* Two variances so small that their product is none: as good as equal, which fails closed. */
+                correlation[j] = variances > 0.0 ? ratio : 1.0;
+            }
+            if (way_mine != 0.0) {
+                for (j = 0; j < size; j++) {
+                    double mine = correlation[j] * way_mine;
+                    most[start + j] = mine > most[start + j] ? mine : most[start + j];
+                    least[start + j] = mine < least[start + j] ? mine : least[start + j];
+                }
+            }
+            for (j = 0; j < size; j++) {
+                double theirs = correlation[j] * way[start + j];
+                up[j] = way[start + j] != 0.0 ? theirs : -INFINITY;
+                down[j] = way[start + j] != 0.0 ? theirs : INFINITY;
+            }
+            /* Filled up to whole fours with what is no extreme. */
+            for (; j & 3; j++) {
+                up[j] = -INFINITY;
+                down[j] = INFINITY;
+            }
+            for (uint32_t at = 0; at < j; at += 4)
+                for (int k = 0; k < 4; k++) {
+                    high[k] = up[at + k] > high[k] ? up[at + k] : high[k];
+                    low[k] = down[at + k] < low[k] ? down[at + k] : low[k];
+                }
+        }
+        for (int k = 0; k < 4; k++) {
+            *most_mine = high[k] > *most_mine ? high[k] : *most_mine;
+            *least_mine = low[k] < *least_mine ? low[k] : *least_mine;
+        }
+    }
+    """
+    void pairs "bot4_pairs"(const double* row, const double* variance, const double* way, uint32_t count,
+                            double variance_mine, double way_mine, double* most, double* least, double* most_mine,
+                            double* least_mine) noexcept
+
+cdef enum:
+    LANES = 5                     # returns, variances, directions, and each symbol's highest and lowest ratio
 
 cdef double PPM = 1e6
 
@@ -23,7 +88,8 @@ cdef inline size_t _line_up(size_t size) noexcept nogil:
 
 cdef size_t correlation_bytes(uint32_t tracked_max, uint32_t symbol_count) noexcept nogil:
     return (sizeof(correlation_t) + tracked_max * sizeof(correlation_slot_t)
-            + _line_up(symbol_count * sizeof(uint16_t)) + <size_t>tracked_max * tracked_max * sizeof(double))
+            + _line_up(symbol_count * sizeof(uint16_t)) + <size_t>tracked_max * tracked_max * sizeof(double)
+            + <size_t>LANES * tracked_max * sizeof(double))
 
 
 cdef int correlation_init(correlation_t* c, uint32_t tracked_max, uint32_t symbol_count, uint32_t samples_min,
@@ -40,6 +106,7 @@ cdef int correlation_init(correlation_t* c, uint32_t tracked_max, uint32_t symbo
     c.slots_at = sizeof(correlation_t)
     c.slot_of_symbol_at = c.slots_at + tracked_max * sizeof(correlation_slot_t)
     c.matrix_at = c.slot_of_symbol_at + _line_up(symbol_count * sizeof(uint16_t))
+    c.lanes_at = c.matrix_at + <size_t>tracked_max * tracked_max * sizeof(double)
     for i in range(symbol_count):
         (<uint16_t*>(<char*>c + c.slot_of_symbol_at))[i] = CORRELATION_SLOT_NONE
     return OK
@@ -62,35 +129,39 @@ cdef int correlation_track(correlation_t* c, uint16_t symbol) noexcept nogil:
     return OK
 
 
+cdef inline double* _lane(const correlation_t* c, uint32_t lane) noexcept nogil:
+    return <double*>(<char*>c + c.lanes_at) + <size_t>lane * c.tracked_max
+
+
 cdef void _take_returns(correlation_t* c) noexcept nogil:
+    cdef double* returns = _lane(c, 0)
     cdef correlation_slot_t* s
     cdef uint32_t i
     for i in range(c.tracked_count):
         s = &correlation_slots(c)[i]
-        s.return_last = 0.0
+        returns[i] = s.return_last = 0.0
         if s.px_now <= 0:
             continue
         if s.px_sampled > 0:
-            s.return_last = <double>(s.px_now - s.px_sampled) / <double>s.px_sampled
+            returns[i] = s.return_last = <double>(s.px_now - s.px_sampled) / <double>s.px_sampled
             s.samples += 1
         s.px_sampled = s.px_now
 
 
 cdef void correlation_sample(correlation_t* c) noexcept nogil:
     """Take one return of every tracked symbol into the covariances."""
-    cdef correlation_slot_t* slots = correlation_slots(c)
-    cdef double keep = 1.0 - c.weight
-    cdef double mine
+    cdef double* returns = _lane(c, 0)
+    cdef double keep = 1.0 - c.weight, weight = c.weight, mine
     cdef double* row
     cdef uint32_t i, j
     _take_returns(c)
     for i in range(c.tracked_count):
         row = correlation_row(c, i)
-        mine = slots[i].return_last
+        mine = returns[i]
         # The whole row, not half of it: a full row is one straight pass. The two returns are multiplied first, because
         # a product commutes to the bit and (weight x a) x b does not: the matrix stays symmetric exactly.
         for j in range(c.tracked_count):
-            row[j] = keep * row[j] + c.weight * (mine * slots[j].return_last)
+            row[j] = keep * row[j] + weight * (mine * returns[j])
     c.sample_count += 1
     _read_worst(c)
 
@@ -113,27 +184,40 @@ cdef int64_t _ppm_up(double ratio) noexcept nogil:
 
 
 cdef void _read_worst(correlation_t* c) noexcept nogil:
-    """Per symbol: the worst correlation with anything held, if we bought it and if we sold it."""
+    """Per symbol: the worst correlation with anything held, if we bought it and if we sold it.
+
+    Each pair once: the matrix is symmetric to the bit, so what i finds with j is what j finds with i. The extremes are
+    taken of the ratios and rounded once, because rounding up keeps their order.
+    """
     cdef correlation_slot_t* slots = correlation_slots(c)
-    cdef int64_t buy, sell, ppm
-    cdef uint32_t i, j
+    cdef double* variance = _lane(c, 1)
+    cdef double* way = _lane(c, 2)
+    cdef double* most = _lane(c, 3)
+    cdef double* least = _lane(c, 4)
+    cdef uint32_t i, held = 0, held_unknown = 0, mine, mine_unknown
+    cdef bint known
     for i in range(c.tracked_count):
-        buy = sell = CORRELATION_LEAST
-        for j in range(c.tracked_count):
-            if j == i or slots[j].direction == 0:
-                continue
-            if slots[i].samples < c.samples_min or slots[j].samples < c.samples_min:
-                buy = sell = CORRELATION_UNKNOWN
-                break
-            if correlation_row(c, i)[i] <= 0.0 or correlation_row(c, j)[j] <= 0.0:
-                buy = sell = CORRELATION_UNKNOWN
-                break
-            ppm = _ppm_up(_correlation(c, i, j) * <double>slots[j].direction)
-            buy = max(buy, ppm)
-            ppm = _ppm_up(-_correlation(c, i, j) * <double>slots[j].direction)
-            sell = max(sell, ppm)
-        slots[i].worst_buy_ppm = buy
-        slots[i].worst_sell_ppm = sell
+        known = slots[i].samples >= c.samples_min and correlation_row(c, i)[i] > 0.0
+        # An unknown symbol's figures are not used; one keeps its ratios finite.
+        variance[i] = correlation_row(c, i)[i] if known else 1.0
+        way[i] = <double>slots[i].direction
+        most[i], least[i] = -INFINITY, INFINITY
+        held += slots[i].direction != 0
+        held_unknown += slots[i].direction != 0 and not known
+    for i in range(c.tracked_count if held else 0):
+        pairs(correlation_row(c, i), variance, way, i, variance[i], way[i], most, least, &most[i], &least[i])
+    for i in range(c.tracked_count):
+        known = slots[i].samples >= c.samples_min and correlation_row(c, i)[i] > 0.0
+        mine = slots[i].direction != 0
+        mine_unknown = mine and not known
+        if held == mine:
+            # Nothing else is held.
+            slots[i].worst_buy_ppm = slots[i].worst_sell_ppm = CORRELATION_LEAST
+        elif not known or held_unknown > mine_unknown:
+            slots[i].worst_buy_ppm = slots[i].worst_sell_ppm = CORRELATION_UNKNOWN
+        else:
+            slots[i].worst_buy_ppm = max(CORRELATION_LEAST, _ppm_up(most[i]))
+            slots[i].worst_sell_ppm = max(CORRELATION_LEAST, _ppm_up(-least[i]))
 
 
 cdef void _go_blind(correlation_t* c, uint16_t symbol) noexcept nogil:

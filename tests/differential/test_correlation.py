@@ -111,6 +111,42 @@ def test_a_full_table_and_an_impossible_shape_are_typed_errors(impl):
             impl.Correlation(**({"tracked": 2, "symbols": 2} | shape))
 
 
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 67, 130])
+def test_every_size_of_table_agrees_with_the_twin(count):
+    """The passes run in chunks of 64 and in fours: every remainder and more than one chunk."""
+    rng = np.random.default_rng(count)
+    pair = [m.Correlation(tracked=count, symbols=count, samples_min=3) for m in (core, model)]
+    for table in pair:
+        for symbol in range(count):
+            table.track(symbol)
+    for _ in range(6):
+        prices = 10_000 + rng.integers(-50, 51, count)
+        for table in pair:
+            for symbol, px in enumerate(prices):
+                table.price(symbol, int(px))
+            table.sample()
+    directions = rng.integers(-1, 2, count)
+    for table in pair:
+        for symbol, lots in enumerate(directions):
+            table.hold(symbol, int(lots))
+        table.check()
+    ours, twin = ([t.worst(s, sell) for s in range(count) for sell in (False, True)] for t in pair)
+    assert ours == twin
+
+
+def test_returns_too_small_to_square_are_as_good_as_equal(impl):
+    """One return of 2**-52, halved 930 times: variances that are still there, and whose product is not."""
+    table = impl.Correlation(tracked=2, symbols=2, samples_min=2, weight=0.5)
+    for px in (2**62, 2**62 - 1024, *[2**62 - 1024] * 930):
+        for symbol in range(2):
+            table.track(symbol)
+            table.price(symbol, px)
+        table.sample()
+    table.hold(0, 1)
+    assert table.matrix()[0, 1] == 1.0
+    assert (table.worst(1, False), table.worst(1, True)) == (1_000_000, -1_000_000)
+
+
 class Twins(RuleBasedStateMachine):
     @initialize(tracked=st.integers(1, 4), weight=st.sampled_from([0.01, 0.3, 0.9]))
     def start(self, tracked, weight):

@@ -11,6 +11,7 @@ import pytest
 from bench.loops import stress_breaker
 from engine._core.breaker import TICK_NS, Breakers
 
+pytestmark = pytest.mark.threads
 STRESS = float(os.environ.get("BOT4_STRESS", "1"))
 THREADS = 4
 

@@ -17,6 +17,7 @@ from bench.loops import stress_latch
 from engine._core.latch import REASONS, Latch
 from engine._core.types import Status
 
+pytestmark = pytest.mark.threads
 STRESS = float(os.environ.get("BOT4_STRESS", "1"))
 THREADS = 6
 

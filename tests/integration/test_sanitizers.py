@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -99,15 +100,15 @@ writer.start()
 print("torn" if top.read(shared) else "whole")
 writer.join()
 """
+# CC may hold more than a name: `ccache gcc`.
+CC = shlex.split(os.environ.get("CC", "cc"))
 needs_sanitizers = pytest.mark.skipif(
     bool(os.environ.get("LD_PRELOAD")), reason="already inside a sanitized run, which cannot start another"
 )
 
 
 def _library(name: str) -> str:
-    done = subprocess.run(
-        [os.environ.get("CC", "cc"), f"-print-file-name={name}"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([*CC, f"-print-file-name={name}"], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

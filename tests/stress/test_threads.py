@@ -8,6 +8,7 @@ import pytest
 
 from tests.stress.ring_threads import SCENARIOS, Scenario, run_pool, run_ring
 
+pytestmark = pytest.mark.threads
 EVENTS = int(float(os.environ.get("BOT4_STRESS", "1")) * 1_000_000)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from engine._core.isa import profile
 
 SOURCE = Path(__file__).with_name("malloc_count.c")
+# CC may hold more than a name: `ccache gcc`.
+CC = shlex.split(os.environ.get("CC", "cc"))
 ROOT = Path(__file__).resolve().parents[2]
 
 # Sanitizers replace the allocator themselves; two replacements in one process cannot be.
@@ -39,7 +42,7 @@ def run_counted(script: str, folder: Path) -> dict[str, Any]:
     """Run a script that fills `result` with what `calls(function)` counts; built into `folder` first."""
     library = folder / "malloc_count.so"
     subprocess.run(
-        [os.environ.get("CC", "cc"), "-std=gnu11", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library)],
+        [*CC, "-std=gnu11", "-O2", "-shared", "-fPIC", str(SOURCE), "-o", str(library)],
         check=True,
     )
     done = subprocess.run(

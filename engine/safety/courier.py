@@ -23,12 +23,15 @@ Cost: about two round trips to a venue without orders, plus `settle_s`.
 from __future__ import annotations
 
 import argparse
+import encodings.idna  # noqa: F401 - http.client needs it, and after `become` Python's files may be out of reach
 import hashlib
 import hmac
 import http.client
 import json
 import os
+import pwd
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -124,7 +127,7 @@ class Outcome:
 
 
 # ------------------------------------------------------------------------------------------------------ configuration
-def load(path: Path, environment: Mapping[str, str]) -> Settings:
+def load(path: Path, environment: Mapping[str, str], sealed: Path | None = None) -> Settings:
     """Read the configuration and its credentials. Unknown keys are errors: a typo must not lose a venue."""
     try:
         raw = tomllib.loads(path.read_text())
@@ -134,18 +137,21 @@ def load(path: Path, environment: Mapping[str, str]) -> Settings:
     tables = raw.pop("venue", [])
     if raw:
         raise UnusableError(f"{path}: unknown table {', '.join(sorted(raw))}")
+    # A paper instance says in words that there is no account: an empty file is a mistake.
+    if general.pop("account", "live") == "none":
+        return Settings(venues=())
     if not tables:
-        raise UnusableError(f"{path}: no [[venue]]")
+        raise UnusableError(f'{path}: no [[venue]], and no account = "none"')
     try:
         for name in ("report", "handover"):
             if name in general:
                 general[name] = Path(general[name])
-        return Settings(venues=tuple(_venue(dict(table), path, environment) for table in tables), **general)
+        return Settings(venues=tuple(_venue(dict(table), path, environment, sealed) for table in tables), **general)
     except TypeError as error:
         raise UnusableError(f"{path}: {error}") from error
 
 
-def _venue(table: dict[str, Any], path: Path, environment: Mapping[str, str]) -> Venue:
+def _venue(table: dict[str, Any], path: Path, environment: Mapping[str, str], sealed: Path | None) -> Venue:
     name = table.get("name", "?")
     if table.get("kind") not in KINDS:
         raise UnusableError(f"{path}: venue {name}: kind is none of {', '.join(KINDS)}")
@@ -153,25 +159,34 @@ def _venue(table: dict[str, Any], path: Path, environment: Mapping[str, str]) ->
     # A key in clear text over a network is a key given away; loopback is where tests and `bot4 venue` live.
     if url.scheme != "https" and not (url.scheme == "http" and url.hostname in ("127.0.0.1", "::1", "localhost")):
         raise UnusableError(f"{path}: venue {name}: base_url has to be https")
-    key, secret = _credential(table.pop("credential", f"courier-{name}"), environment)
+    key, secret = _credential(table.pop("credential", f"courier_{name}"), environment, sealed)
     table["symbols"] = tuple(table.get("symbols", ()))
     return Venue(key=key, secret=secret, **table)
 
 
-def _credential(name: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """`key=...` and `secret=...` from $CREDENTIALS_DIRECTORY, or from an absolute path."""
-    path = Path(name)
+def _credential(name: str, environment: Mapping[str, str], sealed: Path | None) -> tuple[str, str]:
+    """`key=...` and `secret=...` from $CREDENTIALS_DIRECTORY, from a sealed file, or from an absolute path."""
+    path, directory = Path(name), environment.get("CREDENTIALS_DIRECTORY")
     if not path.is_absolute():
-        directory = environment.get("CREDENTIALS_DIRECTORY")
-        if not directory:
+        if not directory and sealed is None:
             raise UnusableError(f"credential {name}: no $CREDENTIALS_DIRECTORY, and the name is no absolute path")
-        path = Path(directory) / name
+        path = Path(directory or "/") / name
     try:
-        pairs = dict(line.split("=", 1) for line in path.read_text().split("\n") if "=" in line)
+        if sealed is not None and not path.is_file():
+            text = unseal(sealed / name.removeprefix("courier_"), name)
+        else:
+            text = path.read_text()
+        pairs = dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
         return pairs["key"].strip(), pairs["secret"].strip()
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, subprocess.SubprocessError) as error:
         # The text of the file is never shown.
         raise UnusableError(f"credential {name}: {type(error).__name__}: wants the lines key= and secret=") from error
+
+
+def unseal(path: Path, name: str) -> str:
+    """Decrypt as root: systemd 252 shows an `ExecStopPost=` no credentials, and the engine is not to have these."""
+    command = ["/usr/bin/systemd-creds", "decrypt", f"--name={name}", str(path), "-"]
+    return subprocess.run(command, capture_output=True, check=True, timeout=20).stdout.decode()
 
 
 # ---------------------------------------------------------------------------------------------------------- one venue
@@ -390,18 +405,32 @@ def write_report(directory: Path, document: Mapping[str, Any]) -> str:
     return str(name)
 
 
+def become(user: str) -> None:
+    """Give root's rights up for good. Started with them because only root unseals the credentials.
+
+    A user that cannot be had does not stop the cancelling: it is said, and the work goes on as it is.
+    """
+    try:
+        row = pwd.getpwnam(user)
+        os.setgroups([])
+        os.setresgid(row.pw_gid, row.pw_gid, row.pw_gid)
+        os.setresuid(row.pw_uid, row.pw_uid, row.pw_uid)
+    except (KeyError, OSError) as error:
+        say(f"bot4-courier: still with the rights it was started with: {error}")
+
+
 def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def run(settings: Settings, environment: Mapping[str, str], *, after_engine: bool, dry_run: bool) -> int:
+def run(settings: Settings, environment: Mapping[str, str], *, dry_run: bool = False) -> int:
     at_ns = time.time_ns()
     told = {name: environment.get(name, "") for name in ("SERVICE_RESULT", "EXIT_CODE", "EXIT_STATUS", "INVOCATION_ID")}
-    if after_engine and ended_cleanly(environment):
-        say("bot4-courier: the engine ended cleanly; nothing to do")
-        return EXIT_DONE
     keep = kept_by_handover(settings.handover, environment) or frozenset()
+    if not settings.venues:
+        say("bot4-courier: account = none; nothing to do")
+        return EXIT_DONE
     stop = threading.Event()
     outcomes: dict[str, Outcome] = {}
 
@@ -450,15 +479,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--handover", type=Path, help="what a trip left standing, in place of the configured file")
     parser.add_argument("--after-engine", action="store_true", help="as ExecStopPost=: do nothing after a clean end")
     parser.add_argument("--dry-run", action="store_true", help="list what is open and cancel nothing")
+    parser.add_argument("--sealed", type=Path, help="directory of credentials as systemd-creds encrypted them (root)")
+    parser.add_argument("--user", help="the user to become once the credentials are read")
     options = parser.parse_args(arguments)
+    if options.after_engine and ended_cleanly(os.environ):
+        say("bot4-courier: the engine ended cleanly; nothing to do")
+        return EXIT_DONE
     try:
-        settings = load(options.config, os.environ)
+        settings = load(options.config, os.environ, options.sealed)
     except UnusableError as error:
         say(f"bot4-courier: {error}. Something may still be open.")
         return EXIT_UNUSABLE
     changes = {name: value for name in ("report", "handover") if (value := getattr(options, name)) is not None}
     settings = Settings(**{**vars(settings), **changes})
-    return run(settings, os.environ, after_engine=options.after_engine, dry_run=options.dry_run)
+    if options.user and os.geteuid() == 0:
+        become(options.user)
+    return run(settings, os.environ, dry_run=options.dry_run)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def configure(
     text = f'[courier]\n{general}\nreport = "{tmp_path}/reports"\nhandover = "{tmp_path}/handover.json"\n'
     for number, (kind, url, more) in enumerate(venues):
         text += f'[[venue]]\nname = "v{number}"\nkind = "{kind}"\nbase_url = "{url}"\n{more}\n'
-        (tmp_path / f"courier-v{number}").write_text(f"key={KEY}\nsecret={secret}\n")
+        (tmp_path / f"courier_v{number}").write_text(f"key={KEY}\nsecret={secret}\n")
     (tmp_path / "courier.toml").write_text(text)
     # -I -S: neither the environment nor any site-packages; as it is when the engine's venv is gone.
     return [sys.executable, "-I", "-S", str(COURIER), "--config", str(tmp_path / "courier.toml")]
@@ -106,7 +106,7 @@ def test_trouble_at_any_request_is_retried_until_the_list_is_empty(kind, first, 
         command = configure(tmp_path, ("binance-spot", venue.base_url, ""))
         settings = courier.load(tmp_path / "courier.toml", {"CREDENTIALS_DIRECTORY": str(tmp_path)})
         del command
-        assert courier.run(settings, CRASHED, after_engine=True, dry_run=False) == courier.EXIT_DONE
+        assert courier.run(settings, CRASHED) == courier.EXIT_DONE
         assert venue.orders == []
 
 
@@ -242,6 +242,38 @@ def test_a_configuration_that_is_not_understood_is_refused_and_counts_as_open(ch
     assert code == courier.EXIT_UNUSABLE
     assert reason in text
     assert "may still be open" in text
+
+
+def test_a_paper_instance_says_in_words_that_it_has_no_account(tmp_path):
+    (tmp_path / "courier.toml").write_text('[courier]\naccount = "none"\n')
+    command = [sys.executable, "-I", "-S", str(COURIER), "--config", str(tmp_path / "courier.toml")]
+    assert run(command, tmp_path, "--after-engine", **CRASHED)[0] == 0
+    (tmp_path / "courier.toml").write_text("")
+    assert run(command, tmp_path, "--after-engine", **CRASHED)[0] == courier.EXIT_UNUSABLE
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("python3", path="/usr/bin:/bin") is None,
+    reason="only root can become somebody else, and that somebody needs a Python",
+)
+def test_started_by_root_it_becomes_the_service_user_for_the_network(tmp_path):
+    seen = []
+
+    def note(venue, method, path):
+        # The process behind the connection, while it waits for this answer.
+        status = Path(f"/proc/{child[0].pid}/status").read_text()
+        seen.append(next(line for line in status.split("\n") if line.startswith("Uid:")).split()[1:])
+
+    child = []
+    with RestVenue(on_request=note) as venue:
+        command = configure(tmp_path, ("binance-spot", venue.base_url, ""))
+        command[0] = shutil.which("python3", path="/usr/bin:/bin")  # readable for everybody, as where it is installed
+        venue.hold.clear()
+        child.append(start(command, tmp_path, "--user", "nobody", **CRASHED))
+        venue.hold.set()
+        text, _ = child[0].communicate(timeout=60)
+    assert child[0].returncode == 0, text
+    assert {tuple(ids) for ids in seen} == {("65534",) * 4}
 
 
 def test_it_runs_alone_with_no_packages_at_all(tmp_path):

@@ -10,6 +10,7 @@ from engine import __version__
 from engine.cli.config import config
 from engine.cli.control import COMMANDS as CONTROL
 from engine.cli.demo import demo
+from engine.cli.keys import keys
 from engine.cli.replay import replay
 from engine.cli.run import run
 from engine.cli.strategy import strategy
@@ -26,6 +27,7 @@ cli.add_command(config)
 for _command in CONTROL:
     cli.add_command(_command)
 cli.add_command(demo)
+cli.add_command(keys)
 cli.add_command(replay)
 cli.add_command(run)
 cli.add_command(strategy)

@@ -1,7 +1,9 @@
-"""Eight doubles at a time: the vector type of the feature kernels, its leaves, and the attributes that pick a target.
+"""Eight doubles at a time: the vector type of the feature kernels, its leaves, and the mark that inlines.
 
-Owns: `v8` (eight doubles, one cache line), `m8` (eight masks), the few operations on them, and three return types
-that compile a function for one instruction set. Does not own: the choice, which is `isa_level` of the caller.
+Owns: `v8` (eight doubles, one cache line), `m8` (eight masks), the few operations on them, and a return type
+that inlines. Does not own: the instruction set: a module that is compiled for one states it before anything else
+(`#pragma GCC target` in its contract), because the compiler lowers vectors for the target of the function they are
+written in, before it inlines.
 
 Every operation works lane by lane: no sum runs across lanes except `sum8`, whose association is written down. So a
 program of these gives the same bits whether the compiler lowers it to SSE2, AVX2, AVX-512 or NEON: IEEE 754 defines
@@ -19,16 +21,8 @@ cdef extern from * nogil:
     typedef double bot4_v8u __attribute__((vector_size(64), aligned(8), may_alias));
     typedef int64_t bot4_m8 __attribute__((vector_size(64), aligned(64), may_alias));
     #define BOT4_LEAF static inline __attribute__((always_inline))
-    /* As a return type of a Cython function: void, and where and how the function is compiled. */
+    /* As a return type of a Cython function: void, and always inlined. */
     #define BOT4_INLINED __attribute__((always_inline)) void
-    #if defined(__x86_64__)
-    #define BOT4_V3 __attribute__((target("avx2,bmi,bmi2"))) void
-    #define BOT4_V4 __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512"))) void
-    #else
-    #define BOT4_V3 void
-    #define BOT4_V4 void
-    #endif
-
     BOT4_LEAF bot4_v8 bot4_set1(double x) { return (bot4_v8){x, x, x, x, x, x, x, x}; }
     BOT4_LEAF bot4_v8 bot4_where(bot4_m8 m, bot4_v8 a, bot4_v8 b) {
         return (bot4_v8)(((bot4_m8)a & m) | ((bot4_m8)b & ~m));
@@ -131,8 +125,6 @@ cdef extern from * nogil:
     ctypedef double v8 "bot4_v8"
     ctypedef int64_t m8 "bot4_m8"
     ctypedef void inlined "BOT4_INLINED"
-    ctypedef void for_v3 "BOT4_V3"
-    ctypedef void for_v4 "BOT4_V4"
 
     ctypedef struct window_t "bot4_window":
         v8 anchor

@@ -131,7 +131,8 @@ cdef struct features_t:
     uint64_t at_mirrors
     uint8_t signal[40]            # the sums that are kept
     uint8_t on[96]                # a byte for each family
-    uint64_t reserved[6]
+    int64_t settled_count         # updates until then
+    uint64_t reserved[5]
     # group_t groups[group_count], then the rings
 
 
@@ -154,6 +155,7 @@ cdef struct tick_t:
     const double* high
     const int64_t* zeros
     int64_t number
+    bint settled                  # every family is past its warm-up in every window
     const double* records
     const double* now             # this update's record
     const double* extremes

@@ -173,6 +173,7 @@ cdef int features_bar(
     k.high = _high
     k.zeros = _zeros
     k.number = f.count
+    k.settled = f.count >= f.settled_count
     k.count = <double>f.count
     k.c = c
     k.h = h
@@ -357,6 +358,8 @@ cdef int features_init(features_t* f, const uint8_t* on_, const int32_t* windows
     for i in range(groups * LANES):
         # Lanes without a window of their own run a window of one bar, which costs nothing and disturbs nobody.
         _lane(&features_groups(f)[i // LANES], i % LANES, windows[i] if i < window_count else 1)
+    # The latest start of all is the third exponential mean's, or MACD's signal; the rest lies well before both.
+    f.settled_count = 4 * windows[window_count - 1] + 16
     return FEATURES_OK
 
 

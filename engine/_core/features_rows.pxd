@@ -13,15 +13,19 @@ from engine._core.simd cimport *
 
 cdef extern from * nogil:
     """
-    BOT4_LEAF void bot4_emit(bot4_v8 *out, bot4_m8 *flag, bot4_m8 *any, bot4_v8 v, double low, double high,
+    /* NaN loses against the lower bound, and differs from everything: it becomes the bound and is flagged. */
+    BOT4_LEAF void bot4_emit(bot4_v8 *out, bot4_m8 *flag, bot4_m8 *any, int settled, bot4_v8 v, double low, double high,
                              bot4_v8 warm, bot4_v8 count) {
-        bot4_v8 lo = bot4_set1(low), hi = bot4_set1(high);
-        bot4_m8 live = count >= warm, bad = ((v >= lo) & (v <= hi)) == 0;
-        v = bot4_where(v == v, v, lo);
-        v = bot4_min8(bot4_max8(v, lo), hi);
-        *flag = bad & live;
-        *any |= bad & live;
-        *out = bot4_where(live, v, bot4_set1(__builtin_nan("")));
+        bot4_v8 held = bot4_min8(bot4_max8(v, bot4_set1(low)), bot4_set1(high));
+        bot4_m8 bad = ~bot4_eq(held, v);
+        if (!settled) {
+            bot4_m8 live = bot4_ge(count, warm);
+            bad &= live;
+            held = bot4_where(live, held, bot4_set1(__builtin_nan("")));
+        }
+        *flag = bad;
+        *any |= bad;
+        *out = held;
     }
     BOT4_LEAF bot4_m8 bot4_first(int64_t n) {
         bot4_m8 lane = {0, 1, 2, 3, 4, 5, 6, 7};
@@ -33,7 +37,9 @@ cdef extern from * nogil:
                          p[at[4] + level[4]], p[at[5] + level[5]], p[at[6] + level[6]], p[at[7] + level[7]]};
     }
     """
-    void emit "bot4_emit"(v8* out, m8* flag, m8* any_, v8 v, double low, double high, v8 warm, v8 count) noexcept
+    void emit "bot4_emit"(
+        v8* out, m8* flag, m8* any_, bint settled, v8 v, double low, double high, v8 warm, v8 count
+    ) noexcept
     m8 first_lanes "bot4_first"(int64_t n) noexcept
     v8 gather_level "bot4_gather_level"(const double* p, const int64_t* at, const int64_t* level) noexcept
 
@@ -43,7 +49,10 @@ cdef inline bint on(const features_t* f, int family) noexcept nogil:
 
 
 cdef inline inlined put(const tick_t* k, group_t* g, int family, v8 value, v8 count) noexcept nogil:
-    emit(&g.out[family], &g.flag[family], &g.any_flag, value, k.low[family], k.high[family], g.warm[family], count)
+    emit(
+        &g.out[family], &g.flag[family], &g.any_flag, k.settled, value, k.low[family], k.high[family], g.warm[family],
+        count,
+    )
 
 
 # ------------------------------------------------------------------------------------------------ the shared rows
@@ -75,21 +84,21 @@ cdef inline inlined _sums(const features_t* f, group_t* g, const tick_t* k) noex
 cdef inline inlined _means(const features_t* f, group_t* g, const tick_t* k) noexcept nogil:
     """The exponential means: each starts when its input does."""
     cdef v8 c = set1(k.c), t = set1(k.count), d = set1(k.d)
-    cdef v8 by_change = weight(t - 1.0, g.n, g.k_rma), macd
+    cdef v8 by_change = weight(k.settled, t - 1.0, g.n, g.k_rma), macd
     if f.needs & NEED_EMA1:
-        g.ema1 = g.ema1 + weight(t, g.n, g.k_ema) * (c - g.ema1)
+        g.ema1 = g.ema1 + weight(k.settled, t, g.n, g.k_ema) * (c - g.ema1)
     if f.needs & NEED_EMA2:
-        g.ema2 = g.ema2 + weight(t - g.n + 1.0, g.n, g.k_ema) * (g.ema1 - g.ema2)
+        g.ema2 = g.ema2 + weight(k.settled, t - g.n + 1.0, g.n, g.k_ema) * (g.ema1 - g.ema2)
     if f.needs & NEED_EMA3:
         g.ema3_before = g.ema3
-        g.ema3 = g.ema3 + weight(t - 2.0 * g.n + 2.0, g.n, g.k_ema) * (g.ema2 - g.ema3)
+        g.ema3 = g.ema3 + weight(k.settled, t - 2.0 * g.n + 2.0, g.n, g.k_ema) * (g.ema2 - g.ema3)
     if f.needs & NEED_RMA:
-        g.rma = g.rma + weight(t, g.n, g.k_rma) * (c - g.rma)
+        g.rma = g.rma + weight(k.settled, t, g.n, g.k_rma) * (c - g.rma)
     if f.needs & NEED_MACD:
-        g.macd_fast = g.macd_fast + weight(t, g.n, g.k_ema) * (c - g.macd_fast)
-        g.macd_slow = g.macd_slow + weight(t, g.slow, g.k_slow) * (c - g.macd_slow)
+        g.macd_fast = g.macd_fast + weight(k.settled, t, g.n, g.k_ema) * (c - g.macd_fast)
+        g.macd_slow = g.macd_slow + weight(k.settled, t, g.slow, g.k_slow) * (c - g.macd_slow)
         macd = g.macd_fast - g.macd_slow
-        g.macd_signal = g.macd_signal + weight(t - g.slow + 1.0, g.signal, g.k_signal) * (macd - g.macd_signal)
+        g.macd_signal = g.macd_signal + weight(k.settled, t - g.slow + 1.0, g.signal, g.k_signal) * (macd - g.macd_signal)
     if f.needs & NEED_RSI:
         g.gain = g.gain + by_change * (k.change_up - g.gain)
         g.loss = g.loss + by_change * (k.change_down - g.loss)
@@ -99,14 +108,14 @@ cdef inline inlined _means(const features_t* f, group_t* g, const tick_t* k) noe
         g.dm_plus = g.dm_plus + by_change * (k.dm_plus - g.dm_plus)
         g.dm_minus = g.dm_minus + by_change * (k.dm_minus - g.dm_minus)
     if f.needs & NEED_TSI:
-        g.tsi_change = g.tsi_change + weight(t - 1.0, g.n, g.k_ema) * (d - g.tsi_change)
-        g.tsi_way = g.tsi_way + weight(t - 1.0, g.n, g.k_ema) * (abs8(d) - g.tsi_way)
-        g.tsi_change2 = g.tsi_change2 + weight(t - g.n, g.second, g.k_second) * (g.tsi_change - g.tsi_change2)
-        g.tsi_way2 = g.tsi_way2 + weight(t - g.n, g.second, g.k_second) * (g.tsi_way - g.tsi_way2)
+        g.tsi_change = g.tsi_change + weight(k.settled, t - 1.0, g.n, g.k_ema) * (d - g.tsi_change)
+        g.tsi_way = g.tsi_way + weight(k.settled, t - 1.0, g.n, g.k_ema) * (abs8(d) - g.tsi_way)
+        g.tsi_change2 = g.tsi_change2 + weight(k.settled, t - g.n, g.second, g.k_second) * (g.tsi_change - g.tsi_change2)
+        g.tsi_way2 = g.tsi_way2 + weight(k.settled, t - g.n, g.second, g.k_second) * (g.tsi_way - g.tsi_way2)
     if f.needs & NEED_EWMA:
-        g.ewma = g.ewma + weight(t - 1.0, g.n, g.k_ema) * (k.log_return * k.log_return - g.ewma)
+        g.ewma = g.ewma + weight(k.settled, t - 1.0, g.n, g.k_ema) * (k.log_return * k.log_return - g.ewma)
     if f.needs & NEED_FORCE:
-        g.force = g.force + weight(t - 1.0, g.n, g.k_ema) * (k.d * k.volume - g.force)
+        g.force = g.force + weight(k.settled, t - 1.0, g.n, g.k_ema) * (k.d * k.volume - g.force)
 
 
 cdef inline inlined _adaptive(const features_t* f, group_t* g, const tick_t* k) noexcept nogil:
@@ -135,17 +144,17 @@ cdef inline inlined _windows(const features_t* f, group_t* g, const tick_t* k) n
     cdef v8 c = set1(k.c), t = set1(k.count), raw, mean, mean_half
     cdef int64_t at[8]
     cdef int i
-    window_push(&g.win, c, gather(k.records + <int>S_CLOSE, g.at_n), t, g.n)
+    window_push(&g.win, k.settled, c, gather(k.records + <int>S_CLOSE, g.at_n), t, g.n)
     if not f.needs & NEED_HALF:
         return
-    window_push(&g.win_half, c, gather(k.records + <int>S_CLOSE, g.at_half), t, g.half)
+    window_push(&g.win_half, k.settled, c, gather(k.records + <int>S_CLOSE, g.at_half), t, g.half)
     mean = g.win.anchor + g.win.w / g.weight_sum
     mean_half = g.win_half.anchor + g.win_half.w / (0.5 * g.half * (g.half + 1.0))
     raw = 2.0 * mean_half - mean
     g.hull_ring[k.number & (HULL_RING - 1)] = raw
     for i in range(LANES):
         at[i] = ((k.number - <int64_t>(<double*>&g.hull)[i]) & (HULL_RING - 1)) * LANES + i
-    window_push(&g.win_hull, raw, gather(<double*>&g.hull_ring[0], at), t - g.n + 1.0, g.hull)
+    window_push(&g.win_hull, k.settled, raw, gather(<double*>&g.hull_ring[0], at), t - g.n + 1.0, g.hull)
 
 
 # ----------------------------------------------------------------------------------------------------- the features
@@ -316,7 +325,7 @@ cdef inline inlined _direction(const features_t* f, group_t* g, const tick_t* k)
         plus = 100.0 * min8(ratio(g.dm_plus, g.atr, zero), set1(1.0))
         minus = 100.0 * min8(ratio(g.dm_minus, g.atr, zero), set1(1.0))
         up = 100.0 * ratio(abs8(plus - minus), plus + minus, zero)
-        g.adx = g.adx + weight(t - g.n, g.n, g.k_rma) * (up - g.adx)
+        g.adx = g.adx + weight(k.settled, t - g.n, g.n, g.k_rma) * (up - g.adx)
         if on(f, F_PLUS_DI):
             put(k, g, F_PLUS_DI, plus, t)
         if on(f, F_MINUS_DI):

@@ -248,7 +248,7 @@ cdef inline inlined _window_features(const features_t* f, group_t* g, const tick
 
 cdef inline inlined _range_features(const features_t* f, group_t* g, const tick_t* k) noexcept nogil:
     """Extremes of the window and all that is placed between them."""
-    cdef v8 c = set1(k.c), t = set1(k.count), half = set1(50.0), high, low, stoch
+    cdef v8 c = set1(k.c), t = set1(k.count), high, low, stoch
     cdef const double* lows = k.extremes + 12
     high = max8(
         gather_level(k.extremes_now, k.zeros, g.level), gather_level(k.extremes, g.at_block, g.level)
@@ -276,7 +276,7 @@ cdef inline inlined _range_features(const features_t* f, group_t* g, const tick_
     if on(f, F_CHOP):
         # Without a range there is no way either: such a window counts 0.
         stoch = ratio(g.sum[<int>S_TR], high - low, set1(1.0))
-        put(k, g, F_CHOP, where(gt(stoch, set1(1e-300)), 100.0 * ratio(log8(max8(stoch, set1(1e-300))), g.log_n, half),
+        put(k, g, F_CHOP, where(gt(stoch, set1(1e-300)), 100.0 * ratio(log8(max8(stoch, set1(1e-300))), g.log_n, set1(0.5)),
                                 set1(0.0)), t)
     if f.needs & NEED_ATR:
         if on(f, F_CHANDELIER):
@@ -533,8 +533,9 @@ cdef inline inlined rows_advance(const features_t* f, group_t* g, const tick_t* 
     if f.needs & NEED_EXT:
         _range_features(f, g, k)
     _momentum(f, g, k)
-    if f.signal_count:
+    if f.signal_count or f.needs & NEED_EWMA:
         _volatility(f, g, k)
+    if f.signal_count:
         _volume(f, g, k)
         _statistics(f, g, k)
     if f.needs & (NEED_SCANTP | NEED_SCANC | NEED_SCANTR):

@@ -1,6 +1,7 @@
 """The formulas of features_rows, compiled for AVX2.
 
-Owns: one instance of the formulas and its address. Imported only by features, and only on a CPU that has these instructions: the whole module is compiled for them. Cost: none beside the formulas' own.
+Owns: one instance of the formulas and its address. Imported only by features, and only on a CPU that has these
+instructions: the whole module is compiled for them. Cost: none beside the formulas' own.
 """
 cdef extern from *:
     """

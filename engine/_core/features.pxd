@@ -131,12 +131,47 @@ cdef struct features_t:
     uint64_t at_mirrors
     uint8_t signal[40]            # the sums that are kept
     uint8_t on[96]                # a byte for each family
-    uint64_t reserved[6]
+    int64_t settled_count         # updates until then
+    uint64_t reserved[5]
     # group_t groups[group_count], then the rings
 
 
+# What one update computes once for all windows.
+cdef struct tick_t:
+    double c
+    double h
+    double l
+    double d                      # close - close before, 0 at first
+    double change_up
+    double change_down
+    double tr
+    double dm_plus
+    double dm_minus
+    double log_return
+    double volume
+    double typical
+    double count
+    const double* low             # bounds by family
+    const double* high
+    const int64_t* zeros
+    int64_t number
+    bint settled                  # every family is past its warm-up in every window
+    const double* records
+    const double* now             # this update's record
+    const double* extremes
+    const double* extremes_now
+    const int64_t* times
+    const int64_t* times_now
+    const double* mirror_typical  # one past the newest value
+    const double* mirror_close
+    const double* mirror_range
+
+
+ctypedef void (*advance_t)(const features_t* f, group_t* g, const tick_t* k) noexcept nogil
+
+
 cdef inline group_t* features_groups(features_t* f) noexcept nogil:
-    return <group_t*>(<char*>f + 320)
+    return <group_t*>(<char*>f + sizeof(features_t))
 
 
 cdef inline double features_value(features_t* f, int family, int lane) noexcept nogil:

@@ -1,7 +1,9 @@
-"""Eight doubles at a time: the vector type of the feature kernels, its leaves, and the attributes that pick a target.
+"""Eight doubles at a time: the vector type of the feature kernels, its leaves, and the mark that inlines.
 
-Owns: `v8` (eight doubles, one cache line), `m8` (eight masks), the few operations on them, and three return types
-that compile a function for one instruction set. Does not own: the choice, which is `isa_level` of the caller.
+Owns: `v8` (eight doubles, one cache line), `m8` (eight masks), the few operations on them, and a return type
+that inlines. Does not own: the instruction set: a module that is compiled for one states it before anything else
+(`#pragma GCC target` in its contract), because the compiler lowers vectors for the target of the function they are
+written in, before it inlines.
 
 Every operation works lane by lane: no sum runs across lanes except `sum8`, whose association is written down. So a
 program of these gives the same bits whether the compiler lowers it to SSE2, AVX2, AVX-512 or NEON: IEEE 754 defines
@@ -19,36 +21,69 @@ cdef extern from * nogil:
     typedef double bot4_v8u __attribute__((vector_size(64), aligned(8), may_alias));
     typedef int64_t bot4_m8 __attribute__((vector_size(64), aligned(64), may_alias));
     #define BOT4_LEAF static inline __attribute__((always_inline))
-    /* As a return type of a Cython function: void, and where and how the function is compiled. */
+    /* As a return type of a Cython function: void, and always inlined. */
     #define BOT4_INLINED __attribute__((always_inline)) void
-    #if defined(__x86_64__)
-    #define BOT4_V3 __attribute__((target("avx2,bmi,bmi2"))) void
-    #define BOT4_V4 __attribute__((target("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,prefer-vector-width=512"))) void
+    /* The compiler lowers + - * / of eight doubles to whatever registers there are, but takes comparisons and roots
+       apart into scalars. So those go by native pieces. */
+    #if defined(__AVX512F__)
+    #define BOT4_NATIVE 64
+    #elif defined(__AVX__)
+    #define BOT4_NATIVE 32
     #else
-    #define BOT4_V3 void
-    #define BOT4_V4 void
+    #define BOT4_NATIVE 16
     #endif
-
+    typedef double bot4_native __attribute__((vector_size(BOT4_NATIVE), may_alias));
+    typedef int64_t bot4_native_mask __attribute__((vector_size(BOT4_NATIVE), may_alias));
+    #define BOT4_PIECES (64 / BOT4_NATIVE)
+    typedef union { bot4_v8 v; bot4_m8 m; bot4_native p[BOT4_PIECES]; bot4_native_mask q[BOT4_PIECES]; } bot4_pieces;
+    #define BOT4_COMPARE(name, op) \
+        BOT4_LEAF bot4_m8 name(bot4_v8 a, bot4_v8 b) { \
+            bot4_pieces x, y, r; x.v = a; y.v = b; \
+            _Pragma("GCC unroll 8") for (int i = 0; i < BOT4_PIECES; i++) r.q[i] = x.p[i] op y.p[i]; \
+            return r.m; }
+    BOT4_COMPARE(bot4_gt, >)
+    BOT4_COMPARE(bot4_ge, >=)
+    BOT4_COMPARE(bot4_eq, ==)
     BOT4_LEAF bot4_v8 bot4_set1(double x) { return (bot4_v8){x, x, x, x, x, x, x, x}; }
     BOT4_LEAF bot4_v8 bot4_where(bot4_m8 m, bot4_v8 a, bot4_v8 b) {
         return (bot4_v8)(((bot4_m8)a & m) | ((bot4_m8)b & ~m));
     }
     BOT4_LEAF bot4_v8 bot4_keep(bot4_m8 m, bot4_v8 a) { return (bot4_v8)((bot4_m8)a & m); }
-    BOT4_LEAF bot4_m8 bot4_gt(bot4_v8 a, bot4_v8 b) { return a > b; }
-    BOT4_LEAF bot4_m8 bot4_ge(bot4_v8 a, bot4_v8 b) { return a >= b; }
-    BOT4_LEAF bot4_m8 bot4_eq(bot4_v8 a, bot4_v8 b) { return a == b; }
-    BOT4_LEAF bot4_v8 bot4_max8(bot4_v8 a, bot4_v8 b) { return bot4_where(a > b, a, b); }
-    BOT4_LEAF bot4_v8 bot4_min8(bot4_v8 a, bot4_v8 b) { return bot4_where(a < b, a, b); }
+    /* a > b ? a : b, so b for equals and for a NaN in either: what MAXPD does, and what is written out elsewhere. */
+    #if defined(__AVX512F__)
+    #define BOT4_MAX(a, b) __builtin_ia32_maxpd512_mask(a, b, a, -1, 4)
+    #define BOT4_MIN(a, b) __builtin_ia32_minpd512_mask(a, b, a, -1, 4)
+    #elif defined(__AVX__)
+    #define BOT4_MAX(a, b) __builtin_ia32_maxpd256(a, b)
+    #define BOT4_MIN(a, b) __builtin_ia32_minpd256(a, b)
+    #elif defined(__SSE2__)
+    #define BOT4_MAX(a, b) __builtin_ia32_maxpd(a, b)
+    #define BOT4_MIN(a, b) __builtin_ia32_minpd(a, b)
+    #endif
+    #ifdef BOT4_MAX
+    #define BOT4_CHOOSE(name, choose) \
+        BOT4_LEAF bot4_v8 name(bot4_v8 a, bot4_v8 b) { \
+            bot4_pieces x, y; x.v = a; y.v = b; \
+            _Pragma("GCC unroll 8") for (int i = 0; i < BOT4_PIECES; i++) x.p[i] = choose(x.p[i], y.p[i]); \
+            return x.v; }
+    BOT4_CHOOSE(bot4_max8, BOT4_MAX)
+    BOT4_CHOOSE(bot4_min8, BOT4_MIN)
+    #else
+    BOT4_LEAF bot4_v8 bot4_max8(bot4_v8 a, bot4_v8 b) { return bot4_where(bot4_gt(a, b), a, b); }
+    BOT4_LEAF bot4_v8 bot4_min8(bot4_v8 a, bot4_v8 b) { return bot4_where(bot4_gt(b, a), a, b); }
+    #endif
     BOT4_LEAF bot4_v8 bot4_abs8(bot4_v8 a) { return (bot4_v8)((bot4_m8)a & 0x7fffffffffffffffLL); }
     BOT4_LEAF bot4_v8 bot4_sqrt8(bot4_v8 a) {
-        bot4_v8 r;
-        for (int i = 0; i < 8; i++) r[i] = __builtin_sqrt(a[i]);
-        return r;
+        bot4_pieces x;
+        x.v = a;
+        for (int i = 0; i < BOT4_PIECES; i++)
+            for (unsigned j = 0; j < BOT4_NATIVE / 8; j++) x.p[i][j] = __builtin_sqrt(x.p[i][j]);
+        return x.v;
     }
     BOT4_LEAF bot4_v8 bot4_load8(const double *p) { return (bot4_v8)*(const bot4_v8u *)p; }
     /* a / b where b is clear of zero, else `other`: the quotient is formed in every lane, so no lane can trap. */
     BOT4_LEAF bot4_v8 bot4_ratio(bot4_v8 a, bot4_v8 b, bot4_v8 other) {
-        bot4_m8 ok = bot4_abs8(b) > 1e-300;
+        bot4_m8 ok = bot4_gt(bot4_abs8(b), bot4_set1(1e-300));
         return bot4_where(ok, a / bot4_where(ok, b, bot4_set1(1.0)), other);
     }
     BOT4_LEAF bot4_v8 bot4_gather(const double *p, const int64_t *at) {
@@ -96,22 +131,31 @@ cdef extern from * nogil:
     typedef struct {
         bot4_v8 anchor, anchor_fresh, s1, s2, w, f1, f2, fw, fresh_count;
     } bot4_window;
-    BOT4_LEAF void bot4_window_push(bot4_window *a, bot4_v8 x, bot4_v8 old, bot4_v8 count, bot4_v8 n) {
-        bot4_m8 live = count >= 1.0, full = count > n, first = count == 1.0, swap;
-        bot4_v8 u, v, o, f1, f2, fw, fc, s1, s2, w;
-        a->anchor = bot4_where(first, x, a->anchor);
-        a->anchor_fresh = bot4_where(first, x, a->anchor_fresh);
-        u = bot4_keep(live, x - a->anchor);
-        o = bot4_keep(full, old - a->anchor);
-        v = bot4_keep(live, x - a->anchor_fresh);
-        w = a->w + bot4_min8(count, n) * u - bot4_keep(full, a->s1);
+    BOT4_LEAF void bot4_window_push(bot4_window *a, int settled, bot4_v8 x, bot4_v8 old, bot4_v8 count, bot4_v8 n) {
+        bot4_v8 one = bot4_set1(1.0), u, v, o, f1, f2, fw, fc, s1, s2, w;
+        bot4_m8 swap;
+        if (settled) {
+            u = x - a->anchor;
+            o = old - a->anchor;
+            v = x - a->anchor_fresh;
+            w = a->w + n * u - a->s1;
+            fc = a->fresh_count + one;
+        } else {
+            bot4_m8 live = bot4_ge(count, one), full = bot4_gt(count, n), first = bot4_eq(count, one);
+            a->anchor = bot4_where(first, x, a->anchor);
+            a->anchor_fresh = bot4_where(first, x, a->anchor_fresh);
+            u = bot4_keep(live, x - a->anchor);
+            o = bot4_keep(full, old - a->anchor);
+            v = bot4_keep(live, x - a->anchor_fresh);
+            w = a->w + bot4_min8(count, n) * u - bot4_keep(full, a->s1);
+            fc = a->fresh_count + bot4_keep(live, one);
+        }
         s1 = a->s1 + u - o;
         s2 = a->s2 + u * u - o * o;
-        fc = a->fresh_count + bot4_keep(live, bot4_set1(1.0));
         f1 = a->f1 + v;
         f2 = a->f2 + v * v;
         fw = a->fw + fc * v;
-        swap = fc >= n;
+        swap = bot4_ge(fc, n);
         a->s1 = bot4_where(swap, f1, s1);
         a->s2 = bot4_where(swap, f2, s2);
         a->w = bot4_where(swap, fw, w);
@@ -123,16 +167,16 @@ cdef extern from * nogil:
         a->fresh_count = bot4_keep(~swap, fc);
     }
     /* An exponential mean that starts as the plain mean of its first n values: weight 1/count until then, k after. */
-    BOT4_LEAF bot4_v8 bot4_weight(bot4_v8 count, bot4_v8 n, bot4_v8 k) {
-        bot4_m8 live = count >= 1.0;
-        return bot4_keep(live, bot4_where(count > n, k, 1.0 / bot4_where(live, count, bot4_set1(1.0))));
+    BOT4_LEAF bot4_v8 bot4_weight(int settled, bot4_v8 count, bot4_v8 n, bot4_v8 k) {
+        /* Settled: every lane is past its start, which the masks below would find out each time anew. */
+        if (settled) return k;
+        bot4_m8 live = bot4_ge(count, bot4_set1(1.0));
+        return bot4_keep(live, bot4_where(bot4_gt(count, n), k, 1.0 / bot4_where(live, count, bot4_set1(1.0))));
     }
     """
     ctypedef double v8 "bot4_v8"
     ctypedef int64_t m8 "bot4_m8"
     ctypedef void inlined "BOT4_INLINED"
-    ctypedef void for_v3 "BOT4_V3"
-    ctypedef void for_v4 "BOT4_V4"
 
     ctypedef struct window_t "bot4_window":
         v8 anchor
@@ -163,5 +207,5 @@ cdef extern from * nogil:
     bint any8 "bot4_any8"(m8 m) noexcept
     double log_c "bot4_log"(double x) noexcept
     void roll "bot4_roll"(v8* sum, v8* fresh, double x, v8 old, m8 swap) noexcept
-    void window_push "bot4_window_push"(window_t* a, v8 x, v8 old, v8 count, v8 n) noexcept
-    v8 weight "bot4_weight"(v8 count, v8 n, v8 k) noexcept
+    void window_push "bot4_window_push"(window_t* a, bint settled, v8 x, v8 old, v8 count, v8 n) noexcept
+    v8 weight "bot4_weight"(bint settled, v8 count, v8 n, v8 k) noexcept

@@ -73,9 +73,7 @@ class InstrumentRefused(NetError, ValueError):
 
 class StartRefused(NetError, RuntimeError):
     code = "BOT4-1811"
-    sentence = (
-        "The live driver is not ready: data, user stream, clock and reconciliation come first."
-    )
+    sentence = "The live driver is not ready: data, user stream, clock and reconciliation come first."
     remedy = "The detail names what is missing; it becomes ready by itself when that arrives."
 
 

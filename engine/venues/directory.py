@@ -8,7 +8,7 @@ because every price in the core counts in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from engine._core import decimal
@@ -71,9 +71,10 @@ class Instrument:
 def ticks_outward(text: str, step: str, *, up: bool) -> int:
     """The first whole step at or beyond a limit: limits of a venue need not lie on its own steps."""
     scale, size = decimal.step_of(step.encode())
-    mantissa = decimal.parse(text.encode(), 18 if scale > E8 else max(scale, E8))
-    size *= 10 ** ((18 if scale > E8 else max(scale, E8)) - scale)
-    return -(-mantissa // size) if up else mantissa // size
+    fine = max(scale, E8)
+    mantissa, whole = decimal.parse(text.encode(), fine), size * 10 ** (fine - scale)
+    steps: int = -(-mantissa // whole) if up else mantissa // whole
+    return steps
 
 
 @dataclass
@@ -165,7 +166,7 @@ class Directory:
     def rows(self) -> list[tuple[str, int, str, str]]:
         return [i.row() for i in self._by_index.values()]
 
-    def __iter__(self) -> Iterable[Instrument]:
+    def __iter__(self) -> Iterator[Instrument]:
         return iter(list(self._by_index.values()))
 
     def __len__(self) -> int:

@@ -83,6 +83,12 @@ _TEXTS: list[tuple[int, str, tuple[Outcome, Act, str]]] = [
     (-1013, "Market is closed", (_R, Act.HALT, "market_closed")),
     (-4116, "duplicated", (_U, Act.NONE, "duplicate_id")),
 ]
+# Statuses that say it before any code does: none of these requests reached the engine.
+_STATUSES: dict[int, tuple[Outcome, Act, str]] = {
+    403: (_N, Act.SLOW, "firewall"),
+    418: (_N, Act.BAN, "banned"),
+    429: (_N, Act.SLOW, "too_many_requests"),
+}
 _FILTER = re.compile(r"Filter failure: (\w+)")
 _UNTIL = re.compile(r"banned until (\d+)")
 
@@ -104,19 +110,13 @@ def meaning(code: int, text: str = "") -> Meaning:
 
 def meaning_of_http(status: int, code: int | None, text: str = "") -> Meaning:
     """A REST answer: the status speaks first where it decides, the code where it is known."""
-    if status == 418:
-        return Meaning(_N, Act.BAN, "banned")
-    if status == 429 and code != -1015:
-        return Meaning(_N, Act.SLOW, "too_many_requests")
-    if status == 403:
-        return Meaning(_N, Act.SLOW, "firewall")
-    if code is not None and code in _CODES:
+    if status in _STATUSES and not (status == 429 and code == -1015):
+        return Meaning(*_STATUSES[status])
+    if code is not None and (code in _CODES or status < 500):
         return meaning(code, text)
-    if status >= 500:
-        return Meaning(_U, Act.RETRY, f"http_{status}")
-    if code is not None:
-        return meaning(code, text)
-    return Meaning(Outcome.DONE, Act.NONE, "ok") if status < 300 else Meaning(_U, Act.NONE, f"http_{status}")
+    if status < 300:
+        return Meaning(Outcome.DONE, Act.NONE, "ok")
+    return Meaning(_U, Act.RETRY if status >= 500 else Act.NONE, f"http_{status}")
 
 
 def banned_until_ms(text: str) -> int | None:

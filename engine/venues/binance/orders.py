@@ -110,10 +110,13 @@ def spot_messages(*, stp: str | None = None) -> Iterator[Message]:
         tuple(amend_slots(limits, token=False)), "order.amend.keepPriority", "PUT /api/v3/order/amend/keepPriority",
         (*named, ("newQty", "%q"), ("newClientOrderId", CLIENT_ID + "%o")),
     )  # fmt: skip
+    # The answer to a replacement is what tells the terms that hold now, so it is asked for in full.
+    replaced = [(name, "RESULT" if name == "newOrderRespType" else value) for name, value in base]
     # The slot knows the type, not the time in force; an order that lives long enough to be replaced is GTC.
     yield Message(
         tuple(amend_slots(limits, token=True)), "order.cancelReplace", "POST /api/v3/order/cancelReplace",
-        (*base, ("type", "LIMIT"), ("price", "%p"), ("timeInForce", "GTC"), ("cancelReplaceMode", "STOP_ON_FAILURE"),
+        (*replaced, ("type", "LIMIT"), ("price", "%p"), ("timeInForce", "GTC"),
+         ("cancelReplaceMode", "STOP_ON_FAILURE"),
          ("cancelOrigClientOrderId", CLIENT_ID + "%o"), ("cancelNewClientOrderId", REPLACE_ID + "%o"),
          ("cancelRestrictions", "ONLY_NEW")),
     )  # fmt: skip

@@ -19,6 +19,7 @@ from engine.errors.memory import *
 from engine.errors.money import *
 from engine.errors.numbers import *
 from engine.errors.safety import *
+from engine.errors.sim import *
 from engine.errors.strategy import *
 from engine.errors.venue import *
 

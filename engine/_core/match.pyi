@@ -1,3 +1,4 @@
+# ruff: noqa: A002  (the names of the request record: id, type)
 from collections.abc import Mapping, Sequence
 from enum import IntFlag
 from typing import Any, final
@@ -115,6 +116,24 @@ class Match:
         iceberg_parts_max: int = ...,
     ) -> None: ...
     def submit(
+        self,
+        id: int,
+        *,
+        owner: int,
+        sell: bool,
+        type: int,
+        qty_lots: int,
+        px_ticks: int = ...,
+        tif: int = ...,
+        stp: int = ...,
+        trigger_px: int = ...,
+        trail: int = ...,
+        display_lots: int = ...,
+        expire_ns: int = ...,
+        budget: int = ...,
+        flags: int = ...,
+    ) -> int: ...
+    def judge(
         self,
         id: int,
         *,

@@ -1480,6 +1480,15 @@ cdef class Match:
                  budget, flags)
         return match_submit(self.c, &r)
 
+    def judge(self, int64_t id, *, int owner, bint sell, int type, int64_t qty_lots, int64_t px_ticks=0, int tif=0,
+              int stp=0, int64_t trigger_px=0, int64_t trail=0, int64_t display_lots=0, int64_t expire_ns=0,
+              int64_t budget=0, int flags=0):
+        """What `submit` would say, without sending anything."""
+        cdef match_request_t r
+        _request(&r, id, owner, sell, type, qty_lots, px_ticks, tif, stp, trigger_px, trail, display_lots, expire_ns,
+                 budget, flags)
+        return _admit(self.c, &r)
+
     def submit_list(self, int kind, legs):
         """`legs`: two or three dictionaries of what `submit` takes."""
         cdef match_request_t[3] r

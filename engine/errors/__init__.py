@@ -24,6 +24,7 @@ from engine.errors.observe import *
 from engine.errors.recovery import *
 from engine.errors.safety import *
 from engine.errors.settings import *
+from engine.errors.sim import *
 from engine.errors.strategy import *
 from engine.errors.venue import *
 

@@ -214,9 +214,9 @@ class Match:
             if price and not self.px_min <= price <= self.px_max:
                 return Reason.REASON_PRICE_FILTER
         up, down = self.bounds[r["sell"]]
-        if px and reference:
-            if (up and px > reference * up // 10**6) or (down and px < reference * down // 10**6):
-                return Reason.REASON_PERCENT_PRICE
+        above, below = reference * up // 10**6, reference * down // 10**6
+        if px and reference and ((up and px > above) or (down and px < below)):
+            return Reason.REASON_PERCENT_PRICE
         if not by_quote and not self.qty_min <= qty <= self.qty_max:
             return Reason.REASON_LOT_SIZE
         if not px and not by_quote and qty > self.market_qty_max:

@@ -1,0 +1,7 @@
+"""Generated markets. Everything is drawn from a seed: the same call gives the same market."""
+
+from __future__ import annotations
+
+from engine.sim.market.walk import random_walk
+
+__all__ = ["random_walk"]

@@ -1,0 +1,7 @@
+"""The embedded venue: a real exchange in miniature, in this process or behind a socket."""
+
+from __future__ import annotations
+
+from engine.sim.venue.simple import InProcessVenue
+
+__all__ = ["InProcessVenue"]

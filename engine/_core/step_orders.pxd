@@ -52,8 +52,8 @@ cdef struct place_t:              # what somebody wants placed
 cdef int carries(const core_t* core, const place_t* p) noexcept nogil
 cdef order_t* place(core_t* core, const event_t* cause, const place_t* p) noexcept nogil
 cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks, int64_t qty_lots,
-                int64_t px_protect_ticks) noexcept nogil
+                int64_t px_protect_ticks, int64_t sibling_lots) noexcept nogil
 cdef bint cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil
-cdef bint fire(core_t* core, const event_t* cause, order_t* o) noexcept nogil
+cdef bint fire(core_t* core, const event_t* cause, order_t* o, int64_t sibling_lots) noexcept nogil
 cdef void query(core_t* core, const event_t* cause, const order_t* o) noexcept nogil
 cdef bint recheck(core_t* core, const event_t* cause, order_t* o) noexcept nogil

@@ -237,7 +237,7 @@ cdef bint _amend_held_back(world_t* w, order_t* o, int64_t px_ticks, int64_t qty
 
 
 cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks, int64_t qty_lots,
-                int64_t px_protect_ticks) noexcept nogil:
+                int64_t px_protect_ticks, int64_t sibling_lots) noexcept nogil:
     """Ask for another price and quantity of a live order: gated like a new one, under the id it has."""
     cdef world_t* w = core.world
     cdef int64_t px_judged = px_ticks if px_ticks else o.px_sent_ticks
@@ -245,7 +245,7 @@ cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks
     cdef gate_ask_t ask
     cdef verdict_t verdict
     memset(&p, 0, sizeof(p))
-    p.px_ticks, p.qty_lots, p.px_protect_ticks = px_ticks, qty_lots, px_protect_ticks
+    p.px_ticks, p.qty_lots, p.px_protect_ticks, p.sibling_lots = px_ticks, qty_lots, px_protect_ticks, sibling_lots
     p.symbol, p.strategy, p.tag, p.sell = o.symbol, o.strategy, o.tag, o.sell
     p.type, p.tif = o.type, o.tif
     p.lane = _lane_of(o)
@@ -286,7 +286,7 @@ cdef bint cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
     return False
 
 
-cdef bint fire(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
+cdef bint fire(core_t* core, const event_t* cause, order_t* o, int64_t sibling_lots) noexcept nogil:
     """The price of a held-back order was reached: gate it anew and let it go. True when it ended here instead."""
     cdef world_t* w = core.world
     cdef const instrument_t* i = &world_instruments(w)[o.symbol]
@@ -298,7 +298,7 @@ cdef bint fire(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
     o.trigger = 0
     if px == 0:
         px = i.bid_px_ticks if o.sell else i.ask_px_ticks
-    p.qty_lots = order_open_lots(o)
+    p.qty_lots, p.sibling_lots = order_open_lots(o), sibling_lots
     p.symbol, p.strategy, p.tag, p.sell, p.lane = o.symbol, o.strategy, o.tag, o.sell, _lane_of(o)
     # An entry that a trigger lets go stated its stop when it was placed; the gate's side of it is asked again.
     p.px_protect_ticks = (px + 1 if o.sell else px - 1)

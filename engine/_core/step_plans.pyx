@@ -106,13 +106,16 @@ cdef void _carry_out(core_t* core, const event_t* cause, const bracket_action_t*
             o = _place_leg(core, cause, a)
             if o != NULL:
                 brackets_placed(t, o)
+                if o.trigger:
+                    # Held back here, so it stands at once: nobody will report that it does.
+                    order_changed(core, cause, o, 0)
             else:
                 n = brackets_refused(t, a.handle, a.leg, core.world.now_ns, more)
                 _carry_out(core, cause, more, n)
             continue
         o = orders_find(world_orders(core.world), a.id_order) if a.id_order else NULL
         if a.kind == BRACKET_AMEND and o != NULL:
-            amend(core, cause, o, a.px_ticks, a.qty_lots, 0)
+            amend(core, cause, o, a.px_ticks, a.qty_lots, 0, _sibling_lots(core, brackets_find(t, a.handle), a.leg))
             brackets_placed(t, o)
             if o.trigger:
                 order_changed(core, cause, o, 0)
@@ -226,6 +229,7 @@ cdef void _triggers_on_price(core_t* core, const event_t* cause, uint16_t symbol
     cdef const instrument_t* i = &world_instruments(w)[symbol]
     cdef trigger_action_t actions[TRIGGERS_MAX]
     cdef uint64_t at, count
+    cdef bracket_t* b
     cdef order_t* o
     # Only a price that may be believed releases anything.
     if not gate_symbols(world_gate(w))[symbol].book_trusted:
@@ -234,7 +238,10 @@ cdef void _triggers_on_price(core_t* core, const event_t* cause, uint16_t symbol
                               TRIGGERS_MAX)
     for at in range(count):
         o = orders_find_key(world_orders(w), actions[at].strategy, symbol, actions[at].sell, actions[at].tag)
-        if o != NULL and o.trigger == actions[at].handle and fire(core, cause, o):
+        if o == NULL or o.trigger != actions[at].handle:
+            continue
+        b = brackets_find(world_brackets(w), o.bracket) if o.bracket else NULL
+        if fire(core, cause, o, _sibling_lots(core, b, o.leg) if b != NULL else 0):
             order_changed(core, cause, o, 0)
 
 

@@ -3,7 +3,7 @@
 Static facts come from the venue and change only by a control event; the touch changes with every whole book
 message. Prices are ticks and quantities are lots of this instrument everywhere in the core.
 """
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 
 cdef struct instrument_t:         # three cache lines
@@ -28,7 +28,10 @@ cdef struct instrument_t:         # three cache lines
     int64_t fee_maker_e8          # rates in 1e-8; negative is a rebate
     # line 2
     int64_t fee_taker_e8
-    int64_t reserved[7]
+    uint32_t can                  # venue_can_t of types.pxd; what is missing is emulated where it can be, and denied where not
+    uint16_t venue
+    uint16_t group                # of routing, plus one; 0: of no group
+    int64_t reserved[6]
 
 
 cdef inline bint instrument_touch_is_whole(const instrument_t* i) noexcept nogil:

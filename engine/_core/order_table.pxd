@@ -50,7 +50,8 @@ cpdef enum order_event_kind_t:
     ON_EXPIRE = 17                # the venue ended it: IOC or FOK rest, GTD, triggered sibling
     ON_TIMEOUT = 18               # no answer in time, or the connection went away
     ON_ABSENT = 19                # asked after the request could no longer be accepted, the venue has no such order
-    ON_COUNT = 20
+    ON_FIRE = 20                  # its trigger of ours has fired: the bytes leave only now
+    ON_COUNT = 21
 
 
 cdef uint8_t ORDER_NEXT[STATE_COUNT][ON_COUNT]      # STATE_FREE means illegal

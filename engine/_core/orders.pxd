@@ -17,7 +17,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._core.order_table cimport (
     ON_ACK, ON_ABSENT, ON_CANCELED, ON_CANCEL_ASKED, ON_CANCEL_NO_ORDER, ON_CANCEL_REFUSED, ON_CANCEL_TOO_LATE,
-    ON_COUNT, ON_DENY, ON_EXPIRE, ON_FILL_PART, ON_FILL_REST, ON_GATE, ON_JOURNAL, ON_REJECT, ON_REPLACED,
+    ON_COUNT, ON_DENY, ON_EXPIRE, ON_FILL_PART, ON_FILL_REST, ON_FIRE, ON_GATE, ON_JOURNAL, ON_REJECT, ON_REPLACED,
     ON_REPLACE_ASKED, ON_REPLACE_NO_ORDER, ON_REPLACE_REFUSED, ON_SEND, ON_TIMEOUT, STATE_CANCELED, STATE_COUNT,
     STATE_CREATED, STATE_DENIED, STATE_EXPIRED, STATE_FILLED, STATE_FREE, STATE_GATED, STATE_JOURNALED, STATE_OPEN,
     STATE_PARTIAL, STATE_PENDING_CANCEL, STATE_PENDING_REPLACE, STATE_REJECTED, STATE_SENT, STATE_UNKNOWN,
@@ -116,7 +116,9 @@ cdef struct order_t:              # three cache lines
     uint64_t reasons              # the gate's mask when denied
     uint32_t bracket              # index + 1, 0 without one
     uint32_t leg
-    int64_t reserved[2]
+    uint32_t trigger              # of ours that holds it back; 0: none, or it has fired
+    uint32_t reserved32
+    int64_t px_sent_ticks         # the price the gate judged: what the token of its intent is bound to
 
 
 cdef struct order_terms_t:        # what is asked for

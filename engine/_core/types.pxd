@@ -508,6 +508,62 @@ cdef struct clock_event_t:
     int64_t reserved
 
 
+cdef struct control_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol               # unused, zero
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t latch                 # or-ed to the latch word; it is never cleared by an event
+    int64_t mode                  # mode_t of modes.pxd, looked at when `who` is not 0
+    int64_t who                   # who_t of modes.pxd, exactly one; 0: no switch is asked for
+    int64_t aggressive            # the plan that an emergency starts with
+    int64_t equity                # a second opinion on the equity, in account units; 0: none
+
+
+cdef struct symbol_event_t:
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns
+    int64_t ts_recv_ns
+    int64_t halt                  # 1 halts, 0 resumes
+    int64_t reason
+    int64_t reserved_0
+    int64_t reserved_1
+    int64_t reserved_2
+
+
+cdef struct mode_event_t:         # KIND_MODE: what moved, and from where
+    uint8_t kind
+    uint8_t flags
+    uint16_t symbol               # of an action of the plan, else SYMBOL_ALL
+    uint32_t seq
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns
+    int64_t mode
+    int64_t phase                 # of the plan
+    int64_t outcome
+    int64_t action                # act_t, 0 when it is the mode or the phase that changed
+    int64_t value                 # of the action, or the status of a switch that was refused
+
+
+cdef struct bracket_event_t:      # KIND_BRACKET
+    uint8_t kind
+    uint8_t flags                 # FLAG_SELL: the entry sells
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns
+    int64_t bracket               # handle
+    int64_t phase
+    int64_t phase_before
+    int64_t held_lots
+    int64_t strategy
+
+
 cdef struct intent_t:
     uint8_t kind
     uint8_t flags                 # FLAG_FIRST: an intent_terms_t follows
@@ -594,7 +650,27 @@ cpdef enum incident_code_t:
     INCIDENT_POSITION = 8         # the venue's position is another one
     INCIDENT_LEDGER = 9           # the books do not balance
     INCIDENT_TERMS = 10           # a report names other terms than the order's
-    INCIDENT_COUNT = 11
+    INCIDENT_BRACKET = 11         # of a bracket, else: `believed` is a bracket_incident_t of brackets.pxd
+    INCIDENT_PLAN = 12            # the flatten plan ended with something open
+    INCIDENT_COUNT = 13
+
+
+cpdef enum venue_can_t:           # what the venue of an instrument takes beyond a resting limit order, or-ed
+    CAN_MARKET = 1
+    CAN_STOP = 2
+    CAN_STOP_LIMIT = 4
+    CAN_TAKE = 8
+    CAN_TAKE_LIMIT = 16
+    CAN_TRAILING = 32
+    CAN_ICEBERG = 64
+    CAN_IOC = 128
+    CAN_FOK = 256
+    CAN_POST = 512                # post-only
+    CAN_GTD = 1024
+    CAN_REDUCE = 2048             # knows the reduce-only flag; without it the gate alone proves the reduction
+    CAN_AMEND_DOWN = 4096         # to a smaller quantity at the same price
+    CAN_AMEND = 8192              # to any price and quantity
+    CAN_ALL = 16383
 
 
 # The terms' word of an intent. Types and times in force are those of strategy_abi.pxd.

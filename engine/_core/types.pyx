@@ -29,6 +29,10 @@ cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(clock_event_t) == 64)
     static_assert_c(sizeof(intent_terms_t) == 64)
     static_assert_c(sizeof(incident_t) == 64)
+    static_assert_c(sizeof(control_event_t) == 64)
+    static_assert_c(sizeof(symbol_event_t) == 64)
+    static_assert_c(sizeof(mode_event_t) == 64)
+    static_assert_c(sizeof(bracket_event_t) == 64)
     static_assert_c(<size_t>&(<event_t*>NULL).kind == 0)
     static_assert_c(<size_t>&(<event_t*>NULL).flags == 1)
     static_assert_c(<size_t>&(<event_t*>NULL).symbol == 2)
@@ -54,6 +58,10 @@ cdef void _layout() noexcept nogil:
     static_assert_c(<size_t>&(<clock_event_t*>NULL).venue == 24)
     static_assert_c(<size_t>&(<intent_terms_t*>NULL).id_order == 24)
     static_assert_c(<size_t>&(<incident_t*>NULL).what == 24)
+    static_assert_c(<size_t>&(<control_event_t*>NULL).latch == 24)
+    static_assert_c(<size_t>&(<symbol_event_t*>NULL).halt == 24)
+    static_assert_c(<size_t>&(<mode_event_t*>NULL).mode == 24)
+    static_assert_c(<size_t>&(<bracket_event_t*>NULL).bracket == 24)
 
 
 cdef event_t _event
@@ -75,6 +83,10 @@ cdef feed_event_t _feed
 cdef clock_event_t _clock
 cdef intent_terms_t _intent_terms
 cdef incident_t _incident
+cdef control_event_t _control
+cdef symbol_event_t _symbol
+cdef mode_event_t _mode
+cdef bracket_event_t _bracket
 
 EVENT = np.asarray(<event_t[:1]>&_event).dtype
 LEVEL = np.asarray(<level_event_t[:1]>&_level).dtype
@@ -95,6 +107,10 @@ FEED = np.asarray(<feed_event_t[:1]>&_feed).dtype
 CLOCK = np.asarray(<clock_event_t[:1]>&_clock).dtype
 INTENT_TERMS = np.asarray(<intent_terms_t[:1]>&_intent_terms).dtype
 INCIDENT = np.asarray(<incident_t[:1]>&_incident).dtype
+CONTROL = np.asarray(<control_event_t[:1]>&_control).dtype
+SYMBOL = np.asarray(<symbol_event_t[:1]>&_symbol).dtype
+MODE = np.asarray(<mode_event_t[:1]>&_mode).dtype
+BRACKET = np.asarray(<bracket_event_t[:1]>&_bracket).dtype
 
 # The Python faces of the enums. `Status(201).name` is what logs and errors print.
 Status = status_t
@@ -104,6 +120,7 @@ Feed = feed_t
 Stage = stage_t
 Incident = incident_code_t
 TermsFlag = terms_flag_t
+Can = venue_can_t
 
 
 # Dependency inversion: engine/errors/ hands its classes in when `engine` is imported, so that the core can raise them

@@ -32,7 +32,7 @@ TEXT = {
     "GATED": "journal>JOURNALED deny>DENIED",
     "JOURNALED": f"send>SENT {_SENT}",
     "SENT": _SENT,
-    "OPEN": _RESTS,
+    "OPEN": f"{_RESTS} fire>SENT",
     "PARTIAL": _RESTS,
     "PENDING_CANCEL": (
         f"send>= ack>= fill_part>= fill_rest>FILLED cancel_asked>= cancel_refused>?WORKING replaced>= "

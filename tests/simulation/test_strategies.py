@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 
+from engine._core.risk import Rule
 from engine._core.step import Core
 from engine._core.strategy import StopReason, StrategyAct, StrategyRule
 from engine._core.strategy_abi import WishTif, WishType
@@ -165,7 +166,8 @@ def test_a_strategys_position_is_the_sum_of_its_own_fills():
         {"type": WishType.TYPE_MARKET},
         {"tif": WishTif.TIF_IOC},
         {"target_px_ticks": 120},
-        {"flags": 2, "stop_px_ticks": 0},
+        {"type": WishType.TYPE_ICEBERG, "display_lots": 1},
+        {"type": WishType.TYPE_STOP, "px_ticks": 0, "trigger_px_ticks": 120, "stop_px_ticks": 0},
     ],
 )
 def test_what_the_order_path_cannot_carry_out_is_denied_whole(fields):
@@ -174,6 +176,11 @@ def test_what_the_order_path_cannot_carry_out_is_denied_whole(fields):
     _, outputs = core.step(quote(1))
     assert reasons(outputs) == [1 << StrategyRule.STRATEGY_RULE_CARRY]
     assert world.live_orders().size == 0
+
+
+def test_a_reduce_only_wish_without_a_position_is_denied_by_the_gate():
+    core, _, _ = make(rest(flags=2, stop_px_ticks=0))
+    assert reasons(core.step(quote(1))[1]) == [1 << Rule.RULE_NOT_REDUCING]
 
 
 def test_a_malformed_wish_is_denied_and_enough_of_them_stop_the_strategy():

@@ -13,6 +13,7 @@ from engine._core import types
 CORE = Path(types.__file__).parent
 VIEWS = ["LEVEL", "QUOTE", "TRADE", "BAR_PRICES", "BAR_TOTALS", "MARK", "LIQUIDATION", "ORDER", "INTENT", "DECISION"]
 VIEWS += ["FEE", "FUNDING", "BALANCE", "POSITION", "FEED", "CLOCK", "INTENT_TERMS", "INCIDENT"]
+VIEWS += ["CONTROL", "SYMBOL", "MODE", "BRACKET"]
 HEAD = {
     "kind": ("u1", 0), "flags": ("u1", 1), "symbol": ("u2", 2), "seq": ("u4", 4),
     "ts_venue_ns": ("i8", 8), "ts_recv_ns": ("i8", 16),

@@ -1,0 +1,501 @@
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from engine._core.algos cimport (
+    ACTION_PLACE, algo_action_t, algo_cancel_refused, algo_child_ended, algo_fill, algo_is_live, algo_t, algo_time, algos_rows,
+    algos_t, algos_volume,
+)
+from engine._core.brackets cimport (
+    BRACKET_ACTIONS_MAX, BRACKET_AMEND, BRACKET_CANCEL, BRACKET_PLACE, LEG_ENTRY, LEG_STOP, LEG_TARGET, PHASE_CLOSED, bracket_action_t,
+    bracket_held_lots, bracket_t, bracket_terms_t, brackets_due, brackets_find, brackets_flatten, brackets_on_order,
+    brackets_open, brackets_placed, brackets_recall, brackets_refused, brackets_slots, brackets_t, leg_of,
+)
+from engine._core.debug cimport unlikely
+from engine._core.instruments cimport instrument_t
+from engine._core.modes cimport (
+    ACT_CANCEL_ALL, ACT_CANCEL_ENTRIES, ACT_CANCEL_PLAN, ACT_ENDED, ACT_OPEN, ACT_PLACE_LIMIT, ACT_PLACE_MARKET,
+    ACT_VERIFY, MODE_REDUCED, OUTCOME_PARTIAL, PHASE_ENDED, PHASE_IDLE, modes_action_t, modes_fact_t, modes_ready_t,
+    modes_step, modes_switch, modes_t,
+)
+from engine._core.orders cimport (
+    ORDER_ACTION_ALARM, ORDER_ACTION_CANCEL, ORDER_NONE, ORDER_REDUCE_ONLY, STATE_PENDING_CANCEL, STATE_UNKNOWN,
+    TIF_GTC, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_STOP, TYPE_STOP_LIMIT, TYPE_TRAILING, order_action_t,
+    order_exposure_lots, order_is_live, order_open_lots, order_t, orders_due, orders_find, orders_find_key,
+    orders_slots, orders_symbols, orders_t,
+)
+from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
+from engine._core.step_orders cimport amend, cancel, fire, place, place_t, query
+from engine._core.step_out cimport core_t, incident, next_output
+from engine._core.strategy cimport strategy_t
+from engine._core.strategy_abi cimport TAGS
+from engine._core.triggers cimport SOURCE_TOUCH, trigger_action_t, triggers_on_price, triggers_symbols, triggers_t
+from engine._core.types cimport (
+    CAN_MARKET, FLAG_SELL, INCIDENT_BOTH_FILLED, INCIDENT_BRACKET, INCIDENT_OVERDUE, INCIDENT_PLAN, INCIDENT_UNPROTECTED,
+    KIND_BRACKET, KIND_INTENT_QUERY, KIND_MODE, OK, STRATEGY_NONE, SYMBOL_ALL, bracket_event_t, event_t, intent_t,
+    mode_event_t,
+)
+from engine._core.world cimport (
+    SECTION_ALGOS, SECTION_BRACKETS, SECTION_TRIGGERS, world_algos, world_brackets, world_facts, world_gate,
+    world_has, world_instruments, world_modes, world_orders, world_strategies, world_symbols, world_t, world_triggers, world_venues,
+)
+
+cdef enum:
+    ORDERS_DUE_MAX = 64
+    TRIGGERS_MAX = 64
+    MODES_ROOM = 256
+
+
+# ------------------------------------------------------------------------------------------------------------- brackets
+cdef void _say_bracket(core_t* core, const event_t* cause, uint32_t handle, int phase_before) noexcept nogil:
+    cdef bracket_t* b = brackets_find(world_brackets(core.world), handle)
+    cdef bracket_event_t* out
+    if b == NULL or b.phase == phase_before:
+        return
+    out = <bracket_event_t*>next_output(core, cause, KIND_BRACKET)
+    out.symbol = b.symbol
+    out.flags = FLAG_SELL if b.sell else 0
+    out.bracket = b.handle
+    out.phase = b.phase
+    out.phase_before = phase_before
+    out.held_lots = bracket_held_lots(b)
+    out.strategy = b.strategy
+
+
+cdef inline int _phase(core_t* core, uint32_t handle) noexcept nogil:
+    cdef bracket_t* b = brackets_find(world_brackets(core.world), handle)
+    return b.phase if b != NULL else 0
+
+
+cdef int64_t _sibling_lots(core_t* core, const bracket_t* b, int leg) noexcept nogil:
+    """Open lots of the bracket's other exit: it closes the same position, and only one of the two will."""
+    cdef int other = <int>LEG_TARGET if leg == LEG_STOP else <int>LEG_STOP
+    cdef order_t* o
+    if leg != LEG_STOP and leg != LEG_TARGET:
+        return 0
+    o = orders_find(world_orders(core.world), leg_of(b, other).id_order) if leg_of(b, other).id_order else NULL
+    return order_exposure_lots(o) if o != NULL else 0
+
+
+cdef order_t* _place_leg(core_t* core, const event_t* cause, const bracket_action_t* a) noexcept nogil:
+    cdef bracket_t* b = brackets_find(world_brackets(core.world), a.handle)
+    cdef place_t p
+    memset(&p, 0, sizeof(p))
+    p.px_ticks, p.qty_lots, p.px_trigger_ticks = a.px_ticks, a.qty_lots, a.px_stop_ticks
+    p.bracket, p.leg = a.handle, a.leg
+    p.symbol, p.strategy, p.tag, p.sell = a.symbol, a.strategy, a.tag, a.sell
+    p.type, p.tif = a.type, a.tif
+    p.reduce_only = a.reduce_only
+    p.lane = LANE_PROTECTIVE if a.leg != LEG_ENTRY else LANE_NORMAL
+    p.signal = b.signal
+    p.px_protect_ticks = leg_of(b, LEG_STOP).px_stop_ticks
+    p.sibling_lots = _sibling_lots(core, b, a.leg)
+    return place(core, cause, &p)
+
+
+cdef void _carry_out(core_t* core, const event_t* cause, const bracket_action_t* actions, uint64_t count) noexcept nogil:
+    """Do what a bracket asks for, and tell it how that went; what it then asks for comes before the next action."""
+    cdef brackets_t* t = world_brackets(core.world)
+    cdef bracket_action_t more[BRACKET_ACTIONS_MAX]
+    cdef const bracket_action_t* a
+    cdef order_t* o
+    cdef uint64_t i, n
+    cdef int64_t what
+    for i in range(count):
+        a = &actions[i]
+        if a.kind == BRACKET_PLACE:
+            o = _place_leg(core, cause, a)
+            if o != NULL:
+                brackets_placed(t, o)
+                if o.trigger:
+                    # Held back here, so it stands at once: nobody will report that it does.
+                    order_changed(core, cause, o, 0)
+            else:
+                n = brackets_refused(t, a.handle, a.leg, core.world.now_ns, more)
+                _carry_out(core, cause, more, n)
+            continue
+        o = orders_find(world_orders(core.world), a.id_order) if a.id_order else NULL
+        if a.kind == BRACKET_AMEND and o != NULL:
+            amend(core, cause, o, a.px_ticks, a.qty_lots, 0, _sibling_lots(core, brackets_find(t, a.handle), a.leg))
+            brackets_placed(t, o)
+            if o.trigger:
+                order_changed(core, cause, o, 0)
+        elif a.kind == BRACKET_CANCEL and o != NULL:
+            if cancel(core, cause, o):
+                order_changed(core, cause, o, 0)
+            else:
+                brackets_placed(t, o)
+        elif a.kind != BRACKET_AMEND and a.kind != BRACKET_CANCEL:
+            # The first two have names of their own in the engine's list; the rest is told by the bracket's.
+            what = INCIDENT_BOTH_FILLED if a.qty_lots == 1 else INCIDENT_UNPROTECTED if a.qty_lots == 2 else INCIDENT_BRACKET
+            incident(core, cause, what, a.symbol, a.id_order, a.qty_lots, a.handle, a.strategy)
+
+
+cdef int64_t open_bracket(core_t* core, const event_t* cause, const bracket_terms_t* terms, uint32_t* handle) noexcept nogil:
+    """An entry with its exits. Returns the id of the entry's order, 0 when there is none; `handle` 0: terms refused."""
+    cdef brackets_t* t = world_brackets(core.world)
+    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
+    cdef uint64_t count = 0
+    cdef bracket_t* b
+    if brackets_open(t, terms, core.world.now_ns, actions, &count, handle) != OK:
+        return 0
+    _carry_out(core, cause, actions, count)
+    _say_bracket(core, cause, handle[0], 0)
+    b = brackets_find(t, handle[0])
+    return leg_of(b, LEG_ENTRY).id_order if b != NULL and b.phase != PHASE_CLOSED else 0
+
+
+cdef void recall_bracket(core_t* core, const event_t* cause, uint32_t handle) noexcept nogil:
+    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
+    cdef int before = _phase(core, handle)
+    _carry_out(core, cause, actions, brackets_recall(world_brackets(core.world), handle, core.world.now_ns, actions))
+    _say_bracket(core, cause, handle, before)
+
+
+cdef void flatten_bracket(core_t* core, const event_t* cause, uint32_t handle) noexcept nogil:
+    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
+    cdef int before = _phase(core, handle)
+    _carry_out(core, cause, actions, brackets_flatten(world_brackets(core.world), handle, core.world.now_ns, actions))
+    _say_bracket(core, cause, handle, before)
+
+
+cdef void _brackets_due(core_t* core, const event_t* cause) noexcept nogil:
+    cdef brackets_t* t = world_brackets(core.world)
+    cdef bracket_action_t actions[4 * BRACKET_ACTIONS_MAX]
+    cdef uint64_t count, turns
+    if core.world.now_ns < t.due_least_ns:
+        return
+    for turns in range(t.config.capacity):
+        count = brackets_due(t, core.world.now_ns, actions, 4 * BRACKET_ACTIONS_MAX)
+        _carry_out(core, cause, actions, count)
+        if count == 0:
+            break
+
+
+# ------------------------------------------------------------------------------------------------- after an order changed
+cdef void _forget(core_t* core, const order_t* o) noexcept nogil:
+    """Free the side of the strategy that held an order which has ended. The record stays for late reports."""
+    cdef strategy_t* s
+    cdef int at
+    if o.strategy >= core.world.strategy_count:
+        return
+    s = &world_strategies(core.world)[o.strategy]
+    for at in range(2 * TAGS):
+        if s.held[at] == o.id_order:
+            s.held[at] = 0
+
+
+cdef void _tell_algo(core_t* core, const order_t* o, int64_t filled_lots) noexcept nogil:
+    cdef algos_t* t = world_algos(core.world)
+    cdef uint64_t at = <uint64_t>(o.tag & 0x1FFF)
+    cdef algo_t* a
+    if not world_has(core.world, SECTION_ALGOS) or at >= t.capacity:
+        return
+    a = &algos_rows(t)[at]
+    if filled_lots:
+        algo_fill(a, o.leg, filled_lots)
+    if not order_is_live(o):
+        algo_child_ended(a, o.leg)
+
+
+cdef void order_changed(core_t* core, const event_t* cause, order_t* o, int64_t filled_lots) noexcept nogil:
+    """Tell everybody who waits for this order: its strategy, its bracket, its parent. `filled_lots` is new in it."""
+    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
+    cdef uint32_t handle = o.bracket
+    cdef uint64_t count
+    cdef int before
+    if not order_is_live(o):
+        _forget(core, o)
+    if handle:
+        before = _phase(core, handle)
+        count = brackets_on_order(world_brackets(core.world), o, core.world.now_ns, actions)
+        _carry_out(core, cause, actions, count)
+        _say_bracket(core, cause, handle, before)
+    elif o.tag & 0xC000 == TAG_ALGO:
+        _tell_algo(core, o, filled_lots)
+
+
+cdef void take_back(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
+    """Somebody does not want this order any more. A bracket's entry is recalled, its exits stay."""
+    if o.bracket:
+        if o.leg == LEG_ENTRY:
+            recall_bracket(core, cause, o.bracket)
+    elif cancel(core, cause, o):
+        order_changed(core, cause, o, 0)
+
+
+# ---------------------------------------------------------------------------------------------------------- prices, time
+cdef void _triggers_on_price(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    cdef world_t* w = core.world
+    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    cdef trigger_action_t actions[TRIGGERS_MAX]
+    cdef uint64_t at, count
+    cdef bracket_t* b
+    cdef order_t* o
+    # Only a price that may be believed releases anything.
+    if not gate_symbols(world_gate(w))[symbol].book_trusted:
+        return
+    count = triggers_on_price(world_triggers(w), symbol, SOURCE_TOUCH, i.bid_px_ticks, i.ask_px_ticks, w.now_ns, actions,
+                              TRIGGERS_MAX)
+    for at in range(count):
+        o = orders_find_key(world_orders(w), actions[at].strategy, symbol, actions[at].sell, actions[at].tag)
+        if o == NULL or o.trigger != actions[at].handle:
+            continue
+        b = brackets_find(world_brackets(w), o.bracket) if o.bracket else NULL
+        if fire(core, cause, o, _sibling_lots(core, b, o.leg) if b != NULL else 0):
+            order_changed(core, cause, o, 0)
+
+
+cdef void _work_algos(core_t* core, const event_t* cause, uint32_t symbol) noexcept nogil:
+    """Slice the parents of one symbol, or of every one (SYMBOL_ALL)."""
+    cdef world_t* w = core.world
+    cdef algos_t* t = world_algos(w)
+    cdef const instrument_t* i
+    cdef algo_action_t action
+    cdef place_t p
+    cdef algo_t* a
+    cdef order_t* o
+    cdef uint64_t at
+    for at in range(t.capacity):
+        a = &algos_rows(t)[at]
+        if not algo_is_live(a) or (symbol != SYMBOL_ALL and a.config.symbol != symbol):
+            continue
+        i = &world_instruments(w)[a.config.symbol]
+        if not algo_time(a, w.now_ns, i.bid_px_ticks if i.book_trusted else 0, i.ask_px_ticks if i.book_trusted else 0,
+                         &action):
+            continue
+        if action.kind == ACTION_PLACE:
+            memset(&p, 0, sizeof(p))
+            p.px_ticks, p.qty_lots = action.px_ticks, action.qty_lots
+            p.symbol, p.strategy, p.sell = <uint16_t>a.config.symbol, <uint16_t>a.config.strategy, <uint8_t>action.sell
+            p.tag, p.leg = <uint16_t>(TAG_ALGO | at), <uint32_t>action.child
+            p.tif = TIF_IOC if action.immediate else TIF_GTC
+            p.lane = LANE_NORMAL
+            p.px_protect_ticks = a.reserved[0]
+            if place(core, cause, &p) == NULL:
+                algo_child_ended(a, action.child)
+            continue
+        o = orders_find_key(world_orders(w), <uint16_t>a.config.strategy, <uint16_t>a.config.symbol, action.sell != 0,
+                            <uint16_t>(TAG_ALGO | at))
+        if o != NULL and o.leg == <uint32_t>action.child:
+            if cancel(core, cause, o):
+                order_changed(core, cause, o, 0)
+        else:
+            algo_child_ended(a, action.child)
+
+
+cdef void plans_on_price(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    """The touch of a symbol is another one."""
+    cdef world_t* w = core.world
+    if world_has(w, SECTION_TRIGGERS) and triggers_symbols(world_triggers(w))[symbol].head != <uint32_t>ORDER_NONE:
+        _triggers_on_price(core, cause, symbol)
+    if world_has(w, SECTION_ALGOS) and world_algos(w).live_count:
+        _work_algos(core, cause, symbol)
+
+
+cdef void plans_on_trade(core_t* core, uint16_t symbol, int64_t qty_lots) noexcept nogil:
+    if world_has(core.world, SECTION_ALGOS) and world_algos(core.world).live_count:
+        algos_volume(world_algos(core.world), symbol, qty_lots)
+
+
+cdef void _orders_due(core_t* core, const event_t* cause) noexcept nogil:
+    """What got no answer is asked for, what is past its date is cancelled, what stays unknown is an incident."""
+    cdef order_action_t due[ORDERS_DUE_MAX]
+    cdef orders_t* table = world_orders(core.world)
+    cdef uint64_t i, count = orders_due(table, core.world.now_ns, due, ORDERS_DUE_MAX)
+    cdef order_t* o
+    for i in range(count):
+        o = orders_find(table, due[i].id_order)
+        if due[i].kind == ORDER_ACTION_CANCEL:
+            if cancel(core, cause, o):
+                order_changed(core, cause, o, 0)
+            continue
+        query(core, cause, o)
+        if due[i].kind == ORDER_ACTION_ALARM:
+            incident(core, cause, INCIDENT_OVERDUE, o.symbol, o.id_order, order_exposure_lots(o), 0, o.strategy)
+        else:
+            order_changed(core, cause, o, 0)
+
+
+cdef void plans_on_time(core_t* core, const event_t* cause) noexcept nogil:
+    """Every deadline that has passed."""
+    _orders_due(core, cause)
+    if world_has(core.world, SECTION_BRACKETS):
+        _brackets_due(core, cause)
+    if world_has(core.world, SECTION_ALGOS) and world_algos(core.world).live_count:
+        _work_algos(core, cause, SYMBOL_ALL)
+    work_modes(core, cause)
+
+
+# ------------------------------------------------------------------------------------------------------------ protection
+cdef inline bint _protects(const order_t* o) noexcept nogil:
+    """A stop that lives or is on its way, or an order that closes at once."""
+    if o.state == STATE_PENDING_CANCEL or o.state == STATE_UNKNOWN or not o.flags & ORDER_REDUCE_ONLY:
+        return False
+    return o.type == TYPE_STOP or o.type == TYPE_STOP_LIMIT or o.type == TYPE_TRAILING or o.type == TYPE_MARKET
+
+
+cdef void plans_on_report(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    """After every report: is what is held protected? And does the plan, if one runs, have something to do?"""
+    cdef world_t* w = core.world
+    cdef int64_t lots = gate_symbols(world_gate(w))[symbol].lots, open_lots = lots if lots > 0 else -lots
+    cdef int64_t nearest = 0
+    cdef bint sell = lots > 0
+    cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head
+    cdef order_t* o
+    if world_has(w, SECTION_BRACKETS):
+        while at != <uint32_t>ORDER_NONE:
+            o = &orders_slots(world_orders(w))[at]
+            if o.sell == sell and lots != 0 and _protects(o):
+                open_lots -= order_open_lots(o)
+                if o.px_stop_ticks and (nearest == 0 or (o.px_stop_ticks > nearest) == sell):
+                    nearest = o.px_stop_ticks
+            at = o.next
+        world_symbols(w)[symbol].stop_px_ticks = nearest
+        if open_lots <= 0:
+            world_symbols(w)[symbol].unprotected_lots = 0
+        elif world_symbols(w)[symbol].unprotected_lots == 0:
+            # Once per spell: it is over when a stop covers everything again.
+            world_symbols(w)[symbol].unprotected_lots = open_lots
+            incident(core, cause, INCIDENT_UNPROTECTED, symbol, 0, lots, open_lots, STRATEGY_NONE)
+    work_modes(core, cause)
+
+
+# ----------------------------------------------------------------------------------------------------------------- modes
+cdef void _say_mode(core_t* core, const event_t* cause, uint16_t symbol, int64_t action, int64_t value) noexcept nogil:
+    cdef mode_event_t* out = <mode_event_t*>next_output(core, cause, KIND_MODE)
+    cdef modes_t* m = world_modes(core.world)
+    out.symbol = symbol
+    out.mode = m.mode
+    out.phase = m.phase
+    out.outcome = m.outcome
+    out.action = action
+    out.value = value
+
+
+cdef void _fact(world_t* w, uint16_t symbol, modes_fact_t* f) noexcept nogil:
+    """One symbol as it is now: armed stops are not counted as closing, they wait."""
+    cdef const gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
+    cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head
+    cdef order_t* o
+    cdef bint armed
+    memset(f, 0, sizeof(modes_fact_t))
+    f.lots = s.lots
+    f.bid_px_ticks = s.bid_px_ticks if s.book_trusted else 0
+    f.ask_px_ticks = s.ask_px_ticks if s.book_trusted else 0
+    f.qty_min_lots = s.qty_min_lots
+    while at != <uint32_t>ORDER_NONE:
+        o = &orders_slots(world_orders(w))[at]
+        armed = o.type == TYPE_STOP or o.type == TYPE_STOP_LIMIT or o.type == TYPE_TRAILING
+        f.orders_live += 1
+        f.entries_live += not o.flags & ORDER_REDUCE_ONLY
+        f.plan_live += o.tag == TAG_PLAN
+        if not armed:
+            if o.sell:
+                f.open_sell_lots += order_exposure_lots(o)
+            else:
+                f.open_buy_lots += order_exposure_lots(o)
+        at = o.next
+
+
+cdef void _sweep(core_t* core, const event_t* cause, uint16_t symbol, int64_t act) noexcept nogil:
+    """Cancel the orders of a symbol that an action names. Brackets are told, so that they do not place anew."""
+    cdef world_t* w = core.world
+    cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head, after
+    cdef order_t* o
+    cdef uint64_t i
+    if act == ACT_CANCEL_ALL and world_has(w, SECTION_BRACKETS):
+        for i in range(world_brackets(w).config.capacity):
+            if brackets_slots(world_brackets(w))[i].symbol == symbol and brackets_slots(world_brackets(w))[i].handle:
+                if brackets_slots(world_brackets(w))[i].phase != PHASE_CLOSED:
+                    flatten_bracket(core, cause, brackets_slots(world_brackets(w))[i].handle)
+        at = orders_symbols(world_orders(w))[symbol].head
+    while at != <uint32_t>ORDER_NONE:
+        o = &orders_slots(world_orders(w))[at]
+        after = o.next
+        if o.tag == TAG_PLAN if act == ACT_CANCEL_PLAN else act == ACT_CANCEL_ALL or not o.flags & ORDER_REDUCE_ONLY:
+            if not (o.bracket and o.leg):
+                take_back(core, cause, o)
+        at = after
+
+
+cdef bint _close(core_t* core, const event_t* cause, const modes_action_t* a, bint at_market) noexcept nogil:
+    cdef const instrument_t* i = &world_instruments(core.world)[a.symbol]
+    cdef place_t p
+    memset(&p, 0, sizeof(p))
+    p.px_ticks, p.qty_lots, p.symbol, p.sell = a.px_ticks, a.qty_lots, a.symbol, a.sell
+    p.strategy, p.tag = STRATEGY_NONE, TAG_PLAN
+    p.lane = LANE_PROTECTIVE
+    p.reduce_only = p.closing = 1
+    if at_market and i.can & CAN_MARKET:
+        p.type, p.tif, p.px_ticks = TYPE_MARKET, TIF_IOC, 0
+    elif at_market:
+        # A venue without market orders: the touch that takes, resting where it does not.
+        p.px_ticks = i.bid_px_ticks if a.sell else i.ask_px_ticks
+    return place(core, cause, &p) != NULL
+
+
+cdef void work_modes(core_t* core, const event_t* cause) noexcept nogil:
+    """One step of Reduced or of the flatten plan, when there is one."""
+    cdef world_t* w = core.world
+    cdef modes_t* m = world_modes(w)
+    cdef modes_action_t actions[MODES_ROOM]
+    cdef const modes_action_t* a
+    cdef intent_t* intent
+    cdef uint32_t i, count, phase = m.phase
+    if m.mode != MODE_REDUCED and (m.phase == PHASE_IDLE or m.phase == PHASE_ENDED):
+        return
+    for i in range(w.symbol_count):
+        _fact(w, <uint16_t>i, &world_facts(w)[i])
+    count = modes_step(m, world_facts(w), w.now_ns, actions, MODES_ROOM)
+    if m.phase != phase:
+        _say_mode(core, cause, SYMBOL_ALL, 0, 0)
+    for i in range(count):
+        a = &actions[i]
+        _say_mode(core, cause, a.symbol, a.kind, a.value)
+        if a.kind == ACT_CANCEL_ENTRIES or a.kind == ACT_CANCEL_ALL or a.kind == ACT_CANCEL_PLAN:
+            _sweep(core, cause, a.symbol, a.kind)
+        elif a.kind == ACT_PLACE_LIMIT or a.kind == ACT_PLACE_MARKET:
+            _close(core, cause, a, a.kind == ACT_PLACE_MARKET)
+        elif a.kind == ACT_VERIFY:
+            # Not of an order: what do you hold of this symbol? The answer is a KIND_POSITION.
+            intent = <intent_t*>next_output(core, cause, KIND_INTENT_QUERY)
+            intent.symbol = a.symbol
+            intent.id_order = intent.px_ticks = intent.qty_lots = intent.token = 0
+            intent.terms = STRATEGY_NONE
+            w.intent_count += 1
+        elif a.kind == ACT_ENDED and a.value == OUTCOME_PARTIAL:
+            incident(core, cause, INCIDENT_PLAN, SYMBOL_ALL, 0, 0, a.value, STRATEGY_NONE)
+
+
+cdef bint _reconciled(const world_t* w) noexcept nogil:
+    cdef uint32_t i
+    for i in range(w.venue_count):
+        if world_venues(w)[i].feeds_down or world_venues(w)[i].unreconciled:
+            return False
+    return True
+
+
+cdef int switch_mode(core_t* core, const event_t* cause, int64_t to, int64_t who, bint aggressive,
+                     int64_t equity) noexcept nogil:
+    """Change the mode inside this event, or leave a record of why not. The gate reads the new one from now on."""
+    cdef world_t* w = core.world
+    cdef modes_t* m = world_modes(w)
+    cdef modes_ready_t ready
+    cdef uint32_t before = m.mode, phase = m.phase
+    cdef int status
+    ready.latch_clear = w.account.latch == 0
+    ready.reconciled = _reconciled(w)
+    ready.equity_first = w.account.equity
+    # The second opinion: whoever asks has one, or the venue's own balances do.
+    ready.equity_second = equity if equity else w.venue_equity
+    status = modes_switch(m, <uint32_t>to if 0 <= to <= 255 else 255, <uint32_t>who if 0 <= who <= 255 else 0, aggressive,
+                          &ready, w.now_ns)
+    w.account.mode = m.mode
+    if status != OK:
+        w.mode_refused_count += 1
+        _say_mode(core, cause, SYMBOL_ALL, 0, status)
+        return status
+    if m.mode != before or m.phase != phase:
+        _say_mode(core, cause, SYMBOL_ALL, 0, 0)
+    work_modes(core, cause)
+    return OK

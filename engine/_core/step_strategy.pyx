@@ -1,0 +1,496 @@
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from engine._core.book cimport book_level_t, book_levels
+from engine._core.brackets cimport (
+    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_terms_t, brackets_slots,
+)
+from engine._core.debug cimport unlikely
+from engine._core.discipline cimport (
+    CLAIM_CONFIDENCE, CLAIM_EV, CLAIM_P, CLAIM_SHARPE, FACT_UNKNOWN, corrective_action_t, discipline_check,
+    discipline_position, discipline_result, discipline_verdict_t, facts_t,
+)
+from engine._core.discipline cimport signal_t as claim_signal_t
+from engine._core.instruments cimport instrument_t
+from engine._core.limits cimport LIMIT_BOOK_AGE_NS, LIMIT_POSITION_SHARE_PPM, limit
+from engine._core.money cimport mul_div_ceil
+from engine._core.orders cimport (
+    LOTS_MAX, NEVER_NS, STATE_OPEN, STATE_PARTIAL, TIF_GTC, TIF_GTX, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_TRAILING,
+    order_open_lots, order_t, orders_find, orders_symbols,
+)
+from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
+from engine._core.routing cimport (
+    AGAINST_HALTED, AGAINST_UNTRUSTED, POLICY_SMART, group_t, route, route_ask_t, route_t, route_venue_t,
+    routing_groups,
+)
+from engine._core.step_orders cimport CARRY_NOT, amend, carries, place, place_t
+from engine._core.step_out cimport core_t, deny
+from engine._core.step_plans cimport TAG_PLAN, flatten_bracket, open_bracket, take_back
+from engine._core.strategy cimport (
+    STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
+    strategy_held, strategy_placed, strategy_stop, strategy_t,
+)
+from engine._core.strategy_abi cimport (
+    STRATEGY_OK, TAGS, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t, wish_t, wishes_at,
+    wishes_clear,
+)
+from engine._core.types cimport (
+    CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
+    STRATEGY_NONE, WORLD_BAD_EVENT, event_t,
+)
+from engine._core.world cimport (
+    SECTION_BOOKS, SECTION_BRACKETS, SECTION_DISCIPLINE, SECTION_FEATURES, SECTION_ROUTING, world_book, world_brackets,
+    world_discipline, world_gate, world_has, world_instruments, world_orders, world_positions, world_routing,
+    world_section, world_strategies, world_symbols, world_t, world_trades,
+)
+from engine._core.world_rows cimport world_symbol_t, world_trade_t
+
+cdef enum:
+    ROUTE_VENUES = 8
+    ROUTE_LEVELS = 32
+
+cdef int64_t PPM = 1_000_000
+cdef int64_t ENTRY_NS = 3_600_000_000_000              # how long an entry may rest unfilled before its bracket asks
+cdef int64_t HOLD_NS = 30 * 24 * 3_600_000_000_000
+
+
+# --------------------------------------------------------------------------------------------------------- own limits
+cdef bint _passes_own_limits(core_t* core, const event_t* cause, uint32_t strategy, int at_tag, bint sell,
+                             const wish_t* wish) noexcept nogil:
+    cdef strategy_t* s = &world_strategies(core.world)[strategy]
+    cdef int64_t open_lots = 0, order_count = 0, reasons = 0
+    cdef order_t* o
+    cdef bint other
+    cdef int tag
+    for tag in range(TAGS):
+        for other in range(2):
+            if strategy_held(s, tag, other)[0] == 0:
+                continue
+            o = orders_find(world_orders(core.world), strategy_held(s, tag, other)[0])
+            if o != NULL:
+                order_count += 1
+                open_lots += order_open_lots(o) if other == sell else 0
+    if strategy_check_limits(s, wish, sell, open_lots, order_count, core.world.now_ns, &reasons):
+        return True
+    deny(core, cause, strategy, at_tag, STAGE_STRATEGY, <uint16_t>s.symbol, sell, wish.px_ticks, wish.qty_lots, reasons, 0)
+    return False
+
+
+# --------------------------------------------------------------------------------------------------------- discipline
+cdef int64_t _rise_ppm(const world_t* w, uint16_t symbol) noexcept nogil:
+    """How far the mid has come since the anchor; unknown while there is none."""
+    cdef const world_symbol_t* y = &world_symbols(w)[symbol]
+    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    if y.anchor_px2 <= 0:
+        return FACT_UNKNOWN
+    return (i.bid_px_ticks + i.ask_px_ticks - y.anchor_px2) * PPM // y.anchor_px2
+
+
+cdef void _facts(const world_t* w, uint16_t symbol, facts_t* f) noexcept nogil:
+    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    cdef const gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
+    memset(f, 0, sizeof(facts_t))
+    f.equity = w.account.equity
+    f.position_share_ppm = limit(&w.limits, LIMIT_POSITION_SHARE_PPM)
+    f.position_lots = s.lots
+    f.px_stop_ticks = world_symbols(w)[symbol].stop_px_ticks
+    f.bid_px_ticks = i.bid_px_ticks if s.book_trusted else 0
+    f.ask_px_ticks = i.ask_px_ticks if s.book_trusted else 0
+    f.rise_ppm = _rise_ppm(w, symbol)
+    f.sentiment_ppm = FACT_UNKNOWN
+    # An entry beyond the venue's own band around the touch chases by definition.
+    f.px_band_low_ticks = i.bid_px_ticks - i.bid_px_ticks // 20
+    f.px_band_high_ticks = i.ask_px_ticks + i.ask_px_ticks // 20
+
+
+cdef int64_t _value_of(const world_t* w, uint16_t symbol, int64_t px_ticks, int64_t qty_lots) noexcept nogil:
+    """In account units, rounded up; INT64_MAX when it does not fit, which every limit fails."""
+    cdef int64_t value = 0, per_tick = 0
+    cdef uint64_t q32 = gate_symbols(world_gate(w))[symbol].value_q32
+    if q32 >> 62 or mul_div_ceil(px_ticks, qty_lots, 1, &per_tick) or mul_div_ceil(per_tick, <int64_t>q32,
+                                                                                    <int64_t>1 << 32, &value):
+        return INT64_MAX
+    return value
+
+
+cdef int64_t _stop_ppm(int64_t px_ticks, int64_t px_stop_ticks) noexcept nogil:
+    cdef int64_t away = px_ticks - px_stop_ticks if px_ticks > px_stop_ticks else px_stop_ticks - px_ticks
+    return away * PPM // px_ticks if px_ticks > 0 and 0 < away < <int64_t>1 << 40 else 0
+
+
+cdef bint _disciplined(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, uint16_t symbol,
+                       int64_t px_ticks, const wish_t* wish, const signal_t* said) noexcept nogil:
+    """The rules that protect from people, before the gate. What they detect is acted upon whether or not it passes."""
+    cdef world_t* w = core.world
+    cdef claim_signal_t signal
+    cdef discipline_verdict_t verdict
+    cdef facts_t facts
+    if not world_has(w, SECTION_DISCIPLINE):
+        return True
+    memset(&signal, 0, sizeof(signal))
+    signal.px_ticks, signal.qty_lots = px_ticks, wish.qty_lots
+    signal.notional = _value_of(w, symbol, px_ticks, wish.qty_lots)
+    signal.stop_ppm = _stop_ppm(px_ticks, wish.stop_px_ticks)
+    signal.strategy, signal.symbol, signal.sell = <uint16_t>strategy, symbol, sell
+    if said.valid:
+        # What a signal says of itself can only make its case worse; its sources are its evidence.
+        signal.sources = <uint64_t>said.reserved
+        signal.p, signal.ev, signal.sharpe, signal.confidence = said.p_value, said.expected_value, said.sharpe, said.confidence
+        signal.claims = CLAIM_P | CLAIM_EV | CLAIM_SHARPE | CLAIM_CONFIDENCE
+    _facts(w, symbol, &facts)
+    if discipline_check(world_discipline(w), &signal, &facts, w.now_ns, &verdict) == OK:
+        w.account.position_scale_ppm = verdict.scale_ppm if not verdict.reducing else w.account.position_scale_ppm
+        return True
+    deny(core, cause, strategy, tag, STAGE_DISCIPLINE, symbol, sell, px_ticks, wish.qty_lots, <int64_t>verdict.reasons, 0)
+    return False
+
+
+cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    """A position beyond its stop that is still there is closed now: nobody waits for it to come back."""
+    cdef world_t* w = core.world
+    cdef corrective_action_t action
+    cdef facts_t facts
+    cdef place_t p
+    cdef uint64_t i
+    if not world_has(w, SECTION_DISCIPLINE) or gate_symbols(world_gate(w))[symbol].lots == 0:
+        return
+    _facts(w, symbol, &facts)
+    if not discipline_position(world_discipline(w), symbol, &facts, w.now_ns, &action):
+        return
+    if world_has(w, SECTION_BRACKETS):
+        for i in range(world_brackets(w).config.capacity):
+            if (brackets_slots(world_brackets(w))[i].symbol == symbol and brackets_slots(world_brackets(w))[i].handle
+                    and brackets_slots(world_brackets(w))[i].phase != PHASE_CLOSED):
+                flatten_bracket(core, cause, brackets_slots(world_brackets(w))[i].handle)
+        return
+    memset(&p, 0, sizeof(p))
+    p.symbol, p.strategy, p.tag, p.lane = symbol, STRATEGY_NONE, TAG_PLAN, LANE_PROTECTIVE
+    p.reduce_only = p.closing = 1
+    p.sell = action.value > 0
+    p.qty_lots = action.value if action.value > 0 else -action.value
+    p.type, p.tif = TYPE_MARKET, TIF_IOC
+    if not world_instruments(w)[symbol].can & CAN_MARKET:
+        p.type, p.tif, p.px_ticks = TYPE_LIMIT, TIF_GTC, facts.bid_px_ticks if p.sell else facts.ask_px_ticks
+    place(core, cause, &p)
+
+
+# ------------------------------------------------------------------------------------------------------------ routing
+cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, uint16_t symbol,
+                      const wish_t* wish, bint* found) noexcept nogil:
+    """The instrument, among those that are one underlying, on which this order costs least. All count in the same steps."""
+    cdef world_t* w = core.world
+    cdef const group_t* g
+    cdef route_venue_t venues[ROUTE_VENUES]
+    cdef book_level_t levels[ROUTE_VENUES][ROUTE_LEVELS]
+    cdef route_ask_t ask
+    cdef route_t out
+    cdef const instrument_t* i
+    cdef int64_t against = 0
+    cdef uint32_t k
+    found[0] = True
+    if not world_has(w, SECTION_ROUTING) or world_instruments(w)[symbol].group == 0 or wish.flags & WISH_REDUCE_ONLY:
+        return symbol
+    g = &routing_groups(world_routing(w))[world_instruments(w)[symbol].group - 1]
+    memset(venues, 0, sizeof(venues))
+    for k in range(g.count):
+        i = &world_instruments(w)[g.symbols[k]]
+        venues[k].symbol = g.symbols[k]
+        venues[k].levels = levels[k]
+        levels[k][0].px_ticks = i.bid_px_ticks if sell else i.ask_px_ticks
+        levels[k][0].qty_lots = i.bid_qty_lots if sell else i.ask_qty_lots
+        venues[k].level_count = 1
+        if world_has(w, SECTION_BOOKS) and world_symbols(w)[g.symbols[k]].book_on:
+            venues[k].level_count = book_levels(world_book(w, g.symbols[k]), 0 if sell else 1, levels[k], ROUTE_LEVELS)
+        venues[k].against = <uint16_t>((AGAINST_HALTED if i.halted else 0)
+                                       | (0 if gate_symbols(world_gate(w))[g.symbols[k]].book_trusted else AGAINST_UNTRUSTED))
+        venues[k].unit_value = i.tick_e8 * i.lot_e8 // 100_000_000
+        venues[k].lot_units = i.lot_e8
+        venues[k].qty_lots_min, venues[k].qty_lots_max = i.qty_min_lots, i.qty_max_lots
+        venues[k].px_rest_ticks = wish.px_ticks
+        venues[k].ts_book_ns = i.book_ts_ns
+        # What may be spent is the gate's to say; here every venue is equal in it.
+        venues[k].balance = <int64_t>1 << 61
+        venues[k].budget = 1
+        venues[k].fee_maker_e8, venues[k].fee_taker_e8 = i.fee_maker_e8, i.fee_taker_e8
+    memset(&ask, 0, sizeof(ask))
+    ask.qty_units = wish.qty_lots * world_instruments(w)[symbol].lot_e8
+    ask.now_ns, ask.age_ns_max = w.now_ns, limit(&w.limits, LIMIT_BOOK_AGE_NS)
+    ask.policy, ask.sell, ask.parts_max = POLICY_SMART, sell, 1
+    ask.maker = wish.type == TYPE_LIMIT and (wish.px_ticks > levels[0][0].px_ticks if sell
+                                             else wish.px_ticks < levels[0][0].px_ticks)
+    if route(venues, g.count, &ask, &out) == OK and out.part_count == 1:
+        return <uint16_t>out.parts[0].symbol
+    for k in range(g.count):
+        against |= out.against[k]
+    deny(core, cause, strategy, tag, STAGE_ROUTE, symbol, sell, wish.px_ticks, wish.qty_lots, against, 0)
+    found[0] = False
+    return symbol
+
+
+# ------------------------------------------------------------------------------------------------------ wish to order
+cdef void _as_place(const world_t* w, uint32_t strategy, int tag, bint sell, uint16_t symbol, const wish_t* wish,
+                    place_t* p) noexcept nogil:
+    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    memset(p, 0, sizeof(place_t))
+    p.px_ticks = 0 if wish.type == TYPE_MARKET or wish.type == TYPE_TRAILING else wish.px_ticks
+    p.qty_lots = wish.qty_lots
+    p.px_trigger_ticks = wish.trigger_px_ticks
+    p.px_protect_ticks = wish.stop_px_ticks
+    p.display_lots = wish.display_lots
+    p.expire_ns = wish.expire_ns if wish.tif == 4 else 0
+    p.ts_signal_ns = w.now_ns
+    p.symbol, p.strategy, p.tag, p.sell = symbol, <uint16_t>strategy, <uint16_t>tag, sell
+    p.signal = <uint16_t>(world_strategies(w)[strategy].signal.id & 0xFFFF)
+    p.type, p.tif = <uint8_t>wish.type, <uint8_t>wish.tif
+    if wish.flags & WISH_POST_ONLY and wish.type == TYPE_LIMIT:
+        p.tif = TIF_GTX
+    if wish.type == TYPE_MARKET and wish.tif != 2:
+        p.tif = TIF_IOC
+    if wish.type == 2 or wish.type == 4:
+        p.px_ticks = 0            # a stop and a take-profit go at market when triggered
+    if wish.type == TYPE_TRAILING:
+        p.trail_ticks = wish.trail_ticks
+        p.px_trigger_ticks = i.bid_px_ticks - wish.trail_ticks if sell else i.ask_px_ticks + wish.trail_ticks
+    p.reduce_only = (wish.flags & WISH_REDUCE_ONLY) != 0
+    p.lane = LANE_REDUCE if p.reduce_only else LANE_NORMAL
+
+
+cdef int64_t _bracketed(core_t* core, const event_t* cause, const place_t* p, const wish_t* wish) noexcept nogil:
+    """The wish as a bracket: its stop is placed with the first fill. Returns the entry's id, or 0."""
+    cdef const instrument_t* i = &world_instruments(core.world)[p.symbol]
+    cdef uint64_t said = core.out_count
+    cdef bracket_terms_t terms
+    cdef uint32_t handle = 0
+    cdef int64_t id_order
+    memset(&terms, 0, sizeof(terms))
+    terms.qty_lots = p.qty_lots
+    terms.entry_px_ticks, terms.stop_px_ticks, terms.target_px_ticks = p.px_ticks, wish.stop_px_ticks, wish.target_px_ticks
+    terms.entry_ns, terms.hold_ns = ENTRY_NS, HOLD_NS
+    terms.symbol, terms.strategy, terms.signal = p.symbol, p.strategy, p.signal
+    terms.kind = <uint8_t>(BRACKET_OTOCO if wish.target_px_ticks else BRACKET_OTO)
+    terms.sell = p.sell
+    terms.entry_tif = p.tif if p.type == TYPE_LIMIT else <uint8_t>TIF_IOC
+    if i.can & CAN_AMEND:
+        terms.flags = BRACKET_AMEND_DOWN | BRACKET_AMEND_UP
+    elif i.can & CAN_AMEND_DOWN:
+        terms.flags = BRACKET_AMEND_DOWN
+    id_order = open_bracket(core, cause, &terms, &handle)
+    if handle == 0 and core.out_count == said:
+        deny(core, cause, p.strategy, p.tag, STAGE_ORDERS, p.symbol, p.sell, p.px_ticks, p.qty_lots, 0, 0)
+    return id_order
+
+
+cdef bint _wants_bracket(const world_t* w, const place_t* p, const wish_t* wish) noexcept nogil:
+    return (world_has(w, SECTION_BRACKETS) and wish.stop_px_ticks > 0 and not p.reduce_only
+            and (p.type == TYPE_LIMIT or p.type == TYPE_MARKET))
+
+
+cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell,
+                    const wish_t* wish) noexcept nogil:
+    """Own limits, route, discipline, then the gate. Returns the id of the order that now carries it, or 0."""
+    cdef world_t* w = core.world
+    cdef strategy_t* s = &world_strategies(w)[strategy]
+    cdef uint16_t symbol = <uint16_t>s.symbol
+    cdef int64_t px, id_order = 0
+    cdef order_t* o
+    cdef place_t p
+    cdef bint found = False
+    if not _passes_own_limits(core, cause, strategy, tag, sell, wish):
+        return 0
+    symbol = _routed(core, cause, strategy, tag, sell, symbol, wish, &found)
+    if not found:
+        return 0
+    _as_place(w, strategy, tag, sell, symbol, wish, &p)
+    # A target is part of the trade that was asked for: without brackets nobody would place it.
+    if carries(core, &p) == CARRY_NOT or (wish.target_px_ticks and not _wants_bracket(w, &p, wish)):
+        deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots,
+             <int64_t>1 << STRATEGY_RULE_CARRY, 0)
+        return 0
+    px = p.px_ticks
+    if px == 0:
+        px = p.px_trigger_ticks if p.px_trigger_ticks else (
+            world_instruments(w)[symbol].bid_px_ticks if sell else world_instruments(w)[symbol].ask_px_ticks)
+    if not _disciplined(core, cause, strategy, tag, sell, symbol, px, wish, &s.signal):
+        return 0
+    if _wants_bracket(w, &p, wish):
+        id_order = _bracketed(core, cause, &p, wish)
+    else:
+        o = place(core, cause, &p)
+        id_order = o.id_order if o != NULL else 0
+    if id_order:
+        strategy_placed(s)
+    return id_order
+
+
+cdef bint _amends(const world_t* w, const order_t* o, const wish_t* wish) noexcept nogil:
+    """Whether the live order can become what is wished for without leaving its place in the table."""
+    cdef uint32_t can = world_instruments(w)[o.symbol].can
+    if o.bracket or o.type != TYPE_LIMIT or wish.type != TYPE_LIMIT or (o.state != STATE_OPEN and o.state != STATE_PARTIAL):
+        return False
+    return (can & CAN_AMEND) != 0 or ((can & CAN_AMEND_DOWN) != 0 and wish.px_ticks == o.px_ticks
+                                      and wish.qty_lots < order_open_lots(o))
+
+
+cdef inline bint _looks_like(const order_t* o, const wish_t* wish) noexcept nogil:
+    if order_open_lots(o) != wish.qty_lots or o.type != <uint8_t>wish.type:
+        return False
+    if o.type == TYPE_MARKET or o.type == TYPE_TRAILING:
+        return True
+    return o.px_stop_ticks == wish.trigger_px_ticks and (o.px_ticks == wish.px_ticks or o.px_ticks == 0)
+
+
+cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, int64_t held,
+                    const wish_t* wish) noexcept nogil:
+    """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
+    cdef order_t* o
+    if wish.kind == WISH_KEEP:
+        return held
+    o = orders_find(world_orders(core.world), held) if held else NULL
+    if o != NULL:
+        if wish.kind == WISH_REST and _looks_like(o, wish):
+            return held
+        if wish.kind == WISH_REST and _amends(core.world, o, wish):
+            # Own limits, discipline and the gate again: a larger order is a new risk, whatever its id.
+            if (_passes_own_limits(core, cause, strategy, tag, sell, wish)
+                    and _disciplined(core, cause, strategy, tag, sell, o.symbol, wish.px_ticks, wish,
+                                     &world_strategies(core.world)[strategy].signal)
+                    and amend(core, cause, o, wish.px_ticks, o.filled_lots + wish.qty_lots, wish.stop_px_ticks, 0)):
+                return held
+        # The new order waits until the old one is gone: two at once could both fill.
+        take_back(core, cause, o)
+        return strategy_held(&world_strategies(core.world)[strategy], tag, sell)[0]
+    if wish.kind == WISH_REST:
+        return _place(core, cause, strategy, tag, sell, wish)
+    return 0
+
+
+cdef void take_back_all(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil:
+    """Cancel every order of a stopped strategy. Level-triggered as well: asked for again with each of its events."""
+    cdef order_t* o
+    cdef int at
+    for at in range(2 * TAGS):
+        o = orders_find(world_orders(core.world), s.held[at]) if s.held[at] else NULL
+        if o != NULL:
+            take_back(core, cause, o)
+
+
+# ------------------------------------------------------------------------------------------------------------ calling
+cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil:
+    """Fill the view's head with the state of the world now."""
+    cdef world_t* w = core.world
+    cdef instrument_t* i = &world_instruments(w)[s.symbol]
+    cdef view_t* view = &s.view
+    view.now_ns = w.now_ns
+    view.cause = cause.kind
+    view.bid_px_ticks = i.bid_px_ticks
+    view.bid_qty_lots = i.bid_qty_lots
+    view.ask_px_ticks = i.ask_px_ticks
+    view.ask_qty_lots = i.ask_qty_lots
+    view.last_px_ticks = i.last_px_ticks
+    view.position_lots = s.position_lots
+    view.symbol_position_lots = world_positions(w)[s.symbol].lots
+    view.open_buy_lots = orders_symbols(world_orders(w))[s.symbol].open_buy_lots
+    view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
+    view.book_trusted = gate_symbols(world_gate(w))[s.symbol].book_trusted
+    if core.features != NULL:
+        view.feature_count = core.features(world_section(w, SECTION_FEATURES), cause, <uint16_t>s.symbol, view.features)
+
+
+cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcept nogil:
+    cdef world_t* w = core.world
+    cdef strategy_t* s = &world_strategies(w)[strategy]
+    cdef const wish_t* wish
+    cdef int64_t* held
+    cdef bint sell
+    cdef int tag, answer
+    wishes_clear(&core.wishes)
+    _show(core, cause, s)
+    answer = core.decide[strategy](&s.view, &core.wishes)
+    if unlikely(answer != STRATEGY_OK):
+        # Stopped alone; the rest runs. What it wished for counts for nothing, its orders are taken back.
+        s.decided_count += 1
+        strategy_stop(s, STOPPED_RETURN, answer, w.now_ns)
+        w.stopped_count += 1
+        take_back_all(core, cause, s)
+        return
+    strategy_decided(s, &core.wishes)
+    for tag in range(TAGS):
+        for sell in range(2):
+            wish = wishes_at(&core.wishes, tag, sell)
+            if wish.kind == WISH_KEEP:
+                continue
+            held = strategy_held(s, tag, sell)
+            held[0] = _grant(core, cause, strategy, tag, sell, held[0], wish)
+    if unlikely(s.stopped):
+        w.stopped_count += 1
+        take_back_all(core, cause, s)
+
+
+cdef void run_strategies(core_t* core, const event_t* cause) noexcept nogil:
+    cdef uint32_t strategy
+    cdef strategy_t* s
+    for strategy in range(core.world.strategy_count):
+        s = &world_strategies(core.world)[strategy]
+        if s.symbol == cause.symbol and core.decide[strategy] != NULL:
+            if unlikely(s.stopped):
+                take_back_all(core, cause, s)
+            else:
+                _decide(core, cause, strategy)
+
+
+cdef int strategy_event(core_t* core, const event_t* e) noexcept nogil:
+    """KIND_STRATEGY: the driver or the operator stops or resumes one strategy."""
+    cdef world_t* w = core.world
+    cdef strategy_t* s
+    cdef uint32_t before
+    cdef int status
+    if e.word[0] < 0 or e.word[0] >= w.strategy_count:
+        return WORLD_BAD_EVENT
+    s = &world_strategies(w)[e.word[0]]
+    before = s.stopped
+    status = strategy_act(s, e.word[1], e.word[2], e.word[3], w.now_ns)
+    if s.stopped and not before:
+        w.stopped_count += 1
+        take_back_all(core, e, s)
+    return status
+
+
+# ------------------------------------------------------------------------------------------------------------ results
+cdef void _close_trade(core_t* core, uint16_t strategy, uint16_t symbol, world_trade_t* t) noexcept nogil:
+    if world_has(core.world, SECTION_DISCIPLINE) and t.stake > 0:
+        discipline_result(world_discipline(core.world), strategy, symbol, t.cash, t.stake, t.stop_ppm, core.world.now_ns)
+    t.cash = t.stake = t.stop_ppm = t.ts_open_ns = 0
+    t.result_count += 1
+
+
+cdef void strategy_filled(core_t* core, uint16_t strategy, uint16_t symbol, bint sell, int64_t px_ticks,
+                          int64_t qty_lots, int64_t px_stop_ticks) noexcept nogil:
+    """Every fill of its orders, late ones too. From flat to flat is one trade, and a turn through zero two."""
+    cdef strategy_t* s
+    cdef world_trade_t* t
+    cdef int64_t before, closing = 0, value
+    if strategy >= core.world.strategy_count:
+        return
+    s = &world_strategies(core.world)[strategy]
+    t = &world_trades(core.world)[strategy]
+    before = s.position_lots
+    strategy_fill(s, sell, qty_lots)
+    if before != 0 and (before > 0) == sell:
+        closing = min(qty_lots, before if before > 0 else -before)
+        value = _value_of(core.world, symbol, px_ticks, closing)
+        t.cash += value if sell else -value
+        if closing == (before if before > 0 else -before):
+            _close_trade(core, strategy, symbol, t)
+    if qty_lots > closing:
+        value = _value_of(core.world, symbol, px_ticks, qty_lots - closing)
+        if t.stake == 0:
+            t.ts_open_ns = core.world.now_ns
+            t.stop_ppm = _stop_ppm(px_ticks, px_stop_ticks) if px_stop_ticks else 0
+        t.cash += value if sell else -value
+        t.stake += value
+
+
+cdef void strategy_charged(core_t* core, uint16_t strategy, int64_t amount) noexcept nogil:
+    """A fee of one of its fills, in account units. It comes after its fill: of a trade just closed it counts in the next."""
+    if strategy < core.world.strategy_count:
+        world_trades(core.world)[strategy].cash -= amount

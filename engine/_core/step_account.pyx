@@ -92,6 +92,14 @@ cdef void revalue(core_t* core, const event_t* cause) noexcept nogil:
     _judge_drawdown(core, cause)
 
 
+cdef inline bint _is_flat(const world_t* w) noexcept nogil:
+    cdef uint32_t i
+    for i in range(w.symbol_count):
+        if ledger_positions(world_ledger(w))[i].lots:
+            return False
+    return True
+
+
 cdef void mark_price(core_t* core, const event_t* cause, uint16_t symbol, int64_t px2_ticks) noexcept nogil:
     """The mid of a trusted touch is the mark of the symbol, and on spot of its base asset."""
     cdef world_t* w = core.world
@@ -105,7 +113,13 @@ cdef void mark_price(core_t* core, const event_t* cause, uint16_t symbol, int64_
     if not s.linear and s.quote == l.report_asset:
         ledger_mark_asset(l, s.base, px_e8, w.now_ns)
     if w.symbol_count <= SYMBOLS_FULL:
-        revalue(core, cause)
+        if ledger_positions(l)[symbol].lots or (not s.linear and ledger_assets(l)[s.base].balance[<int>ACCOUNT_CASH]):
+            revalue(core, cause)
+        elif not world_ledger(w).equity_is_set:
+            revalue(core, cause)
+        elif _is_flat(w):
+            # No price moves what is held in cash alone: the equity is as young as this event.
+            w.account.ts_equity_ns = w.now_ns
     elif ledger_positions(l)[symbol].lots and _holding(w, symbol, &value) == OK:
         w.account.equity += value - y.value
         y.value = value

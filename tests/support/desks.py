@@ -163,7 +163,7 @@ class Desk:
     def lots(self) -> int:
         return int(self.world.positions()["lots"][0])
 
-    # ------------------------------------------------------------------------------------------------------------ wishes
+    # ----------------------------------------------------------------------------------------------------------- wishes
     def wants(self, side: str = "bid", *, strategy: int = 0, tag: int = 0, **fields: Any) -> None:
         """From now on, until it is told otherwise. Without fields the side is left as it is."""
         stop = {"bid": 49_900, "ask": 50_100}[side]

@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from engine._core.breaker cimport (
     Breakers, breaker_allow, breaker_config_t, breaker_declare, breaker_depend, breaker_failure,
-    breaker_init, breaker_release, breaker_reset, breaker_success, breaker_trip)
+    breaker_init, breaker_release, breaker_reset, breaker_settle_slow, breaker_success, breaker_trip)
 
 
 def init(Breakers table not None, uint32_t count_max, uint32_t event_capacity, uint32_t open_share_bp):
@@ -47,6 +47,14 @@ def failure(Breakers table not None, uint32_t id, int64_t now_ns, uint64_t permi
     cdef int status
     with nogil:
         status = breaker_failure(table.c, id, permit, now_ns)
+    return status
+
+
+def settle(Breakers table not None, uint32_t id, int64_t now_ns, uint64_t permit):
+    """A success on the long way, as when the window was not clean yet at the first look."""
+    cdef int status
+    with nogil:
+        status = breaker_settle_slow(table.c, id, permit, 0, now_ns)
     return status
 
 

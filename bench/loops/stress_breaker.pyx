@@ -49,6 +49,21 @@ def hammer(Breaker breaker not None, uint64_t[::1] shared, uint64_t[::1] grants,
                 own[2] += 1
 
 
+def abandon(Breaker breaker not None, uint64_t[::1] shared, uint64_t[::1] own, Py_ssize_t rounds, uint64_t step_ns):
+    """Ask `rounds` times and never report: every trial is lost, and whoever asks next finds it so.
+
+    shared: as in `hammer`. own: granted, denied. Time runs so fast that nearly every question is a transition.
+    """
+    cdef uint64_t permit = 0
+    cdef Py_ssize_t i
+    with nogil:
+        add_relaxed(&shared[0], <uint64_t>-1)
+        while load_acquire(&shared[0]) != 0:
+            cpu_relax()
+        for i in range(rounds):
+            own[breaker_allow(breaker.c, breaker.id, <int64_t>add_relaxed(&shared[1], step_ns), &permit) != OK] += 1
+
+
 def take_once(Breaker breaker not None, uint64_t[::1] shared, uint64_t[::1] own, int64_t now_ns):
     """Wait for all, ask once, keep the permit: own[0] counts it."""
     cdef uint64_t permit = 0

@@ -22,5 +22,6 @@ cdef void revalue(core_t* core, const event_t* cause) noexcept nogil
 cdef int feed_event(core_t* core, const event_t* event) noexcept nogil
 cdef int clock_event(core_t* core, const event_t* event) noexcept nogil
 cdef int control_event(core_t* core, const event_t* event) noexcept nogil
+cdef int limit_event(core_t* core, const event_t* event) noexcept nogil
 cdef int symbol_event(core_t* core, const event_t* event) noexcept nogil
 cdef void halt(core_t* core, uint16_t symbol, int cause_bit, bint halted) noexcept nogil

@@ -6,7 +6,7 @@ from engine._core.instruments cimport instrument_t
 from engine._core.ledger cimport (
     ACCOUNT_CASH, BASE_DAY, BASE_PEAK, ledger_assets, ledger_positions, ledger_symbol_t, ledger_symbols, ledger_t,
 )
-from engine._core.limits cimport LIMIT_DRAWDOWN_PPM, limit
+from engine._core.limits cimport LIMIT_COUNT, LIMIT_DRAWDOWN_PPM, limit, limits_tighten
 from engine._core.modes cimport MODE_PAUSED, WHO_ENGINE
 from engine._core.money cimport mul_div_ceil, mul_div_floor
 from engine._core.orders cimport (
@@ -215,6 +215,13 @@ cdef int control_event(core_t* core, const event_t* event) noexcept nogil:
     if e.who == 0:
         return OK
     return switch_mode(core, event, e.mode, e.who, e.aggressive != 0, e.equity)
+
+
+cdef int limit_event(core_t* core, const event_t* event) noexcept nogil:
+    """A limit is tightened at once and, by an event, at the same place in every replay. Looser is refused."""
+    if not 0 <= event.word[0] < LIMIT_COUNT:
+        return WORLD_BAD_EVENT
+    return limits_tighten(&core.world.limits, <int>event.word[0], event.word[1])
 
 
 cdef void halt(core_t* core, uint16_t symbol, int cause_bit, bint halted) noexcept nogil:

@@ -272,6 +272,7 @@ cpdef enum kind_t:
     KIND_FEED = 98                # a connection came or went: market data, user stream, order path
     KIND_CLOCK = 99               # what the clock's watcher measured against the venue
     KIND_SYMBOL = 100             # halt or resume one symbol alone
+    KIND_LIMIT = 101              # tighten one limit of the gate: word 0 is which one, word 1 its new value
     KIND_STRATEGY = 112           # stop or resume one strategy: see strategy.pxd
 
     # Outputs, 128 and up: intents first, then what is reported and not sent.

@@ -113,6 +113,45 @@ def test_fee_tier_out_of_order_is_refused(impl, tier):
 
 
 # ----------------------------------------------------------------------------------------------------- maker or taker
+@pytest.mark.parametrize(
+    "shape", [{"rows": 0}, {"rows": 4097}, {"rows": 1, "warn_ns": 2, "refuse_ns": 1}, {"rows": 1, "warn_ns": -1}]
+)
+def test_a_fee_table_that_cannot_be_is_refused(impl, shape):
+    with pytest.raises(FeesBadSchedule):
+        impl.FeeTable(**shape)
+
+
+def test_a_tier_a_rate_or_a_discount_that_the_schedule_has_not_is_refused_and_changes_nothing(impl):
+    fees = table(impl)
+    fees.refresh(0, 7, 9, 1000 * SECOND)
+    for change in (
+        lambda: fees.set_tier(0, 4),
+        lambda: fees.refresh(0, 10_000_001, 10_000_001, 1001 * SECOND),
+        lambda: fees.refresh(0, 5, -10_000_001, 1001 * SECOND),
+        lambda: fees.set_discount(0, -1, asset=1, pays=True),
+        lambda: fees.set_discount(0, WHOLE + 1, asset=1, pays=True),
+    ):
+        with pytest.raises(FeesBadSchedule):
+            change()
+    assert [fees.rate(0, maker, now_ns=1000 * SECOND) for maker in (True, False)] == [(7, False), (9, False)]
+
+
+def test_the_tier_that_the_venue_names_is_in_force_without_its_volume(impl):
+    fees = table(impl)
+    fees.set_tier(0, 3)
+    fees.refresh(0, 5, 6, 1000 * SECOND)
+    assert fees.rate(0, True, now_ns=1000 * SECOND) == (5, False)
+    for change in (
+        lambda: fees.set_tier(1, 0),
+        lambda: fees.set_volume(1, 5),
+        lambda: fees.set_discount(2, WHOLE, asset=0, pays=False),
+        lambda: fees.refresh(9, 1, 1, 1),
+        lambda: fees.add_tier(2, 0, 1, 1),
+    ):
+        with pytest.raises(FeesUnknownVenue):
+            change()
+
+
 def test_fee_is_maker_only_when_post_only_or_not_crossing(impl):
     for px, sell, post_only in itertools.product((0, 98, 99, 100, 101, 102), (False, True), (False, True)):
         crosses = px == 0 or (px <= 99 if sell else px >= 101)
@@ -223,6 +262,45 @@ def test_an_order_that_makes_no_sense_has_no_cost(change):
 def test_levels_out_of_order_are_no_book(impl, rows):
     with pytest.raises(CostBadInput):
         impl.walk(*levels(*rows), sell=False, want_lots=9)
+
+
+def test_a_walk_takes_level_by_level_up_to_its_limit(impl):
+    assert impl.walk(*ASKS, sell=False, want_lots=7) == (7, 5 * 101 + 2 * 102, 102)
+    assert impl.walk(*BIDS, sell=True, want_lots=100) == (100, 5 * 99 + 5 * 98 + 90 * 90, 90)
+    for sell, rows, limit, want in ((False, ASKS, 102, 11), (True, BIDS, 98, 11), (False, ASKS, 0, 101)):
+        with pytest.raises(CostDepthShort):
+            impl.walk(*rows, sell=sell, want_lots=want, limit_ticks=limit)
+
+
+def test_rows_that_do_not_pair_and_orders_for_nothing_are_refused():
+    # The kernel's own bounds: the twin counts in numbers of any size.
+    prices, quantities = ASKS
+    for call in (
+        lambda: core.walk(prices, quantities[:2], sell=False, want_lots=1),
+        lambda: core.walk(prices, quantities, sell=False, want_lots=0),
+        lambda: core.estimate(prices[:1], quantities, sell=False, qty=1, **BASE),
+        lambda: core.fee(1 << 60, 1),
+        lambda: core.fee(1, 10_000_001),
+        lambda: core.funding(-(1 << 60), 1, short_side=True),
+        lambda: core.funding(1, -10_000_001, short_side=False),
+    ):
+        with pytest.raises(CostBadInput):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("rows", "change"),
+    [
+        # The value of what is taken, the slippage, the funding of many settlements: each alone passes 2**60.
+        (((2**30, 2**20),), {"ask_px_ticks": 2**30, "bid_px_ticks": 2**30 - 1, "qty": 2**20, "unit_value": 2**20}),
+        (((2**58, 1),), {"ask_px_ticks": 5, "bid_px_ticks": 4, "qty": 1, "unit_value": 8}),
+        (((2**30, 2**10),), {"ask_px_ticks": 2**30, "bid_px_ticks": 2**30 - 1, "qty": 2**10, "unit_value": 2**10,
+                             "funding_rate_e8": 10_000_000, "funding_count": 1_000_000}),
+    ],
+)  # fmt: skip
+def test_a_part_that_passes_the_limit_leaves_no_estimate(rows, change):
+    with pytest.raises(CostOverflow):
+        core.estimate(*levels(*rows), sell=False, **(BASE | change))
 
 
 def test_amounts_beyond_the_limit_are_refused():

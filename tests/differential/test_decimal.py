@@ -236,3 +236,20 @@ def test_rescaling_agrees(mantissa, scale_from, scale_to):
     assert outcome(core.rescale, mantissa, scale_from, scale_to) == outcome(
         model.rescale, mantissa, scale_from, scale_to
     )
+
+
+@pytest.mark.parametrize("step", [0, -1, -INT64_MAX - 1])
+@pytest.mark.parametrize(
+    "name", ["round_down", "round_up", "round_half_even", "round_half_away", "to_steps", "from_steps"]
+)
+def test_a_step_that_is_not_above_zero_is_refused_by_name(impl, name, step):
+    for value in (0, 1, -INT64_MAX, INT64_MAX):
+        with pytest.raises(errors.DecimalBadStep):
+            getattr(impl, name)(value, step)
+
+
+@pytest.mark.parametrize("divisor", [0, -1, -INT64_MAX - 1])
+@pytest.mark.parametrize("way", ["floor", "ceil", "half_even"])
+def test_a_divisor_that_is_not_above_zero_is_refused_by_name(impl, way, divisor):
+    with pytest.raises(errors.DecimalBadStep):
+        getattr(impl, f"multiply_divide_{way}")(6, 7, divisor)

@@ -66,6 +66,26 @@ def test_counts_are_conserved_and_no_epoch_grants_more_than_its_tokens(tokens, f
     assert above.metrics()["allowed"] == 0
 
 
+def test_trials_that_nobody_reports_are_each_lost_once():
+    rounds = int(250_000 * STRESS)
+    breakers = Breakers(event_capacity=2, open_share=0)
+    breaker = breakers.declare("venue", cooldown_ns=1)
+    breaker.trip(TICK_NS)
+    shared, own = words(THREADS, 2 * TICK_NS), [words(0, 0) for _ in range(THREADS)]
+    run_together(
+        *(lambda i=i: stress_breaker.abandon(breaker, shared, own[i], rounds, TICK_NS) for i in range(THREADS))
+    )
+    breakers.check()
+    granted, denied = (int(n) for n in sum(own))
+    metrics = breaker.metrics()
+    assert granted + denied == rounds * THREADS
+    # One token: each half-open epoch granted one trial, and only a granted one can be lost. The last may still run.
+    assert 0 <= granted - metrics["half_open_to_open"] <= 1
+    assert 0 <= metrics["open_to_half_open"] - granted <= 1
+    assert metrics["denied_open"] + metrics["denied_half_open"] == denied
+    assert metrics["allowed"] == 0
+
+
 def test_of_all_who_ask_at_once_exactly_the_tokens_are_let_through():
     for tokens in (1, 2, 3):
         for _ in range(int(60 * STRESS)):

@@ -7,6 +7,7 @@ import gc
 import numpy as np
 import pytest
 
+from engine._core.clock import monotonic_ns
 from engine._core.risk import Rule
 from engine._core.step import Core
 from engine._core.strategy import StopReason, StrategyAct, StrategyRule
@@ -317,6 +318,42 @@ def test_a_strategy_inside_its_budget_is_left_alone_and_its_worst_call_is_known(
 def test_a_budget_that_contradicts_itself_is_refused(budget):
     with pytest.raises(StrategyBadAct):
         Meter().wrap(0, 1, **budget)
+
+
+def test_calls_in_time_take_a_strike_away_again():
+    # Late is a call that waits until it is; in time is any other, unless the machine makes it late, and then the
+    # next are asked: strikes only ever go down by calls in time, so the loop ends where they are forgiven.
+    late = [True]
+
+    def decide(view, wishes):
+        start = monotonic_ns()
+        while late[0] and monotonic_ns() - start < 30_000_000:
+            pass
+        return OK
+
+    core, _, meter = metered(decide, budget_ns=20_000_000, hard_ns=10**15, strikes_max=10**6, forgive_count=3)
+    core.step(quote(1))
+    assert meter.figures()[0]["strikes"] == 1
+    late[0] = False
+    calls = 0
+    while meter.figures()[0]["strikes"]:
+        calls += 1
+        core.step(quote(1 + calls))
+    assert calls >= 3
+    assert meter.figures()[0]["over"] >= 1
+    assert meter.pending_count == 0
+
+
+def test_more_strategies_than_a_process_can_meter_are_refused_and_a_meter_gives_its_places_back():
+    def fill():
+        meter = Meter()
+        for strategy in range(257):
+            meter.wrap(strategy, 1, budget_ns=1, hard_ns=1)
+
+    with pytest.raises(StrategySlotsFull, match="256 in use"):
+        fill()
+    gc.collect()
+    assert Meter().wrap(0, 1, budget_ns=1, hard_ns=1)
 
 
 # ---------------------------------------------------------------------------------------------------- Python strategies

@@ -17,7 +17,7 @@ GOOD = {
 }  # fmt: skip
 # Where the fields stand in the table: the header, then one row of two cache lines per component.
 HEADER, ROW = 192, 128
-WORD, DEPENDS, DEPENDENTS, TRANSITIONS = 0, 8, 16, 96
+WORD, DEPENDS, DEPENDENTS, SUCCESSES, TRANSITIONS = 0, 8, 16, 40, 96
 OPEN_MASK, EVENT_HEAD, EVENT_TAIL = 0, 64, 128
 CLOSED, OPEN, HALF_OPEN = 0, 1, 2
 PAYLOAD = 22
@@ -40,6 +40,18 @@ def test_a_component_that_does_not_exist_is_named_by_every_operation_and_touches
     # The only component there is answers: a lone failure is too few calls for the rate, all else is well.
     answer = Status.BREAKER_MINIMUM_CALLS_NOT_MET if operation == "failure" else Status.OK
     assert getattr(probe_breaker, operation)(breakers, 0, 5) == answer
+
+
+def test_a_success_on_a_clean_full_window_writes_nothing_but_its_count():
+    breakers = table("venue")
+    breaker = breakers["venue"]
+    for _ in range(4):
+        breaker.success(breaker.allow(5), 5)
+    before = breakers.image()
+    assert probe_breaker.settle(breakers, 0, 5, breaker.allow(5)) == Status.OK
+    at = HEADER + SUCCESSES
+    (count,) = struct.unpack_from("<Q", before, at)
+    assert breakers.image() == before[:at] + struct.pack("<Q", count + 1) + before[at + 8 :]
 
 
 @pytest.mark.parametrize(("above", "below"), [(0, 2), (2, 0), (2, 2)])

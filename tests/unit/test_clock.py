@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.loops import probe_clock
 from engine._core import clock as core
 from engine.errors import ClockBackwards, ClockError
 from engine.model import clock as model
@@ -75,6 +76,33 @@ def test_anchoring_again_never_moves_the_word_back():
         now = clock.stamp()
         assert now >= last
         last = now
+
+
+@pytest.mark.parametrize("invariant", [True, False])
+def test_a_step_back_of_the_systems_clock_is_held_and_counted(invariant):
+    if invariant and not core.counter_invariant():
+        pytest.skip("this CPU has no invariant counter")
+    clock = core.Clock()
+    probe_clock.rule(clock, invariant=invariant, ahead_ns=3_600 * 10**9)
+    ahead = clock.now_ns
+    # An hour ahead of UTC: a stamp for which the system has gone back is the last one again.
+    assert [clock.stamp() for _ in range(3)] == [ahead] * 3
+    assert clock.backwards_count == 3
+    clock.check()
+
+
+def test_a_clock_without_an_invariant_counter_reads_the_systems_own():
+    clock = core.Clock()
+    probe_clock.rule(clock, invariant=False, ahead_ns=0)
+    before = core.utc_ns()
+    stamp = clock.stamp()
+    assert clock.now_ns == stamp
+    assert before <= stamp <= core.utc_ns()
+
+
+def test_a_clock_says_who_drives_it():
+    assert core.Clock(manual=True).manual is True
+    assert core.Clock().manual is False
 
 
 def test_utc_lies_between_two_readings_of_the_system():

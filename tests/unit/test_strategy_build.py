@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from engine import errors
-from engine._core.strategy_abi import new_view, new_wishes
+from engine._core.strategy_abi import ABI, VIEW, WISHES, new_view, new_wishes
 from engine.strategy import cache as cache_module
 from engine.strategy.cache import Cache, ingredients, key_of
 from engine.strategy.dialect import accept, reference
@@ -264,6 +264,32 @@ def test_a_library_that_is_no_strategy_is_refused():
 
     with pytest.raises(errors.StrategyCacheCorrupt):
         Library(histogram.__file__, "0" * 64)
+
+
+def test_a_file_that_is_no_library_is_refused(tmp_path):
+    (tmp_path / "text.so").write_text("not one")
+    with pytest.raises(errors.StrategyCacheCorrupt):
+        Library(str(tmp_path / "text.so"), "0" * 64)
+
+
+def test_a_stamp_without_an_entry_is_refused(tmp_path):
+    key, sizes = "b" * 64, (ABI, VIEW.itemsize, WISHES.itemsize)
+    stamp = ", ".join(map(str, sizes))
+    source = tmp_path / "empty.c"
+    source.write_text(
+        "struct { unsigned long long magic; long long abi, view, wishes; char key[64]; } bot4_strategy ="
+        f' {{ 0x3153545254423442ull, {stamp}, "{key}" }};\n'
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(tmp_path / "empty.so"), str(source)], check=True)
+    with pytest.raises(errors.StrategyCacheCorrupt, match="no entry"):
+        Library(str(tmp_path / "empty.so"), key)
+
+
+def test_a_call_takes_the_contracts_records_and_no_others(built):
+    library = built[1]
+    assert library(new_view(), new_wishes()) in (0, 1)
+    with pytest.raises(TypeError, match="contract's layout"):
+        library(np.zeros(1, dtype="i8"), new_wishes())
 
 
 def test_an_object_of_another_layout_is_refused(tmp_path):

@@ -7,8 +7,11 @@ import sys
 import click
 
 from engine import __version__
+from engine.cli.audit import audit
 from engine.cli.demo import demo
+from engine.cli.drill import drill
 from engine.cli.replay import replay
+from engine.cli.reset import reset
 from engine.cli.strategy import strategy
 from engine.errors import Bot4Error
 
@@ -19,8 +22,11 @@ def cli() -> None:
     """Bot4: a trading engine that runs as one process on one small Linux machine."""
 
 
+cli.add_command(audit)
 cli.add_command(demo)
+cli.add_command(drill)
 cli.add_command(replay)
+cli.add_command(reset)
 cli.add_command(strategy)
 
 

@@ -117,9 +117,7 @@ def test_a_trip_ends_with_70_is_not_restarted_and_stays_halted_at_the_next_start
 def test_the_unit_is_halted_by_the_real_line():
     script = machines.tool("systemd-sandbox.sh")
     chip = "chgrp dialout /dev/gpiochip0; chmod 666 /dev/gpiochip0; echo pull-down > $GPIO_SIM/sim_gpio17/pull; echo pull-down > $GPIO_SIM/sim_gpio27/pull"  # noqa: E501
-    inner = (
-        f'{chip}; exec {script} -b /dev/gpiochip0:/dev/gpiochip0:rw -b $GPIO_SIM:/mnt/sim:rw {" ".join(units())} "$@"'
-    )
+    inner = f'{chip}; exec {script} -b /dev/gpiochip0:/dev/gpiochip0:rw -b $GPIO_SIM:/run/gpio-sim:rw {" ".join(units())} "$@"'
     case = drive(
         [*machines.gpio_machine(), "-t", "170", "--", "bash", "-c", inner, "bash"],
         ("ready", "trip"),

@@ -10,6 +10,7 @@ from engine import __version__
 from engine.cli.audit import audit
 from engine.cli.demo import demo
 from engine.cli.drill import drill
+from engine.cli.install import install, uninstall
 from engine.cli.replay import replay
 from engine.cli.reset import reset
 from engine.cli.strategy import strategy
@@ -25,9 +26,11 @@ def cli() -> None:
 cli.add_command(audit)
 cli.add_command(demo)
 cli.add_command(drill)
+cli.add_command(install)
 cli.add_command(replay)
 cli.add_command(reset)
 cli.add_command(strategy)
+cli.add_command(uninstall)
 
 
 def main() -> None:

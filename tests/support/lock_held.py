@@ -1,6 +1,6 @@
 """An engine process whose interpreter lock is held by C while the trip comes; the venue's side is its parent.
 
-Arguments: a port on loopback, a state directory, the seconds. Says in JSON when the latch was set and when the lock was free.
+Arguments: a port on loopback, a state directory, the seconds. Says in JSON what happened when.
 """
 
 from __future__ import annotations

@@ -335,7 +335,7 @@ def test_the_command_shows_what_is_overdue(tmp_path):
     assert "feed" not in told["overdue"]
 
 
-# --------------------------------------------------------------------------------------------------- the audit's command
+# ----------------------------------------------------------------------------------------------- the audit's command
 @pytest.fixture
 def state(tmp_path):
     (tmp_path / "key").write_bytes(KEY)

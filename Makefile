@@ -10,6 +10,8 @@
 #   make coverage     the suite on a counted build, with the gates on lines and branches
 #   make test-pythons the suite on every Python from 3.11 to 3.13 that this machine has
 #   make wheel        sdist and wheel in dist/
+#   make install      the engine as a systemd service, from this checkout (as root; ARGS=--dry-run shows the steps)
+#   make uninstall    takes it off again; configuration, audit and latch stay
 #   make lock         rewrite the lock files from requirements/*.in (needs uv)
 #   make clean        remove everything that was made
 
@@ -32,7 +34,7 @@ export BOT4_CYTHON_CACHE ?= $(CURDIR)/build/cython-cache
 # A worker takes a second to start and 200 MB; past eight the longest test alone decides.
 export WORKERS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 
-.PHONY: help run test bench lint debug sanitize thread coverage test-pythons wheel lock clean build
+.PHONY: help run test bench lint debug sanitize thread coverage test-pythons wheel lock clean build install uninstall
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -89,6 +91,12 @@ test-pythons: $(VENV)/dev.stamp
 
 wheel: $(VENV)/dev.stamp
 	@env -u BOT4_BENCH -u BOT4_PROFILE $(PY) -m build --no-isolation --outdir dist .
+
+install: $(VENV)/built.stamp
+	@$(VENV)/bin/bot4 install --source . $(ARGS)
+
+uninstall: $(VENV)/built.stamp
+	@$(VENV)/bin/bot4 uninstall $(ARGS)
 
 lock:
 	@requirements/lock.sh

@@ -13,6 +13,12 @@ from engine.cli.demo import demo
 from engine.cli.keys import keys
 from engine.cli.replay import replay
 from engine.cli.run import run
+from engine.cli.audit import audit
+from engine.cli.demo import demo
+from engine.cli.drill import drill
+from engine.cli.install import install, uninstall
+from engine.cli.replay import replay
+from engine.cli.reset import reset
 from engine.cli.strategy import strategy
 from engine.errors import Bot4Error
 
@@ -30,7 +36,14 @@ cli.add_command(demo)
 cli.add_command(keys)
 cli.add_command(replay)
 cli.add_command(run)
+cli.add_command(audit)
+cli.add_command(demo)
+cli.add_command(drill)
+cli.add_command(install)
+cli.add_command(replay)
+cli.add_command(reset)
 cli.add_command(strategy)
+cli.add_command(uninstall)
 
 
 def main() -> None:

@@ -176,7 +176,8 @@ class Pins:
         self.loops: list[Loop] = []
         active = None if pull_up else False
         for name, number in loops:
-            button = Button(number, pull_up=pull_up, active_state=active, pin_factory=factory)
+            # A closed loop is "held" to gpiozero; its thread waits the hold time out before it can be ended.
+            button = Button(number, pull_up=pull_up, active_state=active, hold_time=0.02, pin_factory=factory)
             loop = Loop(name, button, Debounce(debounce_ns, latest_ns))
             # Released: the loop opened. The edge only starts the clock; `poll` decides, so that a glitch is none.
             button.when_released = self._guarded(loop, True)

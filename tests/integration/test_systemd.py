@@ -116,10 +116,11 @@ def test_a_trip_ends_with_70_is_not_restarted_and_stays_halted_at_the_next_start
 @pytest.mark.skipif(not NIGHTLY, reason="boots a kernel and a manager in it, half a minute: set BOT4_NIGHTLY=1")
 def test_the_unit_is_halted_by_the_real_line():
     script = machines.tool("systemd-sandbox.sh")
-    chip = "chgrp dialout /dev/gpiochip0; chmod 666 /dev/gpiochip0; echo pull-down > $GPIO_SIM/sim_gpio17/pull; echo pull-down > $GPIO_SIM/sim_gpio27/pull"  # noqa: E501
-    inner = (
-        f'{chip}; exec {script} -b /dev/gpiochip0:/dev/gpiochip0:rw -b $GPIO_SIM:/mnt/sim:rw {" ".join(units())} "$@"'
+    chip = "chgrp dialout /dev/gpiochip0; chmod 666 /dev/gpiochip0; " + "".join(
+        f"echo pull-down > $GPIO_SIM/sim_gpio{line}/pull; " for line in (17, 27)
     )
+    binds = "-b /dev/gpiochip0:/dev/gpiochip0:rw -b $GPIO_SIM:/run/gpio-sim:rw"
+    inner = f'{chip} exec {script} {binds} {" ".join(units())} "$@"'
     case = drive(
         [*machines.gpio_machine(), "-t", "170", "--", "bash", "-c", inner, "bash"],
         ("ready", "trip"),

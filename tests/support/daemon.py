@@ -62,7 +62,7 @@ def probe(state: Path) -> None:
         "kernel memory": _attempt(lambda: Path("/dev/kmsg").read_bytes()),
         "home": _attempt(lambda: list(Path("/root").iterdir())),
         "set affinity": _attempt(lambda: os.sched_setaffinity(0, {0})),
-        "mount": _attempt(lambda: _mount()),
+        "mount": _attempt(_mount),
         "user": str(os.getuid() != 0),
         "credential": str(_credential("audit-key") is not None),
     }
@@ -92,8 +92,12 @@ async def engine(state: Path) -> None:
     pins = None
     account = Account(lots=[0])
     holder: list[Guard] = []
+
+    def trip(reason: str, detail: str) -> bool:
+        return holder[0].trip(reason, detail)
+
     if lines is not None:
-        pins = Pins(lambda r, d: holder[0].trip(r, d), factory=SharedFactory(lines), report=sentry.report)
+        pins = Pins(trip, factory=SharedFactory(lines), report=sentry.report)
     guard = Guard(
         latch, DeskPorts(account), plan=Plan(Goal.GOAL_FLATTEN), audit=audit, sentry=sentry, pulse=pulse, pins=pins,
         stall=StallWatch(pulse), handover=state / "handover.json",
@@ -112,7 +116,7 @@ async def engine(state: Path) -> None:
     loop.add_signal_handler(signal.SIGHUP, reload)
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGUSR2, threading.Event().wait)
-    dog = Watchdog(notifier, {"guard": lambda: guard._thread.is_alive(), "audit": lambda: audit.healthy})
+    dog = Watchdog(notifier, {"guard": guard._thread.is_alive, "audit": lambda: audit.healthy})
     pulse.arm()
     guard_ready = False
     while not stop.is_set():

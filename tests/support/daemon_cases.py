@@ -61,7 +61,7 @@ def install(venue: RestVenue) -> None:
     library.mkdir(parents=True, exist_ok=True)
     (library / "bot4-courier").write_bytes((tree / "engine/safety/courier.py").read_bytes())
     credentials = Path("/etc/bot4/credentials/test")
-    for name, text in (("bot4_audit-key", os.urandom(32)), ("courier_v", f"key={KEY}\nsecret={SECRET}\n".encode())):
+    for name, text in (("bot4_audit-key", bytes(range(32))), ("courier_v", f"key={KEY}\nsecret={SECRET}\n".encode())):
         owner, file = name.split("_")
         path = credentials / ("engine" if owner == "bot4" else owner) / file
         path.parent.mkdir(parents=True)
@@ -149,7 +149,7 @@ def watchdog(venue: RestVenue) -> dict[str, Any]:
 
 
 def courier_killed(venue: RestVenue) -> dict[str, Any]:
-    """Engine and courier are killed both: the courier's own unit, started by hand or by OnFailure, finishes the work."""
+    """Engine and courier are killed both: the courier's own unit, started by hand or by OnFailure, finishes."""
     start()
     venue.add("BTCUSDT", "order")
     venue.hold.clear()
@@ -173,7 +173,7 @@ def trip(venue: RestVenue) -> dict[str, Any]:
     sh("systemctl", "stop", UNIT)
     start()
     if os.environ.get("BOT4_TEST_GPIO"):
-        Path("/mnt/sim/sim_gpio17/pull").write_text("pull-up")
+        Path("/run/gpio-sim/sim_gpio17/pull").write_text("pull-up")
     else:
         kill("SIGUSR1")
     until(lambda: state_of() == "failed")
@@ -183,7 +183,8 @@ def trip(venue: RestVenue) -> dict[str, Any]:
     latch = (STATE / "latch").read_text()
     handover = json.loads((STATE / "handover.json").read_text())
     courier = show("ActiveState", "Result", unit="bot4-courier@test.service")
-    return {"first": first, "again": again, "second": show("ActiveState", "ExecMainStatus", "StatusText"), "latch": latch,
+    second = show("ActiveState", "ExecMainStatus", "StatusText")
+    return {"first": first, "again": again, "second": second, "latch": latch,
             "handover": handover, "courier": courier}  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import sys
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import AuditBadKey, AuditLocked, AuditTampered, AuditWriteFailed
@@ -76,6 +76,7 @@ def test_a_full_segment_is_closed_and_the_chain_runs_through(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------------------ every change
+@settings(max_examples=int(40 * float(os.environ.get("BOT4_STRESS", "1"))))
 @given(st.data())
 def test_any_changed_byte_is_found(tmp_path_factory, data):
     directory, last = written(tmp_path_factory.mktemp("a"), count=3)

@@ -1,0 +1,143 @@
+"""The life of the latch after a trip: what `bot4 reset` asks for, and the one place where a latch file goes away.
+
+Order of things, each a refusal when it is not so: root or the service's user; no engine runs on this state; there is a
+trip; the loops are seen closed again; the phrase was typed. Then the reset is made durable in the audit, and only then
+the file is put aside - renamed, kept as evidence, never deleted. A start after that is Paused: the engine's modes know
+no other start (engine/_core/modes), and Normal needs a person and a reconciled account.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine._core.clock import utc_ns
+from engine._core.latch import Latch
+from engine.errors import AuditBadKey, AuditLocked, ResetRefused
+from engine.safety.audit import Audit, Entry, Kind
+from engine.safety.lines import Lines
+
+PHRASE = "I have found the cause"
+
+
+@dataclass(frozen=True)
+class Reset:
+    reasons: tuple[str, ...]
+    kept: tuple[str, ...]  # where the evidence is
+    audit_id: str
+
+
+def audit_key(instance: str, path: Path | None = None) -> bytes:
+    """The key of the audit: from a file, from $CREDENTIALS_DIRECTORY, or unsealed by root."""
+    if path is not None:
+        return path.read_bytes()
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (file := Path(credentials) / "bot4_audit-key").is_file():
+        return file.read_bytes()
+    sealed = Path("/etc/bot4/credentials") / instance / "engine" / "audit-key"
+    try:
+        return subprocess.run(
+            ["/usr/bin/systemd-creds", "decrypt", "--name=bot4_audit-key", str(sealed), "-"],
+            capture_output=True,
+            check=True,
+            timeout=20,
+        ).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise AuditBadKey(f"{sealed} cannot be unsealed ({type(error).__name__}); root, or --key") from error
+
+
+def loops_closed(chip: str, lines: Sequence[int], *, bias: str = "pull-up", readings: int = 50) -> Callable[[], str]:
+    """A check that says what is wrong, or nothing. Many readings: a contact that chatters is not closed."""
+
+    def check() -> str:
+        request = Lines(chip, lines, bias=bias)
+        try:
+            for _ in range(readings):
+                if open_lines := [line for line in lines if request.level(line)]:
+                    return f"line {', '.join(map(str, open_lines))} of {chip} is open: release the switch"
+        finally:
+            request.close()
+        return ""
+
+    return check
+
+
+def no_switch() -> str:
+    """`switch = "none"`: there is nothing to look at, and the audit says so."""
+    return ""
+
+
+def check_person(state: Path) -> str:
+    """Root or the user that the engine runs as, which owns the state."""
+    user = os.geteuid()
+    if user not in (0, state.stat().st_uid):
+        raise ResetRefused(f"user {user} is neither root nor the owner of {state}")
+    return f"{getpass.getuser()} ({os.environ.get('SUDO_USER', 'directly')})"
+
+
+def reset(
+    state: Path,
+    *,
+    typed: str,
+    key: bytes,
+    switch_closed: Callable[[], str],
+    reason: str,
+    without_switch: bool = False,
+    **audit_options: Any,
+) -> Reset:
+    """Put the latch file aside; raises ResetRefused with what is missing, and changes nothing then."""
+    actor = check_person(state)
+    if typed != PHRASE:
+        raise ResetRefused(f"the phrase is: {PHRASE}")
+    if not reason.strip():
+        raise ResetRefused("say what the cause was")
+    try:
+        audit = Audit(state / "audit", key, **audit_options)
+    except AuditLocked as error:
+        raise ResetRefused("an engine runs on this state; it has to end first") from error
+    with audit:
+        with Latch(state / "latch") as latch:
+            if not latch.tripped:
+                raise ResetRefused("the latch is not tripped")
+            reasons, note = latch.reasons, latch.note
+        if trouble := switch_closed():
+            raise ResetRefused(trouble)
+        record = audit.append(
+            Entry(
+                Kind.RESET,
+                "reset",
+                trigger=", ".join(reasons),
+                rule="DESIGN 6.5",
+                affected="latch",
+                actor=actor,
+                explanation=reason,
+                human=True,
+                data={"note": note, "switch": "none" if without_switch else "seen closed"},
+            )
+        )
+        kept = _put_aside(state)
+        with Latch(state / "latch") as latch:
+            if latch.tripped:
+                raise ResetRefused(f"{', '.join(latch.reasons)}: {latch.start_detail}")
+    return Reset(reasons, kept, record.audit_id)
+
+
+def _put_aside(state: Path) -> tuple[str, ...]:
+    stamp, kept = utc_ns(), []
+    for name in ("latch.tmp", "latch"):  # the unfinished one first: alone it still trips
+        path = state / name
+        if path.exists():
+            aside = path.with_name(f"{name}.cleared-{stamp}")
+            path.rename(aside)
+            kept.append(str(aside))
+    directory = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return tuple(kept)

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import msgspec
 
 from engine.errors import TierBadFile, TierForbids, TierTooSmall, TierUnknown
+from engine.settings.files import write_durable
 from engine.settings.keys import descriptions
 from engine.settings.locate import lines_of
 from engine.settings.problems import Key, Origin, Problem, Problems, dotted, nearest, shown
@@ -205,3 +206,95 @@ def _number(value: str, form: str | None) -> int | None:
         return from_text(value, form) if form else None
     except ValueError:
         return None
+
+
+# ------------------------------------------------------------------------------------------- moving on the ladder
+class Evidence(Section, frozen=True, kw_only=True):
+    """What can be shown for a promotion, each since the tier in force was entered. Comes from journal and drills."""
+
+    days_clean: int = 0
+    parity_ppm: int = 0
+    drills: int = 0
+
+
+class Standing(Section, frozen=True, kw_only=True):
+    """Which tier is in force and since when; kept in a file of the engine's folder."""
+
+    name: str
+    since_ns: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a look at the capital came to."""
+
+    standing: Standing | None  # None: below the lowest bound, nothing trades live
+    change: str  # stay, promote, demote, wait, none
+    missing: tuple[str, ...] = ()  # what promotion still needs
+
+
+def move(
+    ladder: Sequence[TierFile],
+    capital: int,
+    evidence: Evidence,
+    current: Standing | None,
+    now_ns: int,
+    *,
+    hysteresis_ppm: int,
+    cooldown_days: int,
+) -> Move:
+    """Down at once and as far as the capital says; up one tier at a time, with evidence and after the cooldown."""
+    name = current.name if current else None
+    if name is not None and name not in NAMES:
+        raise TierUnknown(f"{name!r} stands in the record of the tier in force.")
+    to = choose(ladder, capital, current=name, hysteresis_ppm=hysteresis_ppm)
+    if to is None:
+        return Move(None, "none", (f"capital of {to_text(ladder[0].tier.capital_from, 'amount')}",))
+    if current is None:
+        # A first start takes the lowest tier whatever the capital: the others are earned.
+        return Move(Standing(name=NAMES[0], since_ns=now_ns), "promote" if to else "stay")
+    at = NAMES.index(current.name)
+    if to < at:
+        return Move(Standing(name=NAMES[to], since_ns=now_ns), "demote")
+    if to == at:
+        return Move(current, "stay", tuple(_missing_capital(ladder, at, capital, hysteresis_ppm)))
+    missing = tuple(_missing(ladder[at + 1].tier, evidence, current, now_ns, cooldown_days))
+    if missing:
+        return Move(current, "wait", missing)
+    return Move(Standing(name=NAMES[at + 1], since_ns=now_ns), "promote")
+
+
+def _missing(above: Tier, evidence: Evidence, current: Standing, now_ns: int, cooldown_days: int) -> Iterator[str]:
+    needs = above.promotion
+    rest = cooldown_days - (now_ns - current.since_ns) / DAY_NS
+    if rest > 0:
+        yield f"{rest:.1f} more days in {current.name}"
+    if evidence.days_clean < needs.days_clean:
+        yield f"{needs.days_clean - evidence.days_clean} more days without a trip or a breach"
+    if evidence.parity_ppm < needs.parity_ppm:
+        has = f"{evidence.parity_ppm / 10_000:.0f} %"
+        yield f"parity of live with paper of {needs.parity_ppm / 10_000:.0f} %, not {has}"
+    if evidence.drills < needs.drills:
+        yield f"{needs.drills - evidence.drills} more kill switch drills passed"
+
+
+def _missing_capital(ladder: Sequence[TierFile], at: int, capital: int, hysteresis_ppm: int) -> Iterator[str]:
+    if at + 1 < len(ladder):
+        bound = ladder[at + 1].tier.capital_from
+        bound += bound * hysteresis_ppm // PPM
+        yield f"capital above {to_text(bound, 'amount')}, not {to_text(capital, 'amount')}"
+
+
+def read_standing(path: Path) -> Standing | None:
+    """The tier in force; None at a first start. A file that cannot be read is refused, not taken for a first start."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Standing)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise TierBadFile(f"{path}: {error}") from None
+
+
+def write_standing(path: Path, standing: Standing) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_durable(path, msgspec.json.encode(standing))

@@ -1,0 +1,60 @@
+"""`bot4 export`: a session's tape as CSV or JSON lines, for tools that read those."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+
+from engine._core.tape import Tape
+from engine._core.types import DECISION, EVENT, INTENT, ORDER, QUOTE, TRADE, Kind
+
+LAYOUTS = {"all": EVENT, "quotes": QUOTE, "trades": TRADE, "orders": ORDER, "intents": INTENT, "decisions": DECISION}
+KINDS = {
+    "quotes": {Kind.KIND_QUOTE},
+    "trades": {Kind.KIND_TRADE, Kind.KIND_AGG_TRADE},
+    "orders": {k for k in Kind if k.name is not None and k.name.startswith("KIND_ORDER")},
+    "intents": {k for k in Kind if k.name is not None and k.name.startswith("KIND_INTENT")},
+    "decisions": {Kind.KIND_DECISION},
+}
+CHUNK = 65_536
+
+
+@click.command()
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--what", type=click.Choice(list(LAYOUTS)), default="orders", show_default=True, help="Which records.")
+@click.option("--form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True, help="Which form.")
+def export(directory: Path, what: str, form: str) -> None:
+    """Write the records of the session in DIRECTORY to standard output: ticks and lots, as they were.
+
+    Example: bot4 export var/demo --what orders > orders.csv
+    """
+    tape = Tape(directory / "tape.b4")
+    layout = LAYOUTS[what]
+    names = [name for name in layout.names or () if not name.startswith("reserved")]
+    columns = [column for name in names for column in _columns(name, layout[name])]
+    writer = csv.writer(sys.stdout)
+    if form == "csv":
+        writer.writerow(columns)
+    kinds = np.array(sorted(int(kind) for kind in KINDS.get(what, ())), dtype=np.uint8)
+    records = tape.records()
+    for start in range(0, len(records), CHUNK):
+        rows = records[start : start + CHUNK]
+        rows = rows[np.isin(rows["kind"], kinds)].view(layout) if what != "all" else rows
+        parts = [rows[name].reshape(len(rows), -1) for name in names]
+        for at in range(len(rows)):
+            row = [value for part in parts for value in part[at].tolist()]
+            if form == "csv":
+                writer.writerow(row)
+            else:
+                click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+
+
+def _columns(name: str, kind: np.dtype[Any]) -> list[str]:
+    """A field of several words is as many columns."""
+    return [f"{name}_{at}" for at in range(kind.shape[0])] if kind.shape else [name]

@@ -1,0 +1,1 @@
+"""The page: read-only, served in process, nothing from outside."""

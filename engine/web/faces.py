@@ -1,0 +1,111 @@
+"""All faces of one engine, started and stopped together: socket, page, metrics, alerts.
+
+The composition root makes a source and handlers and hands them here with the settings; nothing else of the face has to
+be known to it. A face that cannot start (a port that is taken) is one plain error before the first order; one that
+fails later never touches trading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from engine._core.clock import utc_ns
+from engine.errors import Bot4Error
+from engine.observe.alerts import RULES, AlertEngine
+from engine.observe.commands import Handlers
+from engine.observe.display import Display
+from engine.observe.history import History
+from engine.observe.metrics import MetricsServer
+from engine.observe.server import ControlServer
+from engine.observe.sinks import Dispatcher, SinkTask
+from engine.observe.status import StatusSource
+from engine.settings.schema import Settings
+from engine.settings.secrets import Secrets
+from engine.web.server import Dashboard, tls_context
+
+log = logging.getLogger("bot4.faces")
+ALERT_PERIOD_S = 0.25
+
+
+class Faces:
+    """`start` binds what the settings switch on; `notify` makes a trip seen at once; `close` ends it all."""
+
+    def __init__(self, settings: Settings, source: StatusSource, handlers: Handlers, secrets: Secrets) -> None:
+        board, control = settings.dashboard, settings.control
+        redact = board.redact == "on" or (board.redact == "auto" and settings.engine.mode == "live")
+        hour = settings.account.day_cut_hour_utc
+        # Each face its own view: the display rule keeps the picture of the cut, and faces ask at different times.
+        self.displays = [Display(source, redact=redact, day_cut_hour_utc=hour) for _ in range(3)]
+        path = Path(settings.engine.directory) / control.socket
+        self.control = ControlServer(path, source, handlers, display=self.displays[0], clients_max=control.clients_max)
+        self.dashboard: Dashboard | None = None
+        if board.enabled:
+            self.dashboard = Dashboard(
+                self.displays[1],
+                history=History(self.displays[1]),
+                host=board.host,
+                port=board.port,
+                rate_hz=board.rate_hz,
+                viewers_max=board.viewers_max,
+                token=secrets.get(board.token).reveal() if board.token else None,
+                tls=tls_context(board.tls_certificate, board.tls_key) if board.tls_certificate else None,
+            )
+        self.metrics: MetricsServer | None = None
+        if settings.metrics.enabled:
+            self.metrics = MetricsServer(self.displays[2], host=settings.metrics.host, port=settings.metrics.port)
+        self._source = source
+        self.alerts = AlertEngine(settings.alerts, RULES, engine=settings.engine.name)
+        queue_max = settings.alerts.queue_max
+        self.sinks = Dispatcher([
+            SinkTask(name, sink, secrets.get(sink.credential), queue_max=queue_max)
+            for name, sink in settings.alerts.sinks.items()
+        ])  # fmt: skip
+        self._watching: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    async def start(self) -> None:
+        try:
+            await self.control.start()
+            if self.dashboard is not None:
+                await self.dashboard.start()
+            if self.metrics is not None:
+                await self.metrics.start()
+        except Bot4Error:
+            await self.close()
+            raise
+        self.sinks.start()
+        self._watching = asyncio.create_task(self._watch())
+
+    def notify(self) -> None:
+        """A trip, a switch of mode: watchers, viewers and alerts look now and not at their next turn."""
+        self.control.notify()
+        if self.dashboard is not None:
+            self.dashboard.notify()
+        self._wake.set()
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
+        await self.sinks.close()
+        if self.metrics is not None:
+            await self.metrics.close()
+        if self.dashboard is not None:
+            await self.dashboard.close()
+        await self.control.close()
+
+    async def _watch(self) -> None:
+        """Alerts look at the true picture: what they tell are names and shares, no position."""
+        while True:
+            self._wake.clear()
+            try:
+                self.sinks.send(self.alerts.step(self._source.status(), utc_ns()))
+            except (Bot4Error, ArithmeticError, LookupError) as error:
+                log.error("the alerts could not judge a picture: %s", error)
+            try:
+                await asyncio.wait_for(self._wake.wait(), ALERT_PERIOD_S)
+            except TimeoutError:
+                continue

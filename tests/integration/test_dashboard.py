@@ -1,0 +1,351 @@
+"""The dashboard: who may look, what a browser may load, and the page itself in headless Chromium."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import ssl
+import threading
+
+import aiohttp
+import pytest
+
+from engine.errors import DashboardError, DashboardExposed
+from engine.observe.commands import Peer
+from engine.observe.display import Display
+from engine.observe.history import History
+from engine.web.server import FILES, HEADERS, STATIC, Dashboard, tls_context
+from tests.support.browser import chromium
+from tests.support.certificate import self_signed
+from tests.support.paper_source import PaperEngine
+from tests.support.serving import running_loop
+
+PEER = Peer(1, 0, 0)
+
+
+@pytest.fixture(scope="module")
+def loop():
+    with running_loop() as it:
+        yield it
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = PaperEngine(tmp_path / "session")
+    engine.run()
+    return engine
+
+
+@pytest.fixture
+def served(loop, engine):
+    made = []
+
+    def serve(**kw):
+        dashboard = Dashboard(Display(engine, redact=kw.pop("redact", False)), **({"port": 0} | kw))
+        loop.run(dashboard.start())
+        made.append(dashboard)
+        return dashboard
+
+    yield serve
+    for dashboard in made:
+        loop.run(dashboard.close())
+
+
+def _get(loop, address, **kw):
+    async def get():
+        async with aiohttp.ClientSession() as session, session.get(address, allow_redirects=False, **kw) as answer:
+            return answer.status, dict(answer.headers), await answer.text()
+
+    return loop.run(get())
+
+
+def _pictures(loop, dashboard, count, **kw):
+    async def read():
+        async with aiohttp.ClientSession() as session, session.ws_connect(dashboard.address + "stream", **kw) as stream:
+            return [json.loads((await stream.receive(timeout=20)).data) for _ in range(count)]
+
+    return loop.run(read())
+
+
+# ------------------------------------------------------------------------------------------------- what is served
+def test_every_file_is_served_with_a_strict_policy(loop, served):
+    dashboard = served()
+    for path, (name, kind) in FILES.items():
+        status, headers, text = _get(loop, dashboard.address.rstrip("/") + path)
+        assert (status, text) == (200, (STATIC / name).read_text())
+        assert headers["Content-Type"].startswith(kind)
+        for header, value in HEADERS.items():
+            assert headers[header] == value
+    policy = HEADERS["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+
+
+def test_no_file_speaks_to_the_outside_or_holds_inline_code():
+    for name, _ in FILES.values():
+        text = (STATIC / name).read_text()
+        assert not re.search(r"https?://(?!www\.w3\.org/)|//cdn|@import|url\(", text), name
+        assert not re.search(r"\bon\w+=|<script>|<style|style=|innerHTML|eval\(|document\.write", text), name
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def test_nothing_can_be_sent_to_it(loop, served, method):
+    dashboard = served()
+
+    async def send():
+        async with aiohttp.ClientSession() as session:
+            return [(await session.request(method, dashboard.address + path)).status for path in ("", "stream", "x")]
+
+    assert set(loop.run(send())) <= {404, 405}
+
+
+def test_paths_beside_the_list_are_not_there(loop, served):
+    address = served().address
+    for path in ("../server.py", "%2e%2e/server.py", "app.js/", "static/app.js", "status"):
+        assert _get(loop, address + path)[0] == 404
+
+
+# ----------------------------------------------------------------------------------------------------- who may look
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "example.org"])
+def test_beyond_loopback_a_token_and_tls_are_needed(engine, host, tmp_path):
+    tls = tls_context(*self_signed(tmp_path))
+    for more in ({}, {"token": "t" * 32}, {"tls": tls}):
+        with pytest.raises(DashboardExposed):
+            Dashboard(Display(engine), host=host, **more)
+    assert Dashboard(Display(engine), host=host, token="t" * 32, tls=tls).host == host
+
+
+def test_with_a_token_and_tls_only_who_shows_the_token_sees_anything(loop, served, tmp_path):
+    certificate, key = self_signed(tmp_path)
+    dashboard = served(token="t" * 32, tls=tls_context(certificate, key))
+    trust = ssl.create_default_context(cafile=certificate)
+    trust.check_hostname = False
+    address = dashboard.address
+    assert address.startswith("https://")
+    for path in ("", "app.js", "stream", "?token=wrong"):
+        assert _get(loop, address + path, ssl=trust)[0] == 401
+    assert _get(loop, address, ssl=trust, headers={"Authorization": "Bearer " + "t" * 32})[0] == 200
+    status, headers, _ = _get(loop, address + "?token=" + "t" * 32, ssl=trust)
+    assert (status, headers["Location"]) == (303, "/")
+    cookie = headers["Set-Cookie"]
+    assert "HttpOnly" in cookie
+    assert "Secure" in cookie
+    assert "SameSite=Strict" in cookie
+    assert _get(loop, address, ssl=trust, headers={"Cookie": cookie.split(";")[0]})[0] == 200
+
+
+@pytest.mark.parametrize(("header", "value"), [("Host", "evil.example"), ("Origin", "https://evil.example")])
+def test_another_site_cannot_reach_it_through_a_visitors_browser(loop, served, header, value):
+    address = served().address
+    for path in ("", "stream"):
+        assert _get(loop, address + path, headers={header: value})[0] == 403
+
+
+def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_one_plain_error(loop, engine, served, tmp_path):
+    with pytest.raises(DashboardError, match="127"):
+        loop.run(Dashboard(Display(engine), port=served().port).start())
+    (tmp_path / "x.pem").write_text("no certificate")
+    with pytest.raises(DashboardError):
+        tls_context(str(tmp_path / "x.pem"), str(tmp_path / "x.pem"))
+
+
+# ------------------------------------------------------------------------------------------------------ the stream
+def test_a_viewer_gets_the_history_and_then_pictures(loop, served, engine):
+    first, second, third = _pictures(loop, served(), 3)
+    assert first["kind"] == "history"
+    assert first["candles"].keys() <= {"BTCUSDT"}
+    assert second["status"]["symbols"][0]["name"] == third["status"]["symbols"][0]["name"] == "BTCUSDT"
+    assert len(first["events"]) + len(second["events"]) == len(engine.tail)
+
+
+def test_one_viewer_too_many_is_refused(loop, served):
+    dashboard = served(viewers_max=1)
+
+    async def two():
+        address = dashboard.address + "stream"
+        async with aiohttp.ClientSession() as session, session.ws_connect(address) as first:
+            await first.receive()
+            with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+                await session.ws_connect(address)
+            return refused.value.status
+
+    assert loop.run(two()) == 503
+
+
+def test_a_viewer_that_does_not_read_is_skipped_and_loses_no_event_when_it_does(loop, served, engine):
+    dashboard = served()
+
+    async def slow():
+        address = dashboard.address + "stream"
+        async with aiohttp.ClientSession() as session, session.ws_connect(address) as stream:
+            (viewer,) = dashboard._viewers.values()
+            # Its queue is full, as it is while its socket takes nothing more.
+            while not viewer.queue.full():
+                viewer.queue.put_nowait(b'{"kind": "filler"}')
+            engine.run()
+            seen = []
+            while not any(message.get("status") for message in seen):
+                seen.append(json.loads((await stream.receive(timeout=20)).data))
+            return seen
+
+    seen = loop.run(slow())
+    told = [event["number"] for message in seen for event in message.get("events", [])]
+    assert told == list(range(1, engine.numbered + 1))
+
+
+def test_under_the_display_rule_the_stream_holds_no_position_and_no_profit(loop, served):
+    first, second = _pictures(loop, served(redact=True), 2)
+    account, symbol = second["status"]["account"], second["status"]["symbols"][0]
+    assert second["status"]["redacted"]
+    assert not {"equity", "day_profit", "peak", "unrealised"} & account.keys()
+    assert not {"position", "unrealised", "realised"} & symbol.keys()
+    assert all("qty" not in event for event in first["events"] + second["events"])
+    assert all(point[1] is None for point in first["equity"])
+
+
+def test_the_history_takes_fixed_room(engine):
+    history = History(Display(engine), candle_ns=1)
+    for _ in range(30):
+        engine.run(50)
+        history.update()
+    document = history.document()
+    assert len(document["candles"]["BTCUSDT"]) == 30
+    for opened, high, low, close in (row[1:] for row in document["candles"]["BTCUSDT"]):
+        assert low <= min(opened, close) <= max(opened, close) <= high
+    assert len(document["events"]) <= 200
+    assert len(document["equity"]) <= 720
+
+
+# -------------------------------------------------------------------------------------------------- in a browser
+BROWSER = chromium()
+needs_browser = pytest.mark.skipif(
+    BROWSER is None or importlib.util.find_spec("playwright") is None,
+    reason="no Chromium on this machine: apt install chromium-headless-shell",
+)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page(viewport={"width": 1500, "height": 1150})
+    page.wrong = []
+    page.on("console", lambda m: page.wrong.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.wrong.append(str(error)))
+    page.asked = []
+    page.on("request", lambda request: page.asked.append(request.url))
+    yield page
+    page.close()
+
+
+class Driven:
+    """The session runs on its owner's loop, as in the engine, while the browser looks."""
+
+    def __init__(self, loop, engine):
+        self.loop, self.engine, self.stopped = loop, engine, threading.Event()
+        self.thread = threading.Thread(target=self._drive)
+        self.thread.start()
+
+    def _drive(self):
+        while not self.stopped.wait(0.02) and self.engine.session.tape.count < 40_000:
+            self.loop.call(lambda: self.engine.run(60))
+
+    def stop(self):
+        self.stopped.set()
+        self.thread.join()
+
+
+@pytest.fixture
+def driven(loop, engine):
+    it = Driven(loop, engine)
+    yield it
+    it.stop()
+
+
+@needs_browser
+def test_the_page_loads_updates_and_asks_nobody_else(page, served, driven):
+    dashboard = served()
+    page.goto(dashboard.address)
+    page.wait_for_selector('#head[data-state="good"]')
+    before = page.text_content("#strategies tbody")
+    page.wait_for_function("was => document.querySelector('#strategies tbody').textContent !== was", arg=before)
+    assert page.text_content("#symbols tbody td") == "BTCUSDT"
+    assert page.locator("#events tbody tr").count() > 3
+    assert page.locator("#headroom > div").count() == 2
+    for canvas in ("candles", "depth", "equity", "histogram"):
+        drawn = page.evaluate(
+            "id => { const c = document.getElementById(id); const d = c.getContext('2d').getImageData(0, 0, c.width, "
+            "c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n; }",
+            canvas,
+        )
+        assert drawn > 100, canvas
+    assert {url.split("/")[2] for url in page.asked} == {f"127.0.0.1:{dashboard.port}"}
+    assert page.wrong == []
+
+
+@needs_browser
+def test_a_trip_is_shown_in_red_with_its_reason(page, served, driven, engine, loop):
+    page.goto(served().address)
+    page.wait_for_selector('#head[data-state="good"]')
+    # The page itself notes when it turned red, so that the way through this test is not counted.
+    page.evaluate(
+        "() => { window.red = new Promise((done) => { const head = document.getElementById('head'); "
+        "new MutationObserver(() => head.dataset.state === 'halted' && done(Date.now()))"
+        ".observe(head, {attributes: true}); }); }"
+    )
+
+    def trip():
+        from engine._core.clock import utc_ns  # noqa: PLC0415
+
+        engine.halt(PEER, "drill")
+        return utc_ns()
+
+    tripped_ms = loop.call(trip) / 1e6
+    shown_ms = page.evaluate("() => window.red")
+    assert page.text_content("#latch") == "HALTED: command"
+    colour = page.evaluate("() => getComputedStyle(document.getElementById('latch')).backgroundColor")
+    assert colour == "rgb(239, 91, 91)"
+    # A figure of this machine, now; the bound that is held is the number of pictures, which no noise can change.
+    print(f"from trip to red: {shown_ms - tripped_ms:.0f} ms")  # noqa: T201
+    assert page.wrong == []
+
+
+@needs_browser
+def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path):
+    first = Dashboard(Display(engine), port=0)
+    loop.run(first.start())
+    page.goto(first.address)
+    page.wait_for_selector('#head[data-state="good"]')
+    loop.run(first.close())
+    page.wait_for_selector('#head[data-state="offline"]')
+    assert page.text_content("#mode") == "no engine"
+    other = PaperEngine(tmp_path / "next", seed=11)
+    other.run()
+    second = Dashboard(Display(other), port=first.port)
+    loop.run(second.start())
+    try:
+        page.wait_for_selector('#head[data-state="good"]')
+        page.wait_for_function("want => document.querySelector('#symbols td:nth-child(2)').textContent === want",
+                               arg=f"{other.status().symbols[0].bid:,.2f}")  # fmt: skip
+    finally:
+        loop.run(second.close())
+    assert page.locator("#symbols tbody tr").count() == 1
+
+
+@needs_browser
+def test_the_display_rule_holds_on_the_page(page, served, driven):
+    page.goto(served(redact=True).address)
+    page.wait_for_selector("#redacted:not([hidden])")
+    page.wait_for_selector("#symbols tbody tr")
+    cells = page.locator("#symbols tbody tr").first.locator("td").all_text_contents()
+    assert cells[3:5] == ["hidden", "hidden"]
+    assert "hidden" in page.text_content("#account")

@@ -8,6 +8,7 @@ import click
 
 from engine import __version__
 from engine.cli.demo import demo
+from engine.cli.features import features
 from engine.cli.replay import replay
 from engine.cli.strategy import strategy
 from engine.errors import Bot4Error
@@ -20,6 +21,7 @@ def cli() -> None:
 
 
 cli.add_command(demo)
+cli.add_command(features)
 cli.add_command(replay)
 cli.add_command(strategy)
 

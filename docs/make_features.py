@@ -12,8 +12,8 @@ from engine._core.features_table import TABLE
 PAGE = Path(__file__).with_name("features-reference.md")
 HEAD = """# Feature reference
 
-Generated from the registry by `docs/make_features.py`; `bot4 features show NAME` says the same. `n` is the window. A
-family times a window is one feature. A feature is NaN before its warm-up, counted in updates; a value outside its
+Generated from the registry by `docs/make_features.py`; `bot4 features show NAME` says the same. `n` is the window.
+A family times a window is one feature. A feature is NaN before its warm-up, counted in updates; a value outside its
 bounds is set to the bound and flagged. What the formulas share and how they are proven: [features](kernels/features.md).
 """
 

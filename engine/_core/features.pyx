@@ -11,8 +11,8 @@ from engine._core.isa cimport ISA_BASELINE, ISA_V3, ISA_V4, isa_detect, isa_leve
 from engine._core.memory cimport block_free, block_new
 from engine._core.simd cimport log_c, set1, v8
 
-from engine._core import features_v1
-from engine._core.features_table import TABLE
+from engine._core.features_table import TABLE as _TABLE
+from engine._core.features_v1 import address as _address_v1
 
 cdef enum:
     # What a set of sums asks of a record, beside the table's own bits.
@@ -430,7 +430,7 @@ cdef double _drift(const features_t* f) noexcept nogil:
 
 
 # ------------------------------------------------------------------------------------------------------ Python face
-_NUMBER = {row.name: row.number for row in TABLE}
+_NUMBER = {row.name: row.number for row in _TABLE}
 _LEVELS = {"baseline": ISA_BASELINE, "v3": ISA_V3, "v4": ISA_V4}
 
 
@@ -449,7 +449,7 @@ def _bounds():
     for part, names in _PARTS.items():
         for name in names.split():
             _part[<int>_NUMBER[name]] = part
-    for row in TABLE:
+    for row in _TABLE:
         _low[row.number] = row.low
         _high[row.number] = row.high
 
@@ -461,13 +461,13 @@ def _versions():
     """Take in the compiled versions that this CPU can run: a module compiled for wider registers is not even imported."""
     cdef int level
     for level in range(1, 5):
-        _advance[level] = <advance_t><size_t>features_v1.address
+        _advance[level] = <advance_t><size_t>_address_v1
     if isa_detect() >= ISA_V3:
-        from engine._core import features_v3
-        _advance[<int>ISA_V3] = _advance[<int>ISA_V4] = <advance_t><size_t>features_v3.address
+        from engine._core.features_v3 import address
+        _advance[<int>ISA_V3] = _advance[<int>ISA_V4] = <advance_t><size_t>address
     if isa_detect() >= ISA_V4:
-        from engine._core import features_v4
-        _advance[<int>ISA_V4] = <advance_t><size_t>features_v4.address
+        from engine._core.features_v4 import address
+        _advance[<int>ISA_V4] = <advance_t><size_t>address
 
 
 _versions()
@@ -517,9 +517,9 @@ cdef class Features:
     def __dealloc__(self):
         block_free(self.c)
 
-    def update(self, double open, double high, double low, double close, double volume=0.0, double reference=0.0):
+    def update(self, double open_, double high, double low, double close, double volume=0.0, double reference=0.0):
         """Apply one bar; False when it is none and was refused."""
-        return features_bar(self.c, open, high, low, close, volume, reference, self.level) == FEATURES_OK
+        return features_bar(self.c, open_, high, low, close, volume, reference, self.level) == FEATURES_OK
 
     def update_price(self, double price, double volume=0.0):
         """Apply one tick; False when it is no price and was refused."""
@@ -555,7 +555,7 @@ cdef class Features:
         return out[0]
 
     def run(
-        self, const double[::1] open, const double[::1] high, const double[::1] low, const double[::1] close,
+        self, const double[::1] open_, const double[::1] high, const double[::1] low, const double[::1] close,
         const double[::1] volume, object reference=None, *, object out=None,
     ):
         """Apply arrays of bars and give every value of every bar: bars by families by windows.
@@ -568,7 +568,7 @@ cdef class Features:
         cdef double[:, :, ::1] view
         cdef int numbers[96]
         cdef int families = len(self.families)
-        if not (open.shape[0] == high.shape[0] == low.shape[0] == volume.shape[0] == count):
+        if not (open_.shape[0] == high.shape[0] == low.shape[0] == volume.shape[0] == count):
             raise ValueError("the arrays of bars differ in length")
         other = np.zeros(count) if reference is None else reference
         if other.shape[0] != count:
@@ -582,7 +582,7 @@ cdef class Features:
             numbers[<int>n] = _NUMBER[name]
         with nogil:
             for i in range(count):
-                features_bar(self.c, open[i], high[i], low[i], close[i], volume[i], other[i], self.level)
+                features_bar(self.c, open_[i], high[i], low[i], close[i], volume[i], other[i], self.level)
                 if width:
                     _copy(self.c, &view[i, 0, 0], numbers, families)
         return out
@@ -634,7 +634,7 @@ cdef class Features:
                 assert (<double*>&g.win.fresh_count)[lane] < (<double*>&g.n)[lane], "fresh moments outlived theirs"
         values = self.values()
         for row, name in zip(values, self.families):
-            low, high = TABLE[_NUMBER[name]].low, TABLE[_NUMBER[name]].high
+            low, high = _TABLE[_NUMBER[name]].low, _TABLE[_NUMBER[name]].high
             known = row[~np.isnan(row)]
             assert ((known >= low) & (known <= high)).all(), f"{name} outside its bounds"
         assert _drift(self.c) < 1e-9, "a rolling sum drifted"

@@ -12,6 +12,7 @@ from bench.harness import SMOKE, Report, note, samples_array, sized, time_calls
 from bench.loops import loop_features
 from engine._core import isa
 from engine._core.features import Features
+from engine._core.features_table import TABLE
 
 BATCH = 16
 # The five kinds that the peers have in common, for 20 windows from 10 up.
@@ -45,7 +46,9 @@ def _ticks(families, windows, level: str | None = None) -> tuple[np.ndarray, Fea
 
 def _talipp(calls: int) -> np.ndarray | None:
     """100 streaming indicators of talipp, one tick, in the same run; None where it is not installed."""
-    talipp = pytest.importorskip("talipp.indicators", reason="talipp is a peer, not a dependency") if not SMOKE else None
+    talipp = (
+        pytest.importorskip("talipp.indicators", reason="talipp is a peer, not a dependency") if not SMOKE else None
+    )
     if talipp is None:
         return None
     ohlcv = pytest.importorskip("talipp.ohlcv").OHLCV
@@ -100,6 +103,7 @@ def bench_features_all(report: Report) -> None:
     loop_features.bars(f, bars, np.zeros(64), BATCH)
     loop_features.bars(f, bars, samples, BATCH)
     f.check()
+    assert len(TABLE) * len(WINDOWS) == 744
     report.row("features_all_744", samples, batch=BATCH, checksum=f.value("adx", 14))
 
 

@@ -25,7 +25,7 @@ window, eight values a step.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from engine._core.features_table cimport FAMILIES, SIGNALS
-from engine._core.simd cimport m8, v8, window_t
+from engine._core.simd cimport v8, window_t
 
 
 cdef enum:
@@ -42,6 +42,17 @@ cdef enum:
     FEATURES_OK = 0
     FEATURES_REFUSED = 1          # an input that is no price or no volume: nothing was applied
     FEATURES_BAD_CONFIG = 2
+
+
+# The formulas by the function that holds them; each range is given by families in features.pyx.
+cdef enum:
+    PART_RING = 1
+    PART_TREND = 2
+    PART_DIRECTION = 4
+    PART_MOMENTUM = 8
+    PART_VOLATILITY = 16
+    PART_VOLUME = 32
+    PART_STATISTICS = 64
 
 
 cdef struct group_t:
@@ -68,7 +79,6 @@ cdef struct group_t:
     int64_t at_block[8]           # .. the older block of the extremes ..
     int64_t at_block1[8]          # .. and of the window one longer
     int64_t level1[8]
-    m8 any_flag
     # shared state
     window_t win
     window_t win_half
@@ -106,7 +116,9 @@ cdef struct group_t:
     # results
     v8 warm[93]                   # FAMILIES
     v8 out[93]
-    m8 flag[93]
+    uint8_t flag[96]              # a bit for each lane
+    uint8_t any_flag
+    uint8_t reserved[31]
 
 
 cdef struct features_t:
@@ -132,7 +144,8 @@ cdef struct features_t:
     uint8_t signal[40]            # the sums that are kept
     uint8_t on[96]                # a byte for each family
     int64_t settled_count         # updates until then
-    uint64_t reserved[5]
+    uint64_t parts                # which formulas have work
+    uint64_t reserved[4]
     # group_t groups[group_count], then the rings
 
 

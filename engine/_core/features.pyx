@@ -9,10 +9,10 @@ from engine._core.debug cimport static_assert_c
 from engine._core.features_table cimport *
 from engine._core.isa cimport ISA_BASELINE, ISA_V3, ISA_V4, isa_detect, isa_level
 from engine._core.memory cimport block_free, block_new
-from engine._core.simd cimport any8, log_c, m8, set1, v8
+from engine._core.simd cimport log_c, set1, v8
 
-from engine._core import features_v1
-from engine._core.features_table import TABLE
+from engine._core.features_table import TABLE as _TABLE
+from engine._core.features_v1 import address as _address_v1
 
 cdef enum:
     # What a set of sums asks of a record, beside the table's own bits.
@@ -29,6 +29,7 @@ cdef double GK_FACTOR = 0.3862943611198906
 # The bounds again as plain arrays: read in each update, so beside the code that reads them.
 cdef double _low[FAMILIES]
 cdef double _high[FAMILIES]
+cdef uint8_t _part[FAMILIES]      # by family: the function that writes it, 0 for those behind a need of their own
 
 
 # By instruction set: the widest compiled version that a level may use.
@@ -209,7 +210,7 @@ cdef int features_bar(
     up = 0.0
     for i in range(f.group_count):
         _advance[level](f, &g[i], &k)
-        if any8(g[i].any_flag):
+        if g[i].any_flag:
             up = 1.0
     f.anomaly_count += <int64_t>up
     f.close_before = c
@@ -243,6 +244,17 @@ cdef uint64_t _needs(const uint8_t* on_, uint64_t* signals) noexcept nogil:
     if signals[0] or needs & NEED_EWMA:
         needs |= NEED_RETURN
     return needs
+
+
+cdef uint64_t _parts(const uint8_t* on_, uint64_t needs, uint64_t signals) noexcept nogil:
+    cdef uint64_t parts = 0
+    cdef int i
+    if signals or needs & (NEED_WIN | NEED_HALF | NEED_LAG | NEED_KAMA | NEED_EXT | NEED_EXT1):
+        parts |= PART_RING
+    for i in range(<int>FAMILIES):
+        if on_[i]:
+            parts |= _part[i]
+    return parts
 
 
 cdef int64_t _ring(const int32_t* windows, int count) noexcept nogil:
@@ -344,6 +356,7 @@ cdef int features_init(features_t* f, const uint8_t* on_, const int32_t* windows
     memset(f, 0, features_bytes(on_, windows, window_count))
     f.bytes = _place(f, needs, ring, groups)
     f.needs = needs
+    f.parts = _parts(on_, needs, signals)
     f.ring_mask = ring - 1
     f.group_count = groups
     f.window_count = window_count
@@ -368,7 +381,7 @@ cdef void _forget(group_t* g) noexcept nogil:
     cdef int i
     memset(begin, 0, <char*>&g.warm[0] - begin)
     memset(g.flag, 0, sizeof(g.flag))
-    memset(&g.any_flag, 0, sizeof(g.any_flag))
+    g.any_flag = 0
     for i in range(<int>FAMILIES):
         g.out[i] = set1(NAN)
 
@@ -417,12 +430,26 @@ cdef double _drift(const features_t* f) noexcept nogil:
 
 
 # ------------------------------------------------------------------------------------------------------ Python face
-_NUMBER = {row.name: row.number for row in TABLE}
+_NUMBER = {row.name: row.number for row in _TABLE}
 _LEVELS = {"baseline": ISA_BASELINE, "v3": ISA_V3, "v4": ISA_V4}
 
 
+_PARTS = {
+    PART_TREND: "ema rma dema tema trix kama mcginley macd macd_signal macd_hist ppo kalman kalman_gap",
+    PART_DIRECTION: "rsi tsi atr natr kc_upper kc_lower kc_pos plus_di minus_di adx aroon_up aroon_down aroon_osc force",
+    PART_MOMENTUM: "mom roc er cmo up_share vortex_plus vortex_minus",
+    PART_VOLATILITY: "realised bipower jump parkinson garman_klass rogers_satchell yang_zhang ewma_vol downside "
+                     "vol_term illiquidity",
+    PART_VOLUME: "vwap vwma cmf mfi net_volume vol_mean vol_ratio vol_z",
+    PART_STATISTICS: "ret_mean ret_sharpe skew kurt autocorr corr_ref beta_ref",
+}
+
+
 def _bounds():
-    for row in TABLE:
+    for part, names in _PARTS.items():
+        for name in names.split():
+            _part[<int>_NUMBER[name]] = part
+    for row in _TABLE:
         _low[row.number] = row.low
         _high[row.number] = row.high
 
@@ -434,13 +461,13 @@ def _versions():
     """Take in the compiled versions that this CPU can run: a module compiled for wider registers is not even imported."""
     cdef int level
     for level in range(1, 5):
-        _advance[level] = <advance_t><size_t>features_v1.address
+        _advance[level] = <advance_t><size_t>_address_v1
     if isa_detect() >= ISA_V3:
-        from engine._core import features_v3
-        _advance[<int>ISA_V3] = _advance[<int>ISA_V4] = <advance_t><size_t>features_v3.address
+        from engine._core.features_v3 import address
+        _advance[<int>ISA_V3] = _advance[<int>ISA_V4] = <advance_t><size_t>address
     if isa_detect() >= ISA_V4:
-        from engine._core import features_v4
-        _advance[<int>ISA_V4] = <advance_t><size_t>features_v4.address
+        from engine._core.features_v4 import address
+        _advance[<int>ISA_V4] = <advance_t><size_t>address
 
 
 _versions()
@@ -490,9 +517,9 @@ cdef class Features:
     def __dealloc__(self):
         block_free(self.c)
 
-    def update(self, double open, double high, double low, double close, double volume=0.0, double reference=0.0):
+    def update(self, double open_, double high, double low, double close, double volume=0.0, double reference=0.0):
         """Apply one bar; False when it is none and was refused."""
-        return features_bar(self.c, open, high, low, close, volume, reference, self.level) == FEATURES_OK
+        return features_bar(self.c, open_, high, low, close, volume, reference, self.level) == FEATURES_OK
 
     def update_price(self, double price, double volume=0.0):
         """Apply one tick; False when it is no price and was refused."""
@@ -505,7 +532,7 @@ cdef class Features:
     def flagged(self, str family, int window):
         """Whether the last value lay outside the family's bounds and was set to the nearer one."""
         cdef int lane = self._lane(window)
-        return (<int64_t*>&features_groups(self.c)[lane // LANES].flag[<int>self._family(family)])[lane % LANES] != 0
+        return (features_groups(self.c)[lane // LANES].flag[<int>self._family(family)] >> lane % LANES & 1) != 0
 
     def _family(self, str name):
         if name not in self.families:
@@ -528,7 +555,7 @@ cdef class Features:
         return out[0]
 
     def run(
-        self, const double[::1] open, const double[::1] high, const double[::1] low, const double[::1] close,
+        self, const double[::1] open_, const double[::1] high, const double[::1] low, const double[::1] close,
         const double[::1] volume, object reference=None, *, object out=None,
     ):
         """Apply arrays of bars and give every value of every bar: bars by families by windows.
@@ -541,7 +568,7 @@ cdef class Features:
         cdef double[:, :, ::1] view
         cdef int numbers[96]
         cdef int families = len(self.families)
-        if not (open.shape[0] == high.shape[0] == low.shape[0] == volume.shape[0] == count):
+        if not (open_.shape[0] == high.shape[0] == low.shape[0] == volume.shape[0] == count):
             raise ValueError("the arrays of bars differ in length")
         other = np.zeros(count) if reference is None else reference
         if other.shape[0] != count:
@@ -555,7 +582,7 @@ cdef class Features:
             numbers[<int>n] = _NUMBER[name]
         with nogil:
             for i in range(count):
-                features_bar(self.c, open[i], high[i], low[i], close[i], volume[i], other[i], self.level)
+                features_bar(self.c, open_[i], high[i], low[i], close[i], volume[i], other[i], self.level)
                 if width:
                     _copy(self.c, &view[i, 0, 0], numbers, families)
         return out
@@ -607,7 +634,7 @@ cdef class Features:
                 assert (<double*>&g.win.fresh_count)[lane] < (<double*>&g.n)[lane], "fresh moments outlived theirs"
         values = self.values()
         for row, name in zip(values, self.families):
-            low, high = TABLE[_NUMBER[name]].low, TABLE[_NUMBER[name]].high
+            low, high = _TABLE[_NUMBER[name]].low, _TABLE[_NUMBER[name]].high
             known = row[~np.isnan(row)]
             assert ((known >= low) & (known <= high)).all(), f"{name} outside its bounds"
         assert _drift(self.c) < 1e-9, "a rolling sum drifted"

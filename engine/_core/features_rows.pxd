@@ -5,7 +5,7 @@ modules features_v1, features_v3 and features_v4 each compile this file for one 
 inlined and works on whole rows of eight windows, lane by lane, so all three give the same bits.
 Cost: a row of state in, a row out; a feature that is off costs one test.
 """
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from engine._core.features cimport *
 from engine._core.features_table cimport *
@@ -14,7 +14,7 @@ from engine._core.simd cimport *
 cdef extern from * nogil:
     """
     /* NaN loses against the lower bound, and differs from everything: it becomes the bound and is flagged. */
-    BOT4_LEAF void bot4_emit(bot4_v8 *out, bot4_m8 *flag, bot4_m8 *any, int settled, bot4_v8 v, double low, double high,
+    BOT4_LEAF void bot4_emit(bot4_v8 *out, uint8_t *flag, uint8_t *any, int settled, bot4_v8 v, double low, double high,
                              bot4_v8 warm, bot4_v8 count) {
         bot4_v8 held = bot4_min8(bot4_max8(v, bot4_set1(low)), bot4_set1(high));
         bot4_m8 bad = ~bot4_eq(held, v);
@@ -23,8 +23,8 @@ cdef extern from * nogil:
             bad &= live;
             held = bot4_where(live, held, bot4_set1(__builtin_nan("")));
         }
-        *flag = bad;
-        *any |= bad;
+        *flag = bot4_bits(bad);
+        *any |= *flag;
         *out = held;
     }
     BOT4_LEAF bot4_m8 bot4_first(int64_t n) {
@@ -38,7 +38,7 @@ cdef extern from * nogil:
     }
     """
     void emit "bot4_emit"(
-        v8* out, m8* flag, m8* any_, bint settled, v8 v, double low, double high, v8 warm, v8 count
+        v8* out, uint8_t* flag, uint8_t* any_, bint settled, v8 v, double low, double high, v8 warm, v8 count
     ) noexcept
     m8 first_lanes "bot4_first"(int64_t n) noexcept
     v8 gather_level "bot4_gather_level"(const double* p, const int64_t* at, const int64_t* level) noexcept
@@ -520,23 +520,29 @@ cdef inline inlined _scans(const features_t* f, group_t* g, const tick_t* k) noe
 
 # -------------------------------------------------------------------------------------------------------- an update
 cdef inline inlined rows_advance(const features_t* f, group_t* g, const tick_t* k) noexcept nogil:
-    g.any_flag = first_lanes(0)
-    _indices(f, g, k)
-    _sums(f, g, k)
+    g.any_flag = 0
+    if f.parts & PART_RING:
+        _indices(f, g, k)
+        _sums(f, g, k)
     _means(f, g, k)
-    _adaptive(f, g, k)
+    if f.needs & (NEED_KAMA | NEED_MCG | NEED_KALMAN):
+        _adaptive(f, g, k)
     if f.needs & NEED_WIN:
         _windows(f, g, k)
         _window_features(f, g, k)
-    _trend(f, g, k)
-    _direction(f, g, k)
+    if f.parts & PART_TREND:
+        _trend(f, g, k)
+    if f.parts & PART_DIRECTION:
+        _direction(f, g, k)
     if f.needs & NEED_EXT:
         _range_features(f, g, k)
-    _momentum(f, g, k)
-    if f.signal_count or f.needs & NEED_EWMA:
+    if f.parts & PART_MOMENTUM:
+        _momentum(f, g, k)
+    if f.parts & PART_VOLATILITY:
         _volatility(f, g, k)
-    if f.signal_count:
+    if f.parts & PART_VOLUME:
         _volume(f, g, k)
+    if f.parts & PART_STATISTICS:
         _statistics(f, g, k)
     if f.needs & (NEED_SCANTP | NEED_SCANC | NEED_SCANTR):
         _scans(f, g, k)

@@ -6,6 +6,8 @@ from collections import namedtuple
 # What each column says: see docs/features.md, which is generated from it.
 Family = namedtuple("Family", "number name group unit low high warm needs signals cost meaning")
 
+Number = family_t
+
 _NEEDS = (
     "WIN HALF EMA1 EMA2 EMA3 RMA KAMA MCG MACD EXT EXT1 DM ATR RSI LAG SCANTP TSI EWMA FORCE SCANC SCANTR KALMAN "
 ).split()
@@ -188,7 +190,7 @@ cdef list _fill():
         raise AssertionError("the table and the enumeration of families differ in length")
     for number, line in enumerate(_ROWS):
         name, group, unit, low, high, warm, needs, signals, cost, meaning = line.split("|", 9)
-        if int(family_t["F_" + name.upper()]) != number:
+        if int(Number["F_" + name.upper()]) != number:
             raise AssertionError(f"family {name} stands at {number} in the table and elsewhere in the enumeration")
         _table[number] = family_row_t(float(low), float(high), _bits(_NEEDS, needs), _bits(_SIGNALS, signals))
         _warm_kind[number] = _WARM.index(warm)

@@ -93,8 +93,22 @@ cdef extern from * nogil:
     BOT4_LEAF double bot4_sum8(bot4_v8 a) {
         return ((a[0] + a[4]) + (a[2] + a[6])) + ((a[1] + a[5]) + (a[3] + a[7]));
     }
-    BOT4_LEAF int bot4_any8(bot4_m8 m) {
-        return (m[0] | m[1] | m[2] | m[3] | m[4] | m[5] | m[6] | m[7]) != 0;
+    /* A bit for each lane of a mask. */
+    BOT4_LEAF uint8_t bot4_bits(bot4_m8 m) {
+    #if defined(__AVX512DQ__)
+        return (uint8_t)__builtin_ia32_cvtq2mask512((long long __attribute__((vector_size(64))))m);
+    #elif defined(__AVX__)
+        bot4_pieces x; x.m = m;
+        return (uint8_t)(__builtin_ia32_movmskpd256(x.p[0]) | __builtin_ia32_movmskpd256(x.p[1]) << 4);
+    #elif defined(__SSE2__)
+        bot4_pieces x; x.m = m;
+        return (uint8_t)(__builtin_ia32_movmskpd(x.p[0]) | __builtin_ia32_movmskpd(x.p[1]) << 2
+                         | __builtin_ia32_movmskpd(x.p[2]) << 4 | __builtin_ia32_movmskpd(x.p[3]) << 6);
+    #else
+        unsigned bits = 0;
+        for (int i = 0; i < 8; i++) bits |= (unsigned)(m[i] != 0) << i;
+        return (uint8_t)bits;
+    #endif
     }
     /* ln x for positive normal x, within 1 unit of the last place or two: x = 2^e * m, m in [sqrt(1/2), sqrt 2),
        ln m = 2 artanh((m - 1) / (m + 1)), whose series is cut where the next term is under 2^-54. */
@@ -204,7 +218,6 @@ cdef extern from * nogil:
     v8 ratio "bot4_ratio"(v8 a, v8 b, v8 other) noexcept
     v8 gather "bot4_gather"(const double* p, const int64_t* at) noexcept
     double sum8 "bot4_sum8"(v8 a) noexcept
-    bint any8 "bot4_any8"(m8 m) noexcept
     double log_c "bot4_log"(double x) noexcept
     void roll "bot4_roll"(v8* sum, v8* fresh, double x, v8 old, m8 swap) noexcept
     void window_push "bot4_window_push"(window_t* a, bint settled, v8 x, v8 old, v8 count, v8 n) noexcept

@@ -16,6 +16,7 @@ from engine.cli.doctor import doctor
 from engine.cli.export import export
 from engine.cli.keys import keys
 from engine.cli.output import EXIT_CODES
+from engine.cli.features import features
 from engine.cli.replay import replay
 from engine.cli.run import run
 from engine.cli.audit import audit
@@ -71,6 +72,7 @@ for _command in (*CONTROL, bench, completion, config, demo, doctor, export, keys
     cli.add_command(_command)
 cli.add_command(demo)
 cli.add_command(keys)
+cli.add_command(features)
 cli.add_command(replay)
 cli.add_command(run)
 cli.add_command(audit)

@@ -88,20 +88,22 @@ class Features:
 
     def update(
         self,
-        open: float,
+        open_: float,
         high: float,
         low: float,
         close: float,
         volume: float = 0.0,
-        reference: float = 0.0,  # noqa: A002
+        reference: float = 0.0,
     ) -> bool:
-        prices = all(1e-9 <= x <= 1e12 for x in (open, high, low, close))
-        ordered = low <= open <= high and low <= close <= high
+        prices = all(1e-9 <= x <= 1e12 for x in (open_, high, low, close))
+        ordered = low <= open_ <= high and low <= close <= high
         if not (prices and ordered and 0 <= volume <= 1e21 and -100 <= reference <= 100):
             self.refused_count += 1
             return False
         for series, x in zip(
-            (self.o, self.h, self.l, self.c, self.v, self.ref), (open, high, low, close, volume, reference), strict=True
+            (self.o, self.h, self.l, self.c, self.v, self.ref),
+            (open_, high, low, close, volume, reference),
+            strict=True,
         ):
             series.append(x)
         self.count += 1

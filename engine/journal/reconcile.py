@@ -165,6 +165,9 @@ def _one(
             plan.waiting.append(id_order)
             actions.append("wait: the request may still arrive")
         else:
+            if state != State.STATE_UNKNOWN:
+                # The table takes "absent" for an order that is in doubt, and this one is by now.
+                plan.events.append(report(Kind.KIND_ORDER_LOST, **say))
             plan.events.append(report(Kind.KIND_ORDER_ABSENT, **say))
             actions.append("never arrived")
     elif answer.state in _ENDS and filled >= answer.filled_lots:

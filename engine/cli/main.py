@@ -7,6 +7,7 @@ import sys
 import click
 
 from engine import __version__
+from engine.cli.certify import certify
 from engine.cli.demo import demo
 from engine.cli.replay import replay
 from engine.cli.strategy import strategy
@@ -19,6 +20,7 @@ def cli() -> None:
     """Bot4: a trading engine that runs as one process on one small Linux machine."""
 
 
+cli.add_command(certify)
 cli.add_command(demo)
 cli.add_command(replay)
 cli.add_command(strategy)

@@ -186,7 +186,7 @@ def _one(
 def _confirm(plan: Plan, o: Any, state: State, there: VenueOrder, say: dict[str, Any], filled: int) -> list[str]:
     """The venue has it open."""
     actions = []
-    told = {"filled_lots": there.filled_lots, "id_venue": there.id_venue}
+    told: dict[str, Any] = {"filled_lots": there.filled_lots, "id_venue": there.id_venue}
     if state in _UNANSWERED:
         plan.events.append(report(Kind.KIND_ORDER_ACK, **told, **say))
         actions.append("open")

@@ -18,7 +18,7 @@ import numpy as np
 
 from engine._core.step import Core
 from engine._core.types import EVENT, Flag, Kind
-from engine.journal.compare import epoch_of, feed
+from engine.journal.compare import epoch_of, feed, live_orders, made
 from engine.journal.layout import find_session
 from engine.journal.port import VenuePort, look
 from engine.journal.reconcile import Plan, Tolerances, settle
@@ -32,7 +32,7 @@ PLACE, CANCEL, QUERY = int(Kind.KIND_INTENT_PLACE), int(Kind.KIND_INTENT_CANCEL)
 FILL, REJECTED, SELL = int(Kind.KIND_ORDER_FILL), int(Kind.KIND_ORDER_REJECTED), int(Flag.FLAG_SELL)
 
 
-class Death(Exception):
+class Death(Exception):  # noqa: N818  (an end, not an error)
     """The process is gone; nothing behind this line of it was done."""
 
 
@@ -58,9 +58,10 @@ class Engine:
         self.now_ns = 0
         self.boot = b"first boot      "
         self.tolerances = Tolerances()
-        self.config = JournalConfig(segment_bytes=1 << 18, disk_free_bytes=0, compress=False, disk_cap_bytes=1 << 40)
+        self.config = JournalConfig(segment_bytes=1 << 18, disk_free_bytes=1, compress=False, disk_cap_bytes=1 << 40)
         self.booked: set[tuple[int, bool, int]] = set()
         self.acknowledged = 0
+        self.disk_free = 1 << 40
         self.writer: JournalWriter | None = None
         self._send = send
         self._events = 0
@@ -73,7 +74,7 @@ class Engine:
     def _write(self, *, epoch: int, **more: Any) -> JournalWriter:
         return JournalWriter(
             self.root, self.config, seed=self.seed, now_ns=lambda: self.now_ns, epoch=epoch, world=self.core.world,
-            boot=self.boot, **more,
+            boot=self.boot, free_bytes=lambda: self.disk_free, **more,
         )  # fmt: skip
 
     @property
@@ -87,7 +88,7 @@ class Engine:
             self._handle_dying(event, death)
         else:
             feed(self.core, self.tape, event)
-            self._dispatch(self.core.outputs())
+            self._dispatch(made(self.core))
         self._events += 1
         if self._events % TURN_EACH == 0:
             self.turn()
@@ -98,8 +99,7 @@ class Engine:
         self.tape.append(event)
         if death == "after the input":
             raise Death
-        _, outputs = self.core.step(event)
-        self._record_and_send(outputs, death)
+        self._record_and_send(self.core.step(event)[1], death)
         raise Death
 
     def _record_and_send(self, outputs: Any, death: str) -> None:
@@ -108,13 +108,10 @@ class Engine:
         self.tape.append(outputs)
         if death == "before the send":
             raise Death
-        self._dispatch(outputs)
+        self._dispatch(outputs.tobytes())
 
-    def _dispatch(self, outputs: Any) -> None:
+    def _dispatch(self, data: bytes) -> None:
         """Send what is to be sent; it is on the tape."""
-        if not len(outputs):
-            return
-        data = outputs.tobytes()
         for kind, flags, _, _, _, now_ns, id_order, px, qty, _, _ in RECORD.iter_unpack(data):
             if kind in (PLACE, CANCEL, QUERY):
                 if kind == PLACE and not self.may_send():
@@ -148,13 +145,19 @@ class Engine:
         if self.writer.tape.needs_segment or self.writer.tape.closed_waits:
             self.writer.turn()
 
+    def disk(self, free: int) -> None:
+        """The simulated disk's room has changed, and the journal's thread looks."""
+        self.disk_free = free
+        if self.writer is not None:
+            self.writer.watch_disk()
+
     def snapshot(self) -> None:
         assert self.writer is not None
         write_snapshot(self.writer.session, self.core.world, record_number=self.tape.count)
 
     def reconcile(self, port: VenuePort) -> Plan:
         """On a timer and after each reconnect: what the venue's books decide."""
-        live = self.core.world.live_orders()
+        live = live_orders(self.core.world)
         view = look(port, trades_since=self.acknowledged, ask=[int(x) for x in live["id_order"]])
         plan = settle(live, view, self.booked, now_ns=self.now_ns, tolerances=self.tolerances)
         for event in plan.events:
@@ -178,9 +181,7 @@ class Engine:
         self.writer = None
 
     def revive(self, port: VenuePort) -> Recovered:
-        found = recover(
-            self.root, self.core, port, now_ns=self.now_ns, tolerances=self.tolerances, boot=self.boot
-        )
+        found = recover(self.root, self.core, port, now_ns=self.now_ns, tolerances=self.tolerances, boot=self.boot)
         self.booked, self.acknowledged = set(found.booked), found.trades_acknowledged
         self.writer = self._write(
             epoch=found.next_epoch, previous=found.session, previous_count=found.records, meta=found.meta()

@@ -86,10 +86,11 @@ class Fates:
             self._edges.append((edge, name))
         self._most = edge
         self.met: list[int] = []  # messages that something happened to
+        self.over = False  # from here on every message arrives well
 
     def of(self, number: int) -> str:
         u = mix(self.seed, number)
-        if u >= self._most or number in self.muted:
+        if u >= self._most or self.over or number in self.muted:
             return WELL
         self.met.append(number)
         return next(name for edge, name in self._edges if u < edge)

@@ -90,8 +90,8 @@ class Venue:
             if known is not None and known.state == FILLED:
                 self._report(Kind.KIND_ORDER_CANCEL_TOO_LATE, known, now_ns)
 
-    def query(self, id_order: int, sent_ns: int, now_ns: int) -> None:
-        """What became of an order. "Absent" only when no request for it can still be accepted."""
+    def query(self, id_order: int, now_ns: int) -> None:
+        """What became of an order. One that it does not know is not called absent: a request may be on its way."""
         if now_ns < self.banned_until_ns:
             return
         order = self.orders.get(id_order)

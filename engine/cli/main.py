@@ -11,6 +11,7 @@ from engine.cli.bench import bench
 from engine.cli.completion import completion
 from engine.cli.config import config
 from engine.cli.control import COMMANDS as CONTROL
+from engine.cli.certify import certify
 from engine.cli.demo import demo
 from engine.cli.doctor import doctor
 from engine.cli.export import export
@@ -70,6 +71,7 @@ def cli() -> None:
 
 for _command in (*CONTROL, bench, completion, config, demo, doctor, export, keys, replay, strategy, tiers):
     cli.add_command(_command)
+cli.add_command(certify)
 cli.add_command(demo)
 cli.add_command(keys)
 cli.add_command(features)

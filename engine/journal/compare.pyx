@@ -11,12 +11,13 @@ from libc.string cimport memcmp, memset
 import numpy as np
 
 from engine._core.types import EVENT
+from engine._core.world import ORDER_RECORD
 
-from engine._core.orders cimport order_t, order_terms_t, orders_adopt, orders_t
+from engine._core.orders cimport order_is_live, order_t, order_terms_t, orders_adopt, orders_slots, orders_t
 from engine._core.step cimport Core, step
 from engine._core.tape cimport BLOCK_RECORDS, BLOCK_SIZE, Tape, tape_append, tape_block_t
 from engine._core.types cimport OK, ORDER_DUPLICATE_ID, WORLD_BAD_LAYOUT, event_t, raise_status
-from engine._core.world cimport World, world_orders
+from engine._core.world cimport World, world_orders, world_positions
 
 cdef enum:
     FIRST_OUTPUT = 128            # KIND_INTENT_PLACE: everything from there on comes out
@@ -104,6 +105,31 @@ def feed(Core core not None, Tape tape not None, events):
     if status != OK:
         raise_status(status, tape.path)
     return at
+
+
+def made(Core core not None):
+    """The bytes of the last step's outputs: an array of them costs more to describe than to read."""
+    return (<const char*>core.c.out)[:core.c.out_count * sizeof(event_t)] if core.c.out_count else b""
+
+
+def live_orders(World world not None):
+    """A copy of every order that may still trade, like World.live_orders, in the time that the copy takes."""
+    cdef orders_t* t = world_orders(world.c)
+    cdef const order_t* slots = orders_slots(t)
+    cdef uint64_t i
+    parts = [
+        (<const char*>&slots[i])[:sizeof(order_t)] for i in range(t.capacity if t.live_count else 0)
+        if order_is_live(&slots[i])
+    ]
+    return np.frombuffer(b"".join(parts), ORDER_RECORD)
+
+
+def glance(World world not None, uint16_t symbol):
+    """(position, bought, sold, live orders): what a checker asks after every event."""
+    if symbol >= world.c.symbol_count:
+        raise_status(WORLD_BAD_LAYOUT, f"symbol {symbol} of {world.c.symbol_count}")
+    p = &world_positions(world.c)[symbol]
+    return p.lots, p.bought_lots, p.sold_lots, world_orders(world.c).live_count
 
 
 def epoch_of(World world not None):

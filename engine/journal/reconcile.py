@@ -165,6 +165,9 @@ def _one(
             plan.waiting.append(id_order)
             actions.append("wait: the request may still arrive")
         else:
+            if state != State.STATE_UNKNOWN:
+                # The table takes "absent" for an order that is in doubt, and this one is by now.
+                plan.events.append(report(Kind.KIND_ORDER_LOST, **say))
             plan.events.append(report(Kind.KIND_ORDER_ABSENT, **say))
             actions.append("never arrived")
     elif answer.state in _ENDS and filled >= answer.filled_lots:
@@ -183,7 +186,7 @@ def _one(
 def _confirm(plan: Plan, o: Any, state: State, there: VenueOrder, say: dict[str, Any], filled: int) -> list[str]:
     """The venue has it open."""
     actions = []
-    told = {"filled_lots": there.filled_lots, "id_venue": there.id_venue}
+    told: dict[str, Any] = {"filled_lots": there.filled_lots, "id_venue": there.id_venue}
     if state in _UNANSWERED:
         plan.events.append(report(Kind.KIND_ORDER_ACK, **told, **say))
         actions.append("open")

@@ -41,9 +41,10 @@ SELL = 4
 def kind_name(kind: int) -> str:
     """`order_fill` of 65; a number that is no kind stands as itself."""
     try:
-        return Kind(kind).name.removeprefix("KIND_").lower()
-    except (ValueError, AttributeError):
-        return f"kind_{kind}"
+        name = Kind(kind).name
+    except ValueError:
+        name = None
+    return name.removeprefix("KIND_").lower() if name else f"kind_{kind}"
 
 
 def kind_number(name: str) -> int:

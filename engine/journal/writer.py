@@ -91,6 +91,7 @@ class JournalWriter:
         previous_count: int = 0,
         meta: dict[str, Any] | None = None,
         boot: bytes | None = None,
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
         self.root = Path(root)
         self.config = config or JournalConfig()
@@ -98,6 +99,7 @@ class JournalWriter:
         self.seed, self.epoch = seed, epoch
         self.boot = boot_id() if boot is None else boot
         self.problem: BaseException | None = None
+        self._free_bytes = free_bytes or self._ask_the_disk
         self._closed = False
         self._threads: list[threading.Thread] = []
         self._finished: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -203,10 +205,13 @@ class JournalWriter:
 
     def watch_disk(self) -> None:
         """Say "nearly full" while there is still room to end everything in order."""
-        disk = os.statvfs(self.root)
-        self.tape.set_health(Health.HEALTH_DISK_LOW, disk.f_bavail * disk.f_frsize < self.config.disk_free_bytes)
+        self.tape.set_health(Health.HEALTH_DISK_LOW, self._free_bytes() < self.config.disk_free_bytes)
         reserve = 2 * self.config.segment_bytes
         self.tape.set_health(Health.HEALTH_CAP, used_bytes(self.root) > self.config.disk_cap_bytes - reserve)
+
+    def _ask_the_disk(self) -> int:
+        disk = os.statvfs(self.root)
+        return disk.f_bavail * disk.f_frsize
 
     def _compress(self, path: Path) -> None:
         if not self.config.compress:

@@ -1,0 +1,165 @@
+"""The seeded world: the engine keeps every promise in it, and each defence that is taken away is missed at once."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from engine.cli.certify import certify as certify_command
+from engine.sim.world.certify import certify
+from engine.sim.world.faults import (
+    CUT,
+    DISK_FULL,
+    FLIP,
+    KILL,
+    KINDS,
+    LATCH,
+    POWER,
+    SNAPSHOT,
+    TEAR,
+    Fates,
+    Fault,
+    Rates,
+    S,
+    schedule,
+)  # fmt: skip
+from engine.sim.world.shrink import ddmin
+from tests.support import world
+from tests.support.world import SETUP, runner
+
+NIGHTLY = bool(os.environ.get("BOT4_NIGHTLY"))
+QUIET = {"per_hour": {}, "lost": 0, "twice": 0, "late": 0, "throttled": 0}
+
+
+def rates(**more):
+    return QUIET | more
+
+
+@pytest.mark.parametrize("seed", range(6 if not NIGHTLY else 200))
+def test_every_promise_holds_after_every_event(seed):
+    out = runner().run(seed, 4)
+    assert not out.failure
+    assert out.events > 2000
+    assert out.orders > 0
+
+
+def test_a_harsh_world_is_survived_too():
+    harsh = {
+        "per_hour": dict.fromkeys(KINDS, 6.0) | {LATCH: 0},
+        "lost": 0.1,
+        "twice": 0.1,
+        "late": 0.1,
+        "throttled": 0.05,
+    }
+    out = runner(**harsh).run(5, 3)
+    assert not out.failure
+    assert out.lives > 20
+    assert out.refused > 0
+
+
+def test_a_seed_is_the_same_run_every_time():
+    one, two = (runner().run(3, 1) for _ in range(2))
+    other = runner().run(4, 1)
+    assert one == two
+    assert (one.events, one.fated) != (other.events, other.fated)
+
+
+# Each defence that is taken away, the world that needs it, and the checkers of which one must find it.
+MUTANTS = [
+    (world.SendsBeforeItRecords, rates(per_hour={KILL: 20}), {"what was sent is recorded"}),
+    (world.KeepsItsEpoch, rates(per_hour={POWER: 20}), {"no client id twice"}),
+    (world.DropsTheOutputs, rates(per_hour={KILL: 5}),
+     {"a process that died can be recovered", "what was sent is recorded"}),
+    (world.RecordsAnotherTime, rates(per_hour={KILL: 5}), {"a process that died can be recovered"}),
+    (world.SendsWithoutAJournal, rates(per_hour={DISK_FULL: 5}), {"no order that cannot be recorded"}),
+    (world.CountsEveryFill, rates(twice=0.1), {"position = the venue's fills", "recovery reaches a fixed point"}),
+    (world.NeverAsks, rates(lost=0.05),
+     {"position = the venue's fills", "no ghost in the table", "no orphan at the venue",
+      "filled quantities agree", "everything is settled in the end"}),
+    (world.TakesSilenceForNo, rates(lost=0.1),
+     {"no orphan at the venue", "position = the venue's fills", "exposure within its limit", "no ghost in the table"}),
+    (world.ForgetsTheLatch, rates(per_hour={LATCH: 4}), {"silence after the latch"}),
+    (world.LeavesForeignOrders, rates(per_hour={POWER: 20}), {"no orphan at the venue"}),
+    (world.CallsItAbsentTooSoon, rates(late=0.3, per_hour={CUT: 30, KILL: 20}),
+     {"no orphan at the venue", "position = the venue's fills"}),
+    (world.TrustsEverySum, rates(per_hour={FLIP: 10}), {"damage is refused"}),
+    (world.BooksNothingAfterACrash, rates(per_hour={KILL: 20}), {"recovery reaches a fixed point"}),
+    (world.MisnumbersItsSnapshots, rates(per_hour={SNAPSHOT: 10, KILL: 10}), {"a process that died can be recovered"}),
+    (world.OverstepsItsLimit, rates(), {"exposure within its limit"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mutant", "where", "checkers"), MUTANTS, ids=lambda x: getattr(x, "__name__", ""))
+def test_a_missing_defence_is_found_and_the_defence_itself_is_not(mutant, where, checkers):
+    sound = runner(**where)
+    for seed in range(12):
+        out = runner(mutant, **where).run(seed, 1)
+        if out.failure:
+            assert out.checker in checkers, out.failure
+            assert not sound.run(seed, 1).failure
+            return
+    pytest.fail("no seed of twelve found it")
+
+
+def test_a_counterexample_is_shrunk_to_the_faults_that_matter():
+    where = rates(per_hour={DISK_FULL: 3, CUT: 4, KILL: 2}, twice=0.02)
+    hunt = runner(world.SendsWithoutAJournal, **where)
+    failed = next(out for out in (hunt.run(seed, 2) for seed in range(20)) if out.failure)
+    script = hunt.shrink(failed, runs_max=60)
+    assert [fault.kind for fault in script.faults] == [DISK_FULL]
+    assert script.fated == []
+    assert script.outcome.checker == failed.checker
+    text = script.text()
+    assert "disk full" in text
+    assert f"seed {failed.seed}" in text
+    assert "intent" in text or "quote" in text
+
+
+def test_what_is_shrunk_is_one_minimal():
+    calls = []
+
+    def fails(items):
+        calls.append(items)
+        return {3, 11} <= set(items)
+
+    assert ddmin(list(range(16)), fails) == [3, 11]
+    assert ddmin([1, 2], lambda items: True) == []
+    assert len(calls) < 80
+
+
+def test_faults_and_fates_depend_on_the_seed_alone():
+    assert schedule(1, 10, Rates()) == schedule(1, 10, Rates())
+    assert schedule(1, 10, Rates()) != schedule(2, 10, Rates())
+    # A longer run has the shorter one's faults, and more.
+    short, long = schedule(1, 5, Rates()), schedule(1, 10, Rates())
+    assert long[: len(short)] == short
+    assert all(isinstance(fault, Fault) and fault.at_ns < 10 * 3600 * S for fault in long)
+    fates = Fates(7, Rates(lost=0.25, twice=0.25, late=0.25, throttled=0.0))
+    drawn = [fates.of(n) for n in range(4000)]
+    for fate in ("lost", "twice", "late", ""):
+        assert 850 < drawn.count(fate) < 1150
+    assert Fates(7, Rates(lost=1.0, twice=0, late=0, throttled=0), frozenset({5})).of(5) == ""
+
+
+def test_a_certificate_counts_what_was_run():
+    found = certify(lambda: SETUP, seeds=2, hours=0.5, workers=1)
+    assert found.passed
+    assert (found.seeds, found.hours) == (2, 1.0)
+    assert found.events > 500
+
+
+def test_the_command_prints_a_certificate():
+    done = CliRunner().invoke(certify_command, ["--seeds", "1", "--hours", "0.2", "--workers", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    out = json.loads(done.output)
+    assert out["passed"]
+    assert out["counterexample"] is None
+
+
+def test_a_torn_write_is_part_of_the_world():
+    out = runner(**rates(per_hour={TEAR: 10})).run(1, 2)
+    assert not out.failure
+    assert out.lives > 5

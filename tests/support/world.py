@@ -1,0 +1,206 @@
+"""The world's setup, and engines with one defence taken away each: what the checkers must find."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from engine._core.types import Kind
+from engine.cli.certify import make_setup
+from engine.journal import recovery, snapshot
+from engine.journal.compare import feed, made
+from engine.sim.world.certify import Runner
+from engine.sim.world.engine import FILL, PLACE, SELL, Engine, record
+from engine.sim.world.faults import Rates
+
+SETUP = make_setup("strategies.quoter")
+
+
+@cache
+def core() -> Any:
+    return SETUP.make_core()
+
+
+def runner(engine: type[Engine] = Engine, **rates: Any) -> Runner:
+    """A runner that shares one core: building the strategy is the slow part."""
+    shared = SETUP.__class__(SETUP.name, core, SETUP.exposure_max, SETUP.unit_value, SETUP.px_ticks)
+    if not hasattr(runner, "image"):
+        runner.image = bytes(memoryview(core().world))  # type: ignore[attr-defined]
+    core().world.load(runner.image)  # type: ignore[attr-defined]
+    return Runner(shared, rates=Rates(**rates) if rates else None, engine=engine)
+
+
+class SendsBeforeItRecords(Engine):
+    """The intent is on the wire before it is on the tape."""
+
+    def _record_and_send(self, outputs, death):
+        self._dispatch(outputs.tobytes())
+        super()._record_and_send(outputs, death)
+
+
+class KeepsItsEpoch(Engine):
+    """Client ids go on counting where the journal ended."""
+
+    def revive(self, port):
+        kept = recovery.set_epoch
+        recovery.set_epoch = lambda world, epoch: None
+        try:
+            return super().revive(port)
+        finally:
+            recovery.set_epoch = kept
+
+
+class DropsTheOutputs(Engine):
+    """Inputs alone are recorded."""
+
+    def handle(self, event, death=""):
+        if death:
+            return super().handle(event, death)
+        self.tape.append(event)
+        self.core.step(event)
+        self._dispatch(made(self.core))
+        self._events += 1
+        if self._events % 16 == 0:
+            self.turn()
+        return None
+
+
+class RecordsAnotherTime(Engine):
+    """What is recorded is not what was stepped: the time is read again."""
+
+    def handle(self, event, death=""):
+        if not death:
+            other = event.copy()
+            other["ts_recv_ns"] += 1
+            self.tape.append(other)
+            self.core.step(event)
+            outputs = made(self.core)
+            self.tape.append(np.frombuffer(outputs, event.dtype))
+            return self._dispatch(outputs)
+        return super().handle(event, death)
+
+
+class SendsWithoutAJournal(Engine):
+    """Nobody looks whether the journal is well."""
+
+    def may_send(self):
+        return True
+
+
+class CountsEveryFill(Engine):
+    """A fill that comes twice is a new one each time: the adapter numbers them itself."""
+
+    extra = 10**9
+
+    def on_report(self, event):
+        if event["kind"][0] == FILL:
+            type(self).extra += 1
+            event = event.copy()
+            event["word"][0, 4] = self.extra
+            event["word"][0, 3] = 0
+        super().on_report(event)
+
+
+class NeverAsks(Engine):
+    """What the venue says is looked at, and nothing is done about it."""
+
+    def reconcile(self, port):
+        self.on_report = lambda event: None
+        try:
+            return super().reconcile(port)
+        finally:
+            del self.on_report
+
+
+class TakesSilenceForNo(Engine):
+    """An order without an answer is called rejected, and its place is given to the next one."""
+
+    def handle(self, event, death=""):
+        super().handle(event, death)
+        if event["kind"][0] == Kind.KIND_TIMER:
+            for order in self.core.world.live_orders():
+                if order["state"] in (4, 9) and self.now_ns - order["ts_created_ns"] > 10**9:
+                    feed(self.core, self.tape, record(int(Kind.KIND_ORDER_REJECTED), int(order["id_order"]),
+                                                      now_ns=self.now_ns, flags=SELL * int(order["sell"])))  # fmt: skip
+
+
+class ForgetsTheLatch(Engine):
+    """The latch's event does not reach the core."""
+
+    def handle(self, event, death=""):
+        if event["kind"][0] != Kind.KIND_CONTROL:
+            super().handle(event, death)
+
+
+class LeavesForeignOrders(Engine):
+    """Open orders that nobody knows are left alone, at the start and later."""
+
+    def sweep(self, plan, port):
+        return None
+
+    def revive(self, port):
+        kept = recovery._foreign
+        recovery._foreign = lambda *args: None
+        try:
+            return super().revive(port)
+        finally:
+            recovery._foreign = kept
+
+
+class CallsItAbsentTooSoon(Engine):
+    """A request that is still on its way counts as never arrived."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self.tolerances = recovery.Tolerances(inflight_ns=0)
+
+
+class TrustsEverySum(Engine):
+    """Damage is not looked for: what stands on the disk is taken."""
+
+    def revive(self, port):
+        kept = recovery.open_session
+
+        def blind(session, **more):
+            found = kept(session, **more)
+            found.damage = None
+            return found
+
+        recovery.open_session = blind
+        try:
+            return super().revive(port)
+        finally:
+            recovery.open_session = kept
+
+
+class BooksNothingAfterACrash(Engine):
+    """Recovery loads the world and calls everything that happened meanwhile known."""
+
+    def revive(self, port):
+        kept = recovery.settle
+        recovery.settle = lambda *args, **more: recovery.Plan()
+        try:
+            return super().revive(port)
+        finally:
+            recovery.settle = kept
+
+
+class MisnumbersItsSnapshots(Engine):
+    """A snapshot says that it stands one record earlier than it does."""
+
+    def snapshot(self):
+        snapshot.write_snapshot(self.writer.session, self.core.world, record_number=max(0, self.tape.count - 1))
+
+
+class OverstepsItsLimit(Engine):
+    """Each order is sent a thousand times as large as the gate allowed."""
+
+    def _dispatch(self, data):
+        kept, self._send = self._send, lambda kind, i, s, px, qty, now: kept(
+            kind, i, s, px, qty * (1000 if kind == PLACE else 1), now)  # fmt: skip
+        try:
+            super()._dispatch(data)
+        finally:
+            self._send = kept

@@ -12,7 +12,7 @@ cdef extern from * nogil:
     """
     #include <stdint.h>
     typedef __int128 bot4_wide_t;
-    static inline int bot4_narrow(bot4_wide_t v, int64_t* out) {
+    static inline int bot4_money_narrow(bot4_wide_t v, int64_t* out) {
         if (v > INT64_MAX || v < INT64_MIN) return 1;
         *out = (int64_t)v;
         return 0;
@@ -32,34 +32,34 @@ cdef extern from * nogil:
         *out = abc;
         return 0;
     }
-    static inline int bot4_mul_div_floor(int64_t a, int64_t b, int64_t d, int64_t* out) {
+    static inline int bot4_money_mul_div_floor(int64_t a, int64_t b, int64_t d, int64_t* out) {
         int64_t n, q;
         if (!__builtin_mul_overflow(a, b, &n)) {
             q = n / d;
             *out = q - (n % d < 0);
             return 0;
         }
-        return bot4_narrow(bot4_wide_floor((bot4_wide_t)a * b, d), out);
+        return bot4_money_narrow(bot4_wide_floor((bot4_wide_t)a * b, d), out);
     }
-    static inline int bot4_mul_div_ceil(int64_t a, int64_t b, int64_t d, int64_t* out) {
+    static inline int bot4_money_mul_div_ceil(int64_t a, int64_t b, int64_t d, int64_t* out) {
         int64_t n, q;
         if (!__builtin_mul_overflow(a, b, &n)) {
             q = n / d;
             *out = q + (n % d > 0);
             return 0;
         }
-        return bot4_narrow(bot4_wide_ceil((bot4_wide_t)a * b, d), out);
+        return bot4_money_narrow(bot4_wide_ceil((bot4_wide_t)a * b, d), out);
     }
     /* a * b * c / d, with d given as two factors because it may pass 63 bits too. */
     static inline int bot4_mul3_div_floor(int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t* out) {
         bot4_wide_t n;
         if (__builtin_mul_overflow((bot4_wide_t)a * b, (bot4_wide_t)c, &n)) return 1;
-        return bot4_narrow(bot4_wide_floor(n, (bot4_wide_t)d * e), out);
+        return bot4_money_narrow(bot4_wide_floor(n, (bot4_wide_t)d * e), out);
     }
     static inline int bot4_mul3_div_ceil(int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t* out) {
         bot4_wide_t n;
         if (__builtin_mul_overflow((bot4_wide_t)a * b, (bot4_wide_t)c, &n)) return 1;
-        return bot4_narrow(bot4_wide_ceil(n, (bot4_wide_t)d * e), out);
+        return bot4_money_narrow(bot4_wide_ceil(n, (bot4_wide_t)d * e), out);
     }
     /* Is a * b >= c * d ? Exact for all values. */
     static inline int bot4_product_at_least(int64_t a, int64_t b, int64_t c, int64_t d) {
@@ -67,8 +67,8 @@ cdef extern from * nogil:
     }
     """
     int mul3 "bot4_mul3"(int64_t a, int64_t b, int64_t c, int64_t* out) noexcept
-    int mul_div_floor "bot4_mul_div_floor"(int64_t a, int64_t b, int64_t d, int64_t* out) noexcept
-    int mul_div_ceil "bot4_mul_div_ceil"(int64_t a, int64_t b, int64_t d, int64_t* out) noexcept
+    int mul_div_floor "bot4_money_mul_div_floor"(int64_t a, int64_t b, int64_t d, int64_t* out) noexcept
+    int mul_div_ceil "bot4_money_mul_div_ceil"(int64_t a, int64_t b, int64_t d, int64_t* out) noexcept
     int mul3_div_floor "bot4_mul3_div_floor"(
         int64_t a, int64_t b, int64_t c, int64_t d, int64_t e, int64_t* out) noexcept
     int mul3_div_ceil "bot4_mul3_div_ceil"(

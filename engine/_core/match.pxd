@@ -296,6 +296,8 @@ cdef int match_expire(match_t* m, int64_t order) noexcept nogil
 cdef int match_release(match_t* m, int64_t order) noexcept nogil
 cdef int match_amend(match_t* m, int64_t order, int64_t px_ticks, int64_t qty_lots, bint keep_only) noexcept nogil
 cdef int match_requeue(match_t* m, int64_t order) noexcept nogil
+cdef int match_resize(match_t* m, int64_t order, int64_t left_lots) noexcept nogil
+cdef void match_set_last(match_t* m, int64_t px) noexcept nogil
 cdef int match_advance(match_t* m, int64_t now_ns) noexcept nogil
 cdef bint match_run(match_t* m) noexcept nogil
 cdef match_order_t* match_find(match_t* m, int64_t order) noexcept nogil

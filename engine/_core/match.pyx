@@ -1390,6 +1390,33 @@ cdef int match_requeue(match_t* m, int64_t order) noexcept nogil:
     return OK
 
 
+cdef int match_resize(match_t* m, int64_t order, int64_t left_lots) noexcept nogil:
+    """Give an order of the crowd another quantity where it stands: a recording says what is there, not who."""
+    cdef uint32_t index = _index(m, order) if order > 0 else MATCH_NONE
+    cdef match_order_t* o
+    cdef match_level_t* level
+    if index == MATCH_NONE:
+        return _refuse(m, MATCH_UNKNOWN, REASON_STATE)
+    o = &match_orders(m)[index]
+    if o.owner or o.state != STATE_BOOK or o.hidden_lots or left_lots < 0 or left_lots > m.config.qty_max:
+        return _refuse(m, MATCH_BAD_ORDER, REASON_STATE)
+    if left_lots == 0:
+        _end(m, index, MATCHED_CANCELED, REASON_USER)
+        return OK
+    level = _level(m, o.px_ticks)
+    level.qty_lots += left_lots - o.left_lots
+    o.qty_lots += left_lots - o.left_lots
+    o.left_lots = left_lots
+    _touch(m, level, o.px_ticks)
+    return OK
+
+
+cdef void match_set_last(match_t* m, int64_t px) noexcept nogil:
+    """A price from outside, before the first trade or from a recording: it fires triggers like a trade."""
+    _last(m, px)
+    match_run(m)
+
+
 cdef int match_advance(match_t* m, int64_t now_ns) noexcept nogil:
     """Time passes: what was good until now ends."""
     cdef uint32_t index
@@ -1560,9 +1587,7 @@ cdef class Match:
         self.c.reference_px = px_ticks
 
     def set_last(self, int64_t px_ticks):
-        """A price from outside, before the first trade or from a recording: it fires triggers like a trade."""
-        _last(self.c, px_ticks)
-        match_run(self.c)
+        match_set_last(self.c, px_ticks)
 
     def cost(self, bint sell, int64_t qty_lots):
         return match_cost(self.c, sell, qty_lots)

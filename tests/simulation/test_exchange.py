@@ -16,7 +16,8 @@ from engine.sim.venue.instruments import BTC_TIERS, E8, Instrument, MarginTier, 
 
 LIMIT, MARKET, STOP = WishType.TYPE_LIMIT, WishType.TYPE_MARKET, WishType.TYPE_STOP
 # Prices of one to a few hundred ticks and small quantities, so that everything happens all the time.
-SMALL = spot("AAABBB", "AAA", "BBB", 1_000_000, 1_000_000, 100, 100, notional_min=0)
+SMALL = spot("AAABBB", "AAA", "BBB", 1_000_000, 1_000_000, 100, 100, notional_min=0,
+             capacity={"orders_max": 512, "pages_max": 8})  # fmt: skip
 
 
 def make(*, deposits=None, instruments=(SMALL,), accounts=2):
@@ -171,7 +172,7 @@ def test_the_tier_lowers_the_fee_and_the_token_pays_it_at_a_discount():
 
 
 def test_volume_earns_a_tier():
-    exchange, one, _ = make()
+    _, one, _ = make()
     one.volume_units = 6_000_000
     one.judge_tier()
     assert one.tier == 2

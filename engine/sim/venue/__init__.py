@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
 from engine.sim.venue.simple import InProcessVenue
 
-__all__ = ["InProcessVenue"]
+__all__ = ["EmbeddedConfig", "EmbeddedVenue", "InProcessVenue", "Latency"]

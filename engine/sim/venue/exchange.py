@@ -140,7 +140,7 @@ class Report:
 
 
 class Exchange:
-    def __init__(self, instruments: Iterable[Instrument], *, now_ns: int = 0, books: dict[str, object] | None = None):
+    def __init__(self, instruments: Iterable[Instrument], *, now_ns: int = 0) -> None:
         self.markets: dict[str, Market] = {}
         for instrument in instruments:
             self.markets[instrument.symbol] = Market(instrument, instrument.book())
@@ -238,7 +238,7 @@ class Exchange:
         self.orders.pop(order.id, None)
         self.by_client.pop((order.owner, order.symbol, order.client_id), None)
 
-    def _request(self, market: Market, order: Order, budget: int) -> dict[str, int]:
+    def _request(self, order: Order, budget: int) -> dict[str, int]:
         terms = order.terms
         return {
             "id": order.id, "owner": order.owner, "sell": terms.sell, "type": terms.type, "qty_lots": terms.qty,
@@ -248,7 +248,7 @@ class Exchange:
         }  # fmt: skip
 
     def _submit(self, market: Market, order: Order, budget: int) -> int:
-        request = self._request(market, order, budget)
+        request = self._request(order, budget)
         return market.book.submit(request.pop("id"), **request)  # type: ignore[arg-type]
 
     # ----------------------------------------------------------------------------------------------------------- locks
@@ -332,7 +332,7 @@ class Exchange:
         for order in orders if kind == ListKind.LIST_OCO else orders[:1]:
             order.lock = lock
             lock.holders.append(order)
-        requests = [self._request(market, order, self._stop_budget(market, order)) for order in orders]
+        requests = [self._request(order, self._stop_budget(order)) for order in orders]
         self._id_list += 1
         made = OrderList(
             self._id_list, account.owner, symbol, kind, client_id or f"list{self._id_list:018d}", orders, self.now_ns
@@ -353,7 +353,7 @@ class Exchange:
         self._absorb(market)
         return made
 
-    def _stop_budget(self, market: Market, order: Order) -> int:
+    def _stop_budget(self, order: Order) -> int:
         """What a leg that buys at any price may spend: its trigger's cost and the reserve."""
         terms = order.terms
         if terms.sell or terms.px or terms.type == WishType.TYPE_MARKET:
@@ -570,12 +570,9 @@ class Exchange:
 
     def _report(self, what: str, order: Order, *, reason: int = 0, execution: Execution | None = None) -> None:
         order.updated_ns = self.now_ns
-        self.reports.append(
-            Report(
-                what, order, self.now_ns, order.status, order.filled, order.units, reason, execution,
-                list=self.lists.get(order.list_id),
-            )  # fmt: skip
-        )
+        made = self.lists.get(order.list_id)
+        state = (order.status, order.filled, order.units)
+        self.reports.append(Report(what, order, self.now_ns, *state, reason, execution, list=made))
 
     # ------------------------------------------------------------------------------------------------------ perpetuals
     def equity_e8(self, account: Account, asset: str = "USDT") -> tuple[int, int, int]:
@@ -645,7 +642,7 @@ class Exchange:
             )
             order = self._record(account, market, terms)
             order.autoclose = True
-            request = self._request(market, order, 0)
+            request = self._request(order, 0)
             request["flags"] |= Flag.MATCH_UNFILTERED
             # Larger than one order may be: the rest is closed when the mark moves again.
             request["qty_lots"] = order.qty = min(abs(lots), instrument.qty_max_lots)

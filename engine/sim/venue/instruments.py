@@ -1,4 +1,4 @@
-"""What the embedded venue trades: steps, filters, fees and margin tiers. Data; the defaults are dated in PROTOCOLS 5."""
+"""What the embedded venue trades: steps, filters, fees and margin tiers. Data; the defaults carry their dates."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from engine.journal.layout import find_session
 from engine.journal.reader import open_session
 from engine.journal.replay import replay_session
 from engine.journal.show import iso
-from engine.runtime.wiring import make_core, session_seed
+from engine.runtime.build import core_of
 
 TIME = "a time such as 2026-11-21T09:30 or 2026-11-21T09:30:00.25, UTC"
 
@@ -68,7 +68,7 @@ def replay(
     Example: bot4 replay var/journal --from 2026-11-21T09:30 --until 2026-11-21T10:00
     """
     session = find_session(directory)
-    core = make_core(seed=session_seed(session.path))
+    core = core_of(session)
     opened = open_session(session, chain=False).must_be_sound()
     pace = _Pace(speed)
     quiet = as_json or not os.isatty(2)

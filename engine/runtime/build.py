@@ -5,12 +5,20 @@ The same settings give the same core, byte for byte; so a replay builds it from 
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from engine._core.step import Core
 from engine._core.world import World
+from engine.journal.layout import Session
+from engine.runtime.wiring import make_core, session_seed
 from engine.settings.schema import Settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
+
+HOUR_NS = 3_600 * 10**9
 
 
 def symbols_of(settings: Settings) -> dict[str, int]:
@@ -25,17 +33,38 @@ def strategies_of(settings: Settings) -> dict[str, int]:
 
 
 def build_core(
-    settings: Settings, *, cache: Cache | None = None, compile_missing: bool = True, meter: Meter | None = None
+    settings: Settings,
+    *,
+    epoch: int = 1,
+    cache: Cache | None = None,
+    compile_missing: bool = True,
+    meter: Meter | None = None,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core."""
     symbols, slots = symbols_of(settings), strategies_of(settings)
+    capacity, paper = settings.capacity, settings.engine.mode == "paper"
     world = World(
-        symbols=len(symbols), strategies=len(slots), orders=settings.capacity.orders, seed=settings.engine.seed
+        symbols=len(symbols),
+        strategies=len(slots),
+        orders=capacity.orders,
+        brackets=capacity.brackets,
+        triggers=capacity.orders,
+        tracked=len(symbols),
+        validate=True,
+        seed=settings.engine.seed,
+        epoch=epoch,
+        modes=settings.modes.core(),
+        # Live begins paused: it goes to Normal when feeds, clock and books of account are seen to be right.
+        mode="normal" if paper else "paused",
+        day_cut_ns=settings.account.day_cut_hour_utc * HOUR_NS,
     )
     for name, symbol in symbols.items():
-        world.set_instrument(symbol, **settings.instruments[name].core())
-        world.set_gate_symbol(symbol, **settings.instruments[name].gate())
+        row = settings.instruments[name]
+        world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core())
+        world.set_gate_symbol(symbol, **row.gate())
+    world.set_tracked(list(symbols.values()))
     world.set_account(**settings.account.core())
+    world.set_cash(0, settings.account.capital)
     world.set_limits(**settings.limits.core())
     core = Core(world)
     cache = cache or Cache()
@@ -53,3 +82,16 @@ def build_core(
         )
         registry.bind(core, slot, placement, cache=cache, meter=meter)
     return core
+
+
+def session_meta(settings: Settings) -> dict[str, Any]:
+    """What a replay needs to build the same core."""
+    return {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash()}
+
+
+def core_of(session: Session) -> Core:
+    """The core that a recorded session was run with, before its first event."""
+    if session.file is None or "settings" not in session.file.meta:
+        return make_core(seed=session_seed(session.path))
+    settings = msgspec.convert(session.file.meta["settings"], Settings)
+    return build_core(settings, epoch=session.file.epoch)

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.limits import Limit
 from engine._core.modes import Mode, Who
 from engine._core.types import CONTROL, EVENT, Kind
-from engine.errors import ModeNotReady, SettingsError
+from engine.errors import LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
 from engine.runtime.engine import Engine
 
@@ -57,9 +58,18 @@ class Control:
         return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive))
 
     def tighten(self, peer: Peer, limit: str, value: int) -> str:
-        before = self._engine.core.world.tighten(limit, value)
-        self._notes.note("limit", self._engine.now_ns, f"{limit}: {before} -> {value} by {peer}")
-        return f"{limit} is {value} now; it was {before}."
+        which = Limit.__members__.get(f"LIMIT_{limit.upper()}")
+        if which is None:
+            raise LimitLooser(f"There is no limit {limit!r}.")
+        event = np.zeros(1, EVENT)
+        event["kind"], event["ts_recv_ns"] = Kind.KIND_LIMIT, self._engine.now_ns
+        event["word"][0, :2] = int(which), value
+        refused = self._engine.core.world.counts["refused"]
+        self._engine.take(event)
+        if self._engine.core.world.counts["refused"] != refused:
+            raise LimitLooser(f"{limit} = {value}.")
+        self._notes.note("limit", self._engine.now_ns, f"{limit} is {value} now (by {peer})", severity="warning")
+        return f"{limit} is {value} now."
 
     def reload(self, peer: Peer) -> str:
         if self._reload is None:
@@ -69,7 +79,7 @@ class Control:
     def _switch(self, peer: Peer, mode: Mode, **words: int) -> str:
         name = mode.name.removeprefix("MODE_").capitalize()
         self._take(peer, "mode", f"{name} asked for", mode=int(mode), who=int(Who.WHO_HUMAN), **words)
-        now = self._engine.core.world.modes()["mode"]
+        now = self._engine.core.world.modes["mode"]
         if now != mode:
             raise ModeNotReady(f"{name} was asked for, {Mode(now).name.removeprefix('MODE_').capitalize()} stands.")
         return f"The mode is {name}."

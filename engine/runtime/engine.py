@@ -18,6 +18,7 @@ from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.types import EVENT, Kind
 from engine.runtime.drive import pump
+from engine.strategy.meter import Meter
 
 Records = npt.NDArray[Any]
 Watcher = Callable[[Records], None]
@@ -41,11 +42,14 @@ class Exchange(Protocol):
 
 
 class Engine:
-    def __init__(self, core: Core, tape: Tape, exchange: Exchange) -> None:
+    def __init__(
+        self, core: Core, tape: Tape, exchange: Exchange, *, now_ns: int = 0, meter: Meter | None = None
+    ) -> None:
         self.core, self.tape, self.exchange = core, tape, exchange
         self.step_ns, self.order_ns = Histogram(), Histogram()  # of every step, and of those that made an intent
-        self.now_ns = 0
-        self._timer_due_ns = 0
+        self.now_ns = now_ns
+        self._meter = meter
+        self._timer_due_ns = now_ns
         self._watch_inputs: list[Watcher] = []
         self._watch_outputs: list[Watcher] = []
 
@@ -66,6 +70,9 @@ class Engine:
                     watcher(outputs)
         for watcher in self._watch_inputs:
             watcher(events)
+        if self._meter is not None and self._meter.pending_count:
+            # A strategy overran its time: a fact of this run, so it enters as an event and a replay needs no clock.
+            self.take(self._meter.stop_events(self.now_ns))
 
     def advance(self, until_ns: int) -> None:
         """Let time pass up to `until_ns`: the exchange's events and the core's timers, merged."""

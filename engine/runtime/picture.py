@@ -114,7 +114,7 @@ class Picture:
                     side="sell" if decision["flags"] & Flag.FLAG_SELL else "buy",
                     px=int(decision["px_ticks"]) * row.tick / E8,
                     qty=int(decision["qty_lots"]) * row.lot / E8,
-                    reasons=tuple(reason.name for reason in explain(decision)),
+                    reasons=tuple(reason.rule for reason in explain(decision)),
                     largest_qty=int(decision["headroom_lots"]) * row.lot / E8,
                 )
             )
@@ -145,7 +145,7 @@ class Picture:
             ts_ns=self._engine.now_ns,
             started_ns=self._started_ns,
             mode=self._mode(),
-            tier=self._tier.tier.name,
+            tier=self._tier.name,
             settings_hash=self._hash,
             account=self._account(),
             symbols=self._symbol_rows(),
@@ -162,7 +162,7 @@ class Picture:
         return self._slots[slot] if slot < len(self._slots) else ""
 
     def _mode(self) -> str:
-        return Mode(self._engine.core.world.modes()["mode"]).name.removeprefix("MODE_").capitalize()
+        return Mode(self._engine.core.world.modes["mode"]).name.removeprefix("MODE_").capitalize()
 
     def _account(self) -> AccountStatus:
         a = self._engine.core.world.account()
@@ -236,7 +236,6 @@ class Picture:
                     symbol=self._symbols[int(s["symbol"])],
                     state=f"stopped: {StopReason(int(s['stopped'])).name}" if s["stopped"] else "running",
                     calls=int(s["decided_count"]),
-                    intents=int(s["placed_count"]),
                 )
             )
         return tuple(rows)

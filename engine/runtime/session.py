@@ -10,21 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from engine._core.clock import utc_ns
 from engine._core.modes import Mode, Who
 from engine.journal.writer import JournalConfig, JournalWriter
 from engine.observe.server import ControlServer
 from engine.observe.status import Status
-from engine.runtime.build import build_core
+from engine.runtime.build import build_core, session_meta
 from engine.runtime.control import Control, control_event
 from engine.runtime.engine import Engine
-from engine.runtime.generated import GeneratedExchange
+from engine.runtime.embedded import EmbeddedExchange
 from engine.runtime.lifecycle import Lifecycle, Pace
 from engine.runtime.picture import Picture
 from engine.settings.load import Loaded
-from engine.settings.schema import Journal, Settings
+from engine.settings.schema import Journal
 from engine.strategy.meter import Meter
 
 
@@ -68,8 +66,8 @@ class Session:
             world=core.world,
             meta=session_meta(self.settings),
         )
-        self.engine = Engine(core, self.journal.tape, GeneratedExchange(self.settings, self.started_ns))
-        self.engine.now_ns = self.started_ns
+        exchange = EmbeddedExchange(self.settings, self.started_ns)
+        self.engine = Engine(core, self.journal.tape, exchange, now_ns=self.started_ns, meter=meter)
         self.picture = Picture(loaded, self.engine, session=self.journal.session.path.name, started_ns=self.started_ns)
         self.control = Control(self.engine, self.picture)
         self.server = ControlServer(
@@ -91,7 +89,6 @@ class Session:
         self.journal.start()
         try:
             await self.server.start()
-            self.engine.take(control_event(self.started_ns, mode=int(Mode.MODE_NORMAL), who=int(Who.WHO_HUMAN)))
             if ready is not None:
                 ready()
             code = await self.life.run(seconds=seconds)
@@ -117,12 +114,3 @@ class Session:
         emergency = control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
         self.engine.take(emergency)
 
-
-def session_meta(settings: Settings) -> dict[str, Any]:
-    """What a replay needs to build the same core."""
-    return {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash()}
-
-
-def settings_of(meta: dict[str, Any]) -> Settings:
-    """The settings that a session was run with."""
-    return msgspec.convert(meta["settings"], Settings)

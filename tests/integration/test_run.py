@@ -1,0 +1,99 @@
+"""`bot4 run` as a process: it trades, is asked and told over its socket, stops in order, and replays to the byte."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from engine.cli.main import cli
+
+BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
+
+
+class Running:
+    """A session in a process of its own; `wait` gives its exit code and its summary."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(
+            [*BOT4, "run", "--plain", "--json", "--directory", str(directory), *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+
+    def until_answers(self) -> dict:
+        """The first picture that its control socket gives."""
+        for _ in range(600):
+            if self.process.poll() is not None:
+                pytest.fail(f"it ended: {self.process.communicate()}")
+            done = subprocess.run([*BOT4, "status", "--json", "-d", str(self.directory)], capture_output=True, text=True)
+            if done.returncode in (0, 4) and done.stdout:
+                return json.loads(done.stdout)
+        pytest.fail("it never answered")
+
+    def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*BOT4, *words, "-d", str(self.directory)], capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def wait(self) -> tuple[int, dict]:
+        out, err = self.process.communicate(timeout=120)
+        assert out, err
+        return self.process.returncode, json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """One finished session of some simulated seconds."""
+    running = Running(tmp_path_factory.mktemp("run"), "--seconds", "4", "--speed", "5")
+    code, summary = running.wait()
+    return running.directory, code, summary
+
+
+def test_a_session_on_paper_trades_and_ends_in_order(session):
+    _, code, summary = session
+    counts = summary["status"]["counts"]
+    assert code == 0
+    assert counts["events"] > 1_000
+    assert counts["intents"] > 20
+    assert counts["fills"] > 0
+    assert counts["live_orders"] == 0
+    assert counts["illegal_reports"] == 0
+
+
+def test_its_record_replays_to_the_same_bytes_and_the_same_state(session):
+    directory, _, summary = session
+    done = CliRunner().invoke(cli, ["replay", str(directory / "journal"), "--json"])
+    assert done.exit_code == 0, done.output
+    replayed = json.loads(done.output)
+    assert replayed["equal"]
+    assert replayed["state"] == summary["state_hash"]
+
+
+def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):
+    running = Running(tmp_path, "--seconds", "60")
+    running.until_answers()
+    second = subprocess.run([*BOT4, "run", "--plain", "-d", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert second.returncode == 1
+    assert "BOT4-" in second.stderr
+    running.process.send_signal(signal.SIGINT)
+    code, summary = running.wait()
+    assert (code, summary["reason"]) == (0, "SIGINT received")
+
+
+def test_a_person_may_pause_and_halt_and_the_halt_ends_it_with_seventy(tmp_path):
+    running = Running(tmp_path, "--seconds", "60")
+    assert running.until_answers()["mode"] == "Normal"
+    assert running.ask("pause").returncode == 0
+    assert running.until_answers()["mode"] == "Paused"
+    halted = running.ask("halt", "--reason", "a test")
+    assert halted.returncode == 0, halted.stderr
+    code, summary = running.wait()
+    assert code == 70
+    assert summary["status"]["counts"]["live_orders"] == 0

@@ -25,7 +25,9 @@ REFRESH_S = 0.25
 @click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings file; later ones win."
 )
-@click.option("--directory", "-d", type=click.Path(path_type=Path), help="Folder of state in place of the settings' one.")
+@click.option(
+    "--directory", "-d", type=click.Path(path_type=Path), help="Folder of state in place of the settings' one."
+)
 @click.option("--seconds", type=click.FloatRange(min=0.01), help="End by itself after so long.")
 @click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Paper: pace of time.")
 @click.option("--plain", is_flag=True, help="No live view, also on a terminal.")

@@ -19,6 +19,7 @@ from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
+SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
 
 def symbols_of(settings: Settings) -> dict[str, int]:
@@ -50,6 +51,7 @@ def build_core(
         brackets=capacity.brackets,
         triggers=capacity.orders,
         tracked=len(symbols),
+        sample_ns=SAMPLE_NS,
         validate=True,
         seed=settings.engine.seed,
         epoch=epoch,

@@ -113,4 +113,3 @@ class Session:
         """No new orders, and what rests is taken back."""
         emergency = control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
         self.engine.take(emergency)
-

@@ -32,7 +32,9 @@ class Running:
         for _ in range(600):
             if self.process.poll() is not None:
                 pytest.fail(f"it ended: {self.process.communicate()}")
-            done = subprocess.run([*BOT4, "status", "--json", "-d", str(self.directory)], capture_output=True, text=True)
+            done = subprocess.run(
+                [*BOT4, "status", "--json", "-d", str(self.directory)], capture_output=True, text=True
+            )
             if done.returncode in (0, 4) and done.stdout:
                 return json.loads(done.stdout)
         pytest.fail("it never answered")

@@ -24,7 +24,8 @@ def random_walk(
 
     times = start_ns + np.cumsum(rng.exponential(2_000_000, count).astype(np.int64) + 1)
     events["ts_recv_ns"] = times
-    events["ts_venue_ns"] = times - rng.integers(100_000, 900_000, count)
+    # What the venue stamped later did not arrive earlier: a stream keeps its order.
+    events["ts_venue_ns"] = np.maximum.accumulate(times - rng.integers(100_000, 900_000, count))
     events["symbol"] = symbol
 
     bid = px_ticks + np.cumsum(rng.choice([-1, 0, 0, 0, 1], count))

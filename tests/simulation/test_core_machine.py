@@ -161,12 +161,21 @@ class History:
 @pytest.mark.parametrize("suite", SUITES)
 def test_invariants_hold_whatever_comes(suite):
     @settings(
-        max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+        max_examples=CASES,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        derandomize=True,
+        database=None,
+        report_multiple_bugs=False,
     )
     @given(st.lists(MOVE, min_size=1, max_size=LENGTH))
     def run(moves: list[tuple[Any, ...]]) -> None:
         history = History(SUITES[suite])
-        for move in moves:
-            history.act(move)
+        try:
+            for move in moves:
+                history.act(move)
+            assert history.desk.world.event_count == len(history.inputs)
+        finally:
+            history.desk.close()
 
     run()

@@ -161,7 +161,6 @@ WITHOUT = {
     "brackets": ({"twin"}, "proven by walking every interleaving together with orders and a small venue"),
     "strategy": ({"bench"}, "a row of the world, measured through the hook"),
     "triggers": ({"bench"}, "conditional orders, not yet on the path of an event"),
-    "step": ({"twin", "bench"}, "the composition: proven by whole sessions and their replay"),
     "world": ({"twin"}, "the block itself: proven by whole sessions and their replay"),
 }
 FACE = re.compile(r"^(?:def |cpdef (?!enum)|cdef class )", re.MULTILINE)

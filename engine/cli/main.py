@@ -9,6 +9,7 @@ import click
 from engine import __version__
 from engine.cli.certify import certify
 from engine.cli.demo import demo
+from engine.cli.events import events, journal, record
 from engine.cli.replay import replay
 from engine.cli.strategy import strategy
 from engine.errors import Bot4Error
@@ -22,6 +23,9 @@ def cli() -> None:
 
 cli.add_command(certify)
 cli.add_command(demo)
+cli.add_command(events)
+cli.add_command(journal)
+cli.add_command(record)
 cli.add_command(replay)
 cli.add_command(strategy)
 

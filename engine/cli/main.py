@@ -18,6 +18,7 @@ from engine.cli.export import export
 from engine.cli.keys import keys
 from engine.cli.output import EXIT_CODES
 from engine.cli.features import features
+from engine.cli.events import events, journal, record
 from engine.cli.replay import replay
 from engine.cli.run import run
 from engine.cli.audit import audit
@@ -75,6 +76,9 @@ cli.add_command(certify)
 cli.add_command(demo)
 cli.add_command(keys)
 cli.add_command(features)
+cli.add_command(events)
+cli.add_command(journal)
+cli.add_command(record)
 cli.add_command(replay)
 cli.add_command(run)
 cli.add_command(audit)

@@ -1,0 +1,154 @@
+"""The journal as a whole: the pause of a snapshot, the rates of replay and recovery, the world's speed, flat memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from bench.harness import SMOKE, Report, sized
+from engine._core.world import World
+from engine.cli.certify import make_setup
+from engine.journal.compare import feed
+from engine.journal.layout import find_session
+from engine.journal.recovery import recover
+from engine.journal.replay import replay_session
+from engine.journal.snapshot import Snapshotter
+from engine.journal.writer import JournalConfig, JournalWriter
+from engine.sim.market import random_walk
+from engine.sim.world.certify import Runner, certify, scratch
+from engine.sim.world.venue import Venue
+
+SETUP = make_setup("strategies.quoter")
+
+
+@contextmanager
+def on_disk() -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="bot4-bench-", dir=Path.cwd()))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def bench_snapshot_pause(report: Report, tmp_path: Path) -> None:
+    for name, world in (
+        ("snapshot_pause_full", World(symbols=1024, strategies=256, orders=65_535)),
+        ("snapshot_pause", World(symbols=64, strategies=16, orders=4_096)),
+    ):
+        size = len(memoryview(world))
+        journal = JournalWriter(tmp_path / name, JournalConfig(disk_free_bytes=0), seed=1, now_ns=lambda: 1)
+        keeper = Snapshotter(journal.session, world)
+        samples = np.zeros(sized(40, 3))
+        for i in range(samples.size):
+            start = time.perf_counter_ns()
+            taken = keeper.copy(i)
+            samples[i] = (time.perf_counter_ns() - start) / 1e3
+            assert taken
+            if i % 10 == 0:
+                keeper.write()  # and the file is whole
+            else:
+                keeper._taken = None
+                keeper._writing.release()
+        report.row(name, samples, checksum=f"{size:,} bytes")
+        journal.close()
+
+
+def _session(root: Path, count: int) -> tuple[int, str]:
+    core = SETUP.make_core()
+    config = JournalConfig(segment_bytes=64 << 20, disk_free_bytes=0, compress=False)
+    events = random_walk(seed=5, count=count)
+    with JournalWriter(root, config, seed=1, now_ns=lambda: 1, world=core.world) as journal:
+        at = 0
+        while at < count:
+            at += feed(core, journal.tape, events[at : at + 65_536])
+            if at % 65_536 < 4:
+                journal.turn()
+    return journal.tape.count, core.world.state_hash()
+
+
+def bench_replay_and_recovery(report: Report) -> None:
+    count = sized(1_000_000, 5_000)
+    with scratch() as root:
+        records, state = _session(root, count)
+        core = SETUP.make_core()
+        rates = []
+        for _ in range(sized(5, 1)):
+            start = time.perf_counter_ns()
+            done = replay_session(core, find_session(root))
+            rates.append(done.inputs / (time.perf_counter_ns() - start) * 1e3)
+            assert (done.state_hash, done.inputs) == (state, count)
+        report.row("journal_replay", rates, checksum=f"{records:,} records, {state[:8]}")
+
+        seconds = []
+        for _ in range(sized(3, 1)):
+            venue = Venue(1, lambda *args, **more: None)
+            start = time.perf_counter_ns()
+            found = recover(root, core, venue, now_ns=core.world.now_ns + 10**12)
+            with JournalWriter(
+                root, JournalConfig(disk_free_bytes=0), seed=1, now_ns=lambda: 1, epoch=found.next_epoch,
+                world=core.world, previous=found.session, previous_count=found.records, meta=found.meta(),
+            ) as journal:  # fmt: skip
+                found.begin(journal.tape)
+                seconds.append((time.perf_counter_ns() - start) / 1e9)
+            assert found.records == records
+            assert found.green
+            shutil.rmtree(journal.session.path)
+        report.row("recovery_1m", seconds, checksum=f"{records:,} records")
+
+
+def bench_certify(report: Report) -> None:
+    start = time.perf_counter_ns()
+    if SMOKE:
+        found = certify(lambda: SETUP, seeds=2, hours=0.2, workers=1)
+    else:
+        runner = Runner(SETUP)
+        start = time.perf_counter_ns()
+        outcomes = [runner.run(seed, 20) for seed in range(6)]
+        assert not any(out.failure for out in outcomes)
+        hours = sum(out.hours for out in outcomes) / ((time.perf_counter_ns() - start) / 60e9)
+        report.row("certify_hours", [hours], checksum=f"{sum(out.events for out in outcomes):,} events, one process")
+        return
+    assert found.passed
+    report.row("certify_hours", [found.hours / ((time.perf_counter_ns() - start) / 60e9)],
+               checksum=f"{found.events} events")  # fmt: skip
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def bench_soak(report: Report) -> None:
+    """50,000 events a second for 20 s (a minute of BOT4_STRESS, ten of BOT4_NIGHTLY): the resident memory's slope."""
+    seconds = sized(600 if os.environ.get("BOT4_NIGHTLY") else 60 if os.environ.get("BOT4_STRESS") else 20, 1)
+    rate, batch = 50_000, 2_500
+    core = SETUP.make_core()
+    events = random_walk(seed=9, count=100_000)
+    config = JournalConfig(segment_bytes=8 << 20, disk_free_bytes=0, compress=True, disk_cap_bytes=1 << 40)
+    marks = []
+    with on_disk() as root:
+        with JournalWriter(root, config, seed=1, now_ns=lambda: 1, world=core.world) as journal:
+            journal.start()
+            done, start = 0, time.perf_counter()
+            while (passed := time.perf_counter() - start) < seconds:
+                if done > passed * rate:
+                    time.sleep(0.005)
+                    continue
+                at, piece = 0, events[done % 97_500 : done % 97_500 + batch]
+                while at < batch:
+                    at += feed(core, journal.tape, piece[at:])
+                done += batch
+                if passed > seconds / 4:
+                    marks.append((passed, _resident()))
+            health = journal.health
+        assert health == 0
+        slope = np.polyfit(*np.array(marks).T, 1)[0] / 1024 if len(marks) > 2 else 0.0
+        # Pages of a mapped segment count as resident until it is closed: the noise is a segment's size.
+        report.row("soak_slope", [max(0.0, slope)], checksum=f"{done:,} events in {seconds} s")

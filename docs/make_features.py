@@ -14,7 +14,7 @@ HEAD = """# Feature reference
 
 Generated from the registry by `docs/make_features.py`; `bot4 features show NAME` says the same. `n` is the window.
 A family times a window is one feature. A feature is NaN before its warm-up, counted in updates; a value outside its
-bounds is set to the bound and flagged. What the formulas share and how they are proven: [features](kernels/features.md).
+bounds is set to the bound and flagged. What the formulas share and their proof: [features](kernels/features.md).
 """
 
 

@@ -1,0 +1,1 @@
+"""Research: figures of performance, data sets, reports and sweeps. Beside the engine, never on its path."""

@@ -9,6 +9,7 @@
 #   make thread       the tests with real threads under ThreadSanitizer
 #   make coverage     the suite on a counted build, with the gates on lines and branches
 #   make test-pythons the suite on every Python from 3.11 to 3.13 that this machine has
+#   make docs         the documents as a site in build/site; no warning allowed
 #   make wheel        sdist and wheel in dist/
 #   make lock         rewrite the lock files from requirements/*.in (needs uv)
 #   make clean        remove everything that was made
@@ -28,7 +29,7 @@ SOURCES := setup.py pyproject.toml $(shell find engine bench -name '*.pyx' -o -n
 # The bench loops are compiled beside the engine, and never shipped: `make wheel` takes this away again.
 export BOT4_BENCH := 1
 
-.PHONY: help run test bench lint debug sanitize thread coverage test-pythons wheel lock clean build
+.PHONY: help run test bench lint docs debug sanitize thread coverage test-pythons wheel lock clean build
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -82,6 +83,15 @@ debug sanitize thread coverage: $(VENV)/dev.stamp
 
 test-pythons: $(VENV)/dev.stamp
 	@.ci/test-pythons $(ARGS)
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp requirements/docs.txt
+	@echo "installing what builds the documents ..."
+	@$(PIP_INSTALL) -r requirements/docs.txt
+	@touch $@
+
+docs: $(VENV)/built.stamp $(VENV)/docs.stamp
+	@$(PY) .ci/docs_reference.py
+	@$(PY) -m mkdocs build --strict --quiet
 
 wheel: $(VENV)/dev.stamp
 	@env -u BOT4_BENCH -u BOT4_PROFILE $(PY) -m build --no-isolation --outdir dist .

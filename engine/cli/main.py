@@ -7,26 +7,24 @@ import sys
 import click
 
 from engine import __version__
+from engine.cli.audit import audit
 from engine.cli.bench import bench
+from engine.cli.certify import certify
 from engine.cli.completion import completion
 from engine.cli.config import config
 from engine.cli.control import COMMANDS as CONTROL
-from engine.cli.certify import certify
 from engine.cli.demo import demo
 from engine.cli.doctor import doctor
+from engine.cli.drill import drill
+from engine.cli.events import events, journal, record
 from engine.cli.export import export
+from engine.cli.features import features
+from engine.cli.install import install, uninstall
 from engine.cli.keys import keys
 from engine.cli.output import EXIT_CODES
-from engine.cli.features import features
-from engine.cli.events import events, journal, record
-from engine.cli.replay import replay
-from engine.cli.run import run
-from engine.cli.audit import audit
-from engine.cli.demo import demo
-from engine.cli.drill import drill
-from engine.cli.install import install, uninstall
 from engine.cli.replay import replay
 from engine.cli.reset import reset
+from engine.cli.run import run
 from engine.cli.strategy import strategy
 from engine.cli.tiers import tiers
 from engine.errors import Bot4Error

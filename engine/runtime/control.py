@@ -74,7 +74,9 @@ class Control:
     def reload(self, peer: Peer) -> str:
         if self._reload is None:
             raise SettingsError("This engine was not started from a file.")
-        return self._reload()
+        text = self._reload()
+        self._notes.note("settings", self._engine.now_ns, f"{text} (by {peer})")
+        return text
 
     def _switch(self, peer: Peer, mode: Mode, **words: int) -> str:
         name = mode.name.removeprefix("MODE_").capitalize()

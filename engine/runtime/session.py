@@ -17,8 +17,8 @@ from engine.observe.server import ControlServer
 from engine.observe.status import Status
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.control import Control, control_event
-from engine.runtime.engine import Engine
 from engine.runtime.embedded import EmbeddedExchange
+from engine.runtime.engine import Engine
 from engine.runtime.lifecycle import Lifecycle, Pace
 from engine.runtime.picture import Picture
 from engine.settings.load import Loaded

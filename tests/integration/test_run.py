@@ -33,7 +33,7 @@ class Running:
             if self.process.poll() is not None:
                 pytest.fail(f"it ended: {self.process.communicate()}")
             done = subprocess.run(
-                [*BOT4, "status", "--json", "-d", str(self.directory)], capture_output=True, text=True
+                [*BOT4, "status", "--json", "-d", str(self.directory)], capture_output=True, text=True, check=False
             )
             if done.returncode in (0, 4) and done.stdout:
                 return json.loads(done.stdout)
@@ -81,7 +81,10 @@ def test_its_record_replays_to_the_same_bytes_and_the_same_state(session):
 def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):
     running = Running(tmp_path, "--seconds", "60")
     running.until_answers()
-    second = subprocess.run([*BOT4, "run", "--plain", "-d", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    second = subprocess.run(
+        [*BOT4, "run", "--plain", "-d", str(tmp_path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
     assert second.returncode == 1
     assert "BOT4-" in second.stderr
     running.process.send_signal(signal.SIGINT)

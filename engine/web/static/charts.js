@@ -28,7 +28,11 @@ function scale(low, high, from, to) {
   return (value) => from + ((value - low) / span) * (to - from);
 }
 
-function axis(draw, low, high, y, width, places) {
+// As many places as tell two neighbouring lines apart.
+function digits(span) { return Math.max(0, Math.min(8, Math.ceil(-Math.log10(span || 1)) + 1)); }
+
+function axis(draw, low, high, y, width) {
+  const places = digits((high - low) / 4);
   draw.fillStyle = COLOURS.dim;
   draw.strokeStyle = COLOURS.line;
   draw.textAlign = "right";
@@ -52,7 +56,7 @@ function drawCandles(canvas, rows, fills, candleMs) {
   const low = Math.min(...shown.map((r) => r[3])), high = Math.max(...shown.map((r) => r[2]));
   const pad = (high - low) * 0.06 || high * 0.0005;
   const y = scale(low - pad, high + pad, height - 8, 8);
-  axis(draw, low - pad, high + pad, y, width, places(high));
+  axis(draw, low - pad, high + pad, y, width);
   const x = new Map(shown.map((r, at) => [r[0], 6 + at * 7]));
   shown.forEach((row) => {
     const [at, open, top, bottom, close] = row, left = x.get(at);
@@ -66,12 +70,12 @@ function drawCandles(canvas, rows, fills, candleMs) {
   fills.forEach((fill) => {
     const left = x.get(Math.floor(fill.ms / candleMs) * candleMs);
     if (left === undefined || fill.px === null) return;
-    const buy = fill.side === "buy", at = y(fill.px), to = buy ? 5 : -5;
+    const buy = fill.side === "buy", at = y(fill.px), to = buy ? 4 : -4;
     draw.fillStyle = COLOURS.cool;
     draw.beginPath();
     draw.moveTo(left, at);
-    draw.lineTo(left - 4, at + to);
-    draw.lineTo(left + 4, at + to);
+    draw.lineTo(left - 3, at + to);
+    draw.lineTo(left + 3, at + to);
     draw.fill();
   });
 }
@@ -106,7 +110,7 @@ function drawEquity(canvas, points) {
     const low = Math.min(...known.map((p) => p[1])), high = Math.max(...known.map((p) => p[1]));
     const pad = (high - low) * 0.08 || 1;
     const y = scale(low - pad, high + pad, middle - 6, 6), x = scale(0, known.length - 1, 0, width - 66);
-    axis(draw, low - pad, high + pad, y, width, places(high));
+    axis(draw, low - pad, high + pad, y, width);
     draw.strokeStyle = COLOURS.cool;
     draw.beginPath();
     known.forEach((p, at) => (at ? draw.lineTo(x(at), y(p[1])) : draw.moveTo(x(at), y(p[1]))));

@@ -158,7 +158,8 @@ def test_a_message_that_cannot_be_read_loses_the_books(frame):
 @pytest.mark.needs_shared
 def test_recorded_coinbase_messages_build_books_that_never_cross():
     market = CoinbaseMarket(Directory(USD))
-    books = [Book(rule=int(Rule.RULE_NONE), levels_max=200_000, ticks=4096) for _ in USD]
+    # Somebody bids for 65,000 bitcoins at four cents: in lots of 1e-8 more than a book takes by default.
+    books = [Book(rule=int(Rule.RULE_NONE), levels_max=60_000, ticks=4096, qty_lots_max=2**46) for _ in USD]
     frames = crossed = applied = 0
     with gzip.open(shared_path("ws_raw", "COINBASE_20260809_first40pct.jsonl.gz"), "rt") as lines:
         for line in lines:

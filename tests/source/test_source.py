@@ -148,7 +148,7 @@ WITHOUT = {
     "brackets": ({"twin"}, "proven by walking every interleaving together with orders and a small venue"),
     "strategy": ({"bench"}, "a row of the world, measured through the hook"),
     "triggers": ({"bench"}, "conditional orders, not yet on the path of an event"),
-    "step": ({"twin", "bench"}, "the composition: proven by whole sessions and their replay"),
+    "step": ({"twin"}, "the composition: proven by whole sessions and their replay"),
     "tape": ({"twin", "bench"}, "the thin path: proven by whole sessions and their replay"),
     "world": ({"twin"}, "the block itself: proven by whole sessions and their replay"),
 }

@@ -62,7 +62,7 @@ LINK: list[str] = []
 COMPILE += [f'-DBOT4_PROFILE="{PROFILE}"']
 if PROFILE == "coverage":
     # Without optimisation every branch of the source is one branch of the machine; counters are shared by threads.
-    COMPILE += ["-O0", "-g", "-DNDEBUG", "--coverage", "-fprofile-update=atomic"]
+    COMPILE += ["-O0", "-g", "-DNDEBUG", "--coverage", "-fprofile-update=atomic", "-DBOT4_SWAPS_FAIL=1"]
     LINK += ["--coverage"]
 elif RELEASE_LIKE:
     COMPILE += ["-O0" if os.environ.get("BOT4_DRAFT") else "-O3", "-DNDEBUG"]

@@ -77,6 +77,7 @@ def bench_gate_all(report: Report, benchmark) -> None:
 def bench_correlation_sample(report: Report) -> None:
     correlation = _correlation()
     samples = samples_array(5_000, 20)
-    loop_risk.sample(correlation, samples)
+    prices = 1_000_000 + np.random.default_rng(5).integers(-500, 500, (1024, POSITIONS))
+    loop_risk.sample(correlation, prices, samples)
     correlation.check()
     report.row("correlation_sample", samples, checksum=round(float(correlation.matrix().sum()), 9))

@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from bench.loops.timing cimport timing_ns_per_cycle, timing_overhead_cycles, timing_start, timing_stop
-from engine._core.correlation cimport Correlation, correlation_sample, correlation_worst
+from engine._core.correlation cimport Correlation, correlation_price, correlation_sample, correlation_worst
 from engine._core.risk cimport Gate, gate_check, verdict_t
 
 
@@ -33,13 +33,15 @@ def check(Gate gate not None, Correlation correlation not None, const int64_t[::
     return passed, checksum
 
 
-def sample(Correlation correlation not None, double[::1] samples_ns):
-    """Time one whole pass over the covariances."""
+def sample(Correlation correlation not None, const int64_t[:, ::1] prices, double[::1] samples_ns):
+    """Time one whole pass over the covariances, each after new prices: without returns they fade to no numbers."""
     cdef double overhead = timing_overhead_cycles(), scale = timing_ns_per_cycle()
-    cdef Py_ssize_t at
+    cdef Py_ssize_t at, symbol
     cdef uint64_t start, stop
     with nogil:
         for at in range(samples_ns.shape[0]):
+            for symbol in range(prices.shape[1]):
+                correlation_price(correlation.c, <uint16_t>symbol, prices[at % prices.shape[0], symbol])
             start = timing_start()
             correlation_sample(correlation.c)
             stop = timing_stop()

@@ -6,7 +6,7 @@ import logging
 from collections import namedtuple
 
 from engine._core.atomics cimport (
-    add_relaxed, add_relaxed_u32, and_acq_rel, cas_acq_rel, load_acquire, load_acquire_u32, load_relaxed,
+    add_relaxed, add_relaxed_u32, and_acq_rel, load_acquire, load_acquire_u32, load_relaxed,
     load_relaxed_u32, or_acq_rel, store_release, store_release_u32)
 from engine._core.clock cimport Clock, clock_now, clock_stamp
 from engine._core.debug cimport debug_assert, static_assert_c
@@ -20,7 +20,22 @@ cdef extern from *:
     """
     #define bot4_ctz(v)      __builtin_ctzll(v)
     #define bot4_top(v)      (63 - __builtin_clzll(v))
+
+    /* Weak: may fail although nobody was there, as an exclusive store does on aarch64. Every swap of this file stands
+       in a loop that tries again. The counted build fails every seventh on purpose, so that one thread alone takes the
+       way back of each loop: whether two threads meet there is up to the machine, and a gate must not be. */
+    static inline int bot4_cas_weak(uint64_t *p, uint64_t *expected, uint64_t v) {
+    #if defined(BOT4_SWAPS_FAIL)
+        static uint64_t turn;
+        if (__atomic_add_fetch(&turn, 1, __ATOMIC_RELAXED) % 7 == 0) {
+            *expected = __atomic_load_n(p, __ATOMIC_ACQUIRE);
+            return 0;
+        }
+    #endif
+        return __atomic_compare_exchange_n(p, expected, v, 1, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
     """
+    bint cas_weak_acq_rel "bot4_cas_weak"(uint64_t* p, uint64_t* expected, uint64_t v) noexcept nogil
     uint32_t ctz "bot4_ctz"(uint64_t v) noexcept nogil
     uint32_t top_bit "bot4_top"(uint64_t v) noexcept nogil
 
@@ -151,14 +166,12 @@ cdef void _record(breaker_table_t* t, uint32_t id, int change, int reason, uint6
         slot = <breaker_event_t*>_slots(t) + (pos & (t.event_capacity - 1))
         # The slot's seq says whose turn it is: pos = free for writer `pos`, pos + 1 = ready for the reader.
         turn = <int32_t>(load_acquire_u32(&slot.seq) - <uint32_t>pos)
-        if turn == 0:
-            if cas_acq_rel(&t.event_head, &pos, pos + 1):
-                break
-        elif turn < 0:
+        if turn < 0:
             add_relaxed(&t.events_lost, 1)
             return
-        else:
-            pos = load_relaxed(&t.event_head)
+        # Already written (turn > 0): then the head stands elsewhere, and the swap fails and says where.
+        if cas_weak_acq_rel(&t.event_head, &pos, pos + 1):
+            break
     slot.kind = KIND_BREAKER
     slot.flags = 0
     slot.symbol = <uint16_t>id
@@ -242,7 +255,7 @@ cdef bint _half_open_if_due(breaker_table_t* t, uint32_t id, int reason, int64_t
     cdef uint64_t since = (<uint64_t>_tick(now_ns) & SINCE_MASK) << SINCE_SHIFT, after
     while _state(word) == BREAKER_IS_OPEN and _is_due(word, now_ns):
         after = _next(word, BREAKER_HALF_OPEN, since)
-        if cas_acq_rel(&row.word, &word, after):
+        if cas_weak_acq_rel(&row.word, &word, after):
             _changed(t, id, CHANGE_OPEN_TO_HALF_OPEN, reason, after, 0, now_ns)
             return True
     return False
@@ -354,7 +367,7 @@ cdef int breaker_allow_slow(breaker_table_t* t, uint32_t id, int64_t now_ns, uin
         if _state(word) == BREAKER_HALF_OPEN:
             if _granted(word) < row.tokens:
                 # The token is this swap: of all threads that saw it, one gets it.
-                if cas_acq_rel(&row.word, &word, word + (<uint64_t>1 << PAYLOAD_SHIFT)):
+                if cas_weak_acq_rel(&row.word, &word, word + (<uint64_t>1 << PAYLOAD_SHIFT)):
                     permit[0] = word & PERMIT_MASK
                     return OK
                 continue
@@ -363,7 +376,7 @@ cdef int breaker_allow_slow(breaker_table_t* t, uint32_t id, int64_t now_ns, uin
                 return BREAKER_HALF_OPEN_EXHAUSTED
             # A caller died with the last token. Silence is a failed trial: without this it would be denied for ever.
             after = _opened(row, word, now_ns)
-            if not cas_acq_rel(&row.word, &word, after):
+            if not cas_weak_acq_rel(&row.word, &word, after):
                 continue
             _changed(t, id, CHANGE_HALF_OPEN_TO_OPEN, REASON_TRIAL_LOST, after, _granted(word), now_ns)
         add_relaxed(&row.denied_open, 1)
@@ -407,7 +420,7 @@ cdef int breaker_settle_slow(
                 after = _next(word, BREAKER_CLOSED, 1)
             else:
                 after = word + (<uint64_t>1 << (PAYLOAD_SHIFT + SUCCEEDED_SHIFT))
-        if after == word or cas_acq_rel(&row.word, &word, after):
+        if after == word or cas_weak_acq_rel(&row.word, &word, after):
             break
     add_relaxed(&row.failure_count if failed else &row.success_count, 1)
     if change >= 0:
@@ -425,7 +438,7 @@ cdef int breaker_release(breaker_table_t* t, uint32_t id, uint64_t permit) noexc
     word = load_acquire(&row.word)
     while (_state(word) == BREAKER_HALF_OPEN and ((word ^ permit) & PERMIT_MASK) == 0
            and _granted(word) > _succeeded(word)):
-        if cas_acq_rel(&row.word, &word, word - (<uint64_t>1 << PAYLOAD_SHIFT)):
+        if cas_weak_acq_rel(&row.word, &word, word - (<uint64_t>1 << PAYLOAD_SHIFT)):
             break
     add_relaxed_u32(&row.released_count, 1)
     return OK
@@ -447,7 +460,7 @@ cdef int breaker_trip(breaker_table_t* t, uint32_t id, int64_t now_ns) noexcept 
         else:
             change = CHANGE_CLOSED_TO_OPEN if _state(word) == BREAKER_CLOSED else CHANGE_HALF_OPEN_TO_OPEN
             after = _opened(row, word, now_ns)
-        if cas_acq_rel(&row.word, &word, after):
+        if cas_weak_acq_rel(&row.word, &word, after):
             break
     add_relaxed_u32(&row.trips_by_hand, 1)
     if change == CHANGE_COOLDOWN_EXTENDED:

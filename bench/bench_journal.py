@@ -89,7 +89,7 @@ def bench_replay_and_recovery(report: Report) -> None:
 
         seconds = []
         for _ in range(sized(3, 1)):
-            venue = Venue(1, lambda *args, **more: None)
+            venue = Venue(1, lambda *_args, **_more: None)
             start = time.perf_counter_ns()
             found = recover(root, core, venue, now_ns=core.world.now_ns + 10**12)
             with JournalWriter(

@@ -260,6 +260,7 @@ cdef class Sentry:
     cdef pthread_t scribe
     cdef bint started
     cdef int caught
+    cdef int line_fd
     cdef readonly Latch latch
     cdef readonly Lines lines
     cdef readonly Pulse pulse
@@ -270,6 +271,7 @@ cdef class Sentry:
                   int64_t grace_ns=0, int exit_code=70, int priority=80):
         self.c = <sentry_t*>block_new(sizeof(sentry_t) + 8 * sizeof(uint32_t))
         self.latch, self.lines, self.pulse = latch, lines, pulse
+        self.line_fd = -1
         self.c.latch, self.c.file = latch.c, latch.file
         self.c.line_fd = self.c.wake_fd = self.c.stop_fd = self.c.scribe_fd = -1
         self.c.tick_ns, self.c.debounce_ns, self.c.latest_ns = tick_ns, debounce_ns, latest_ns
@@ -281,7 +283,9 @@ cdef class Sentry:
         if pulse is not None:
             self.c.pulse = pulse.c
         if lines is not None:
-            self.c.line_fd, self.c.line_count = lines.fd, lines.count
+            # A descriptor of its own: `Lines` may be closed first, and its number may be given to something else.
+            self.line_fd = self.c.line_fd = os.dup(lines.fd)
+            self.c.line_count = lines.count
             for i in range(lines.count):
                 offsets_of(self.c)[i] = lines.offset[i]
                 self.c.line[i].reason = LATCH_TAMPER if reasons[i] == "tamper" else LATCH_SWITCH
@@ -355,10 +359,10 @@ cdef class Sentry:
                 pthread_join(self.watch, NULL)
                 pthread_join(self.scribe, NULL)
             self.started = False
-        for handle in (self.c.wake_fd, self.c.stop_fd, self.c.scribe_fd):
+        for handle in (self.c.wake_fd, self.c.stop_fd, self.c.scribe_fd, self.line_fd):
             if handle >= 0:
                 os.close(handle)
-        self.c.wake_fd = self.c.stop_fd = self.c.scribe_fd = -1
+        self.c.wake_fd = self.c.stop_fd = self.c.scribe_fd = self.line_fd = -1
 
     def __enter__(self):
         self.start()

@@ -17,8 +17,9 @@ from tests.support import gpio_cases, machines
 @pytest.fixture(scope="module")
 def cases():
     done = machines.run(
-        [*machines.gpio_machine(), "-t", "100", "--", sys.executable, "-m", "tests.support.gpio_cases"], seconds=120
+        [*machines.gpio_machine(), "-t", "60", "--", sys.executable, "-m", "tests.support.gpio_cases"], seconds=75
     )
+    machines.require_boot(done)
     found = {}
     for line in done.stdout.split("\n"):
         if line.startswith("{"):

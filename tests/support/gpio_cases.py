@@ -149,7 +149,7 @@ def held_at_start() -> dict[str, Any]:
 
 def bounce() -> dict[str, Any]:
     """Openings shorter than the debounce, each settling: no trip, and each is counted."""
-    with rig(debounce_ns=40 * MS, latest_ns=400 * MS) as r:
+    with rig(debounce_ns=400 * MS, latest_ns=4_000 * MS) as r:
         for _ in range(3):
             drive(17, opened=True)
             pause(0.002)
@@ -163,7 +163,7 @@ def bounce() -> dict[str, Any]:
 
 def toggle() -> dict[str, Any]:
     """Opened and closed again as fast as the interface goes."""
-    with rig(debounce_ns=40 * MS, latest_ns=400 * MS) as r:
+    with rig(debounce_ns=400 * MS, latest_ns=4_000 * MS) as r:
         handle = os.open(SIM / "sim_gpio17" / "pull", os.O_WRONLY)
         before = monotonic_ns()
         os.pwrite(handle, b"pull-up", 0)
@@ -194,13 +194,13 @@ def kernel_debounce() -> dict[str, Any]:
 
 
 def lock_held() -> dict[str, Any]:
-    """Nobody can run Python while the press comes: C holds the interpreter lock for a second."""
+    """Nobody can run Python while the press comes: C holds the interpreter lock."""
     with rig() as r:
         before = monotonic_ns()
-        presser = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.3; echo pull-up > {SIM}/sim_gpio17/pull"])
-        ctypes.PyDLL(None).usleep(1_000_000)  # PyDLL keeps the lock
+        presser = subprocess.Popen(["/bin/sh", "-c", f"sleep 0.2; echo pull-up > {SIM}/sim_gpio17/pull; sleep 0.4"])
+        ctypes.PyDLL(None).waitpid(presser.pid, None, 0)  # PyDLL keeps the lock until the presser has ended
         held_until = monotonic_ns()
-        presser.wait()
+        presser.returncode = 0  # waited for above
         latched = r.sentry.state["latched_ns"]
         return {
             "reasons": r.latch.reasons, "while_held": before < latched < held_until, "durable": r.latch.durable,

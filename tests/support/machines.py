@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def gpio_machine() -> list[str]:
     return [str(script), "run"]
 
 
+def require_boot(done: subprocess.CompletedProcess[str]) -> None:
+    """A kernel that did not come up ran no case: that says nothing about the engine."""
+    if "{" not in done.stdout and "the kernel ended" in done.stderr:
+        _unavailable("the User-Mode Linux kernel did not boot here")
+
+
 def systemd_machine() -> list[str]:
     script = tool("systemd-sandbox.sh")
     if shutil.which("systemd-analyze") is None or not Path("/lib/systemd/systemd").exists():
@@ -48,5 +55,15 @@ def systemd_machine() -> list[str]:
     return [str(script)]
 
 
-def run(command: list[str], *, seconds: int, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=ROOT, check=False, **more)  # type: ignore[call-overload]
+def run(command: list[str], *, seconds: int) -> subprocess.CompletedProcess[str]:
+    """Run to the end, or to the limit: then the whole group goes, since a machine is several processes."""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            err += f"\nno end within {seconds} s"
+        return subprocess.CompletedProcess(command, process.returncode, out, err)

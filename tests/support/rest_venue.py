@@ -14,6 +14,7 @@ import time
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -26,11 +27,21 @@ class Order:
     order_id: int
     client_id: str
     algo: bool = False
+    side: str = "BUY"
+    qty: str = "1"
+    reduce_only: bool = False
 
     def row(self) -> dict[str, Any]:
+        shared = {"symbol": self.symbol, "side": self.side, "reduceOnly": self.reduce_only}
         if self.algo:
-            return {"symbol": self.symbol, "algoId": self.order_id, "clientAlgoId": self.client_id}
-        return {"symbol": self.symbol, "orderId": self.order_id, "clientOrderId": self.client_id}
+            return {**shared, "algoId": self.order_id, "clientAlgoId": self.client_id, "quantity": self.qty}
+        return {
+            **shared,
+            "orderId": self.order_id,
+            "clientOrderId": self.client_id,
+            "origQty": self.qty,
+            "executedQty": "0",
+        }
 
 
 @dataclass
@@ -38,6 +49,7 @@ class RestVenue:
     """Orders and the server over them; use as a context manager."""
 
     clock_ahead_ms: int = 0
+    rest_limits: bool = False
     orders: list[Order] = field(default_factory=list)
     trouble: list[str] = field(default_factory=list)  # "500", "drop", "lost-ack", "429", "html", "" (none)
     seen: list[tuple[str, str]] = field(default_factory=list)
@@ -46,19 +58,24 @@ class RestVenue:
     countdowns: dict[str, int] = field(default_factory=dict)
     on_request: Callable[[RestVenue, str, str], None] | None = None
     base_url: str = ""
+    _ids: int = 1000
     hold: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.hold.set()
 
-    def add(self, symbol: str, client_id: str, *, algo: bool = False) -> None:
-        self.orders.append(Order(symbol, 1000 + len(self.orders), client_id, algo))
+    def add(self, symbol: str, client_id: str, **more: Any) -> None:
+        self._ids += 1
+        self.orders.append(Order(symbol, self._ids, client_id, **more))
 
     def __enter__(self) -> RestVenue:
         venue = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # One packet per answer: else Nagle's wait for the client's delayed acknowledgement is what is measured.
+            disable_nagle_algorithm = True
+            wbufsize = -1
 
             def log_message(self, *arguments: Any) -> None:
                 """Quiet: the tests look at `seen`."""
@@ -149,7 +166,10 @@ class RestVenue:
         if path.endswith("positionRisk"):
             return 200, [{"symbol": s, "positionAmt": amount} for s, amount in self.positions.items()]
         if method == "GET":
-            return 200, [order.row() for order in self.orders if order.algo == algo]
+            touch = {"symbol": values.get("symbol"), "bidPrice": "100.0", "askPrice": "100.1"}
+            return 200, touch if path.endswith("bookTicker") else [o.row() for o in self.orders if o.algo == algo]
+        if method == "POST":
+            return self._place(values)
         if path.lower().endswith("openorders"):
             gone = [o for o in self.orders if o.symbol == values["symbol"] and o.algo == algo]
         else:
@@ -159,3 +179,21 @@ class RestVenue:
             return 400, {"code": -2011, "msg": "Unknown order sent."}
         self.orders = [o for o in self.orders if o not in gone]
         return 200, [order.row() for order in gone]
+
+    def _place(self, values: dict[str, str]) -> tuple[int, Any]:
+        """Reduce-only orders, filled at once when they are market orders or reach the touch; else they rest."""
+        held = Decimal(self.positions.get(values["symbol"], "0"))
+        signed = Decimal(values["quantity"]) * (1 if values["side"] == "BUY" else -1)
+        if values.get("reduceOnly") != "true" or held * signed >= 0:
+            return 400, {"code": -2022, "msg": "ReduceOnly Order is rejected."}
+        if values["type"] == "LIMIT" and self.rest_limits:
+            self.add(
+                values["symbol"],
+                values["newClientOrderId"],
+                side=values["side"],
+                qty=values["quantity"],
+                reduce_only=True,
+            )
+            return 200, {"status": "NEW"}
+        self.positions[values["symbol"]] = str(held + (signed if abs(signed) <= abs(held) else -held))
+        return 200, {"status": "FILLED"}

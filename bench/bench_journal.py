@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,10 @@ def bench_snapshot_pause(report: Report, tmp_path: Path) -> None:
         journal.close()
 
 
+def _nothing(*_: object, **__: object) -> None:
+    """The venue's reports have nobody to go to."""
+
+
 def _session(root: Path, count: int) -> tuple[int, str]:
     core = SETUP.make_core()
     config = JournalConfig(segment_bytes=64 << 20, disk_free_bytes=0, compress=False)
@@ -89,7 +94,7 @@ def bench_replay_and_recovery(report: Report) -> None:
 
         seconds = []
         for _ in range(sized(3, 1)):
-            venue = Venue(1, lambda *_args, **_more: None)
+            venue = Venue(1, _nothing)
             start = time.perf_counter_ns()
             found = recover(root, core, venue, now_ns=core.world.now_ns + 10**12)
             with JournalWriter(
@@ -132,14 +137,14 @@ def bench_soak(report: Report) -> None:
     core = SETUP.make_core()
     events = random_walk(seed=9, count=100_000)
     config = JournalConfig(segment_bytes=8 << 20, disk_free_bytes=0, compress=True, disk_cap_bytes=1 << 40)
-    marks = []
+    marks, pace = [], threading.Event()
     with on_disk() as root:
         with JournalWriter(root, config, seed=1, now_ns=lambda: 1, world=core.world) as journal:
             journal.start()
             done, start = 0, time.perf_counter()
             while (passed := time.perf_counter() - start) < seconds:
                 if done > passed * rate:
-                    time.sleep(0.005)
+                    pace.wait(0.005)
                     continue
                 at, piece = 0, events[done % 97_500 : done % 97_500 + batch]
                 while at < batch:

@@ -51,7 +51,8 @@ cdef struct strategy_limits_t:    # one cache line; 0 means "no limit of its own
     int64_t place_count_max       # new orders in `place_window_ns`
     int64_t place_window_ns
     int64_t wish_fault_max        # malformed wishes in a row before it is stopped
-    int64_t reserved[2]
+    int64_t nets                  # 1: its two sides net against each other, so an entry's stop makes no bracket
+    int64_t reserved
 
 
 cdef struct strategy_t:           # 1,280 bytes, 20 cache lines

@@ -7,6 +7,7 @@ from engine._core.tape import Tape
 from engine._core.world import World
 
 EVENT: Any
+ORDER_RECORD: Any
 EQUAL: int
 OTHER: int
 EXTRA: int

@@ -22,7 +22,7 @@ from engine._core.types import EVENT, Kind
 from engine.net.budget import LimitKind
 from engine.venues.binance import errors, info
 from engine.venues.binance.ids import Request, order_of, request_of
-from engine.venues.binance.user import BAD_MESSAGE, DECODE, MS, UserStream, _ticks
+from engine.venues.binance.user import BAD_MESSAGE, DECODE, MS, UserStream, _ns, _ticks
 from engine.venues.directory import Directory
 from engine.venues.outcome import Act, Meaning, Outcome
 from engine.venues.records import Records
@@ -213,7 +213,7 @@ class OrderApi:
         instrument = self.directory.at(request.symbol)
         assert instrument is not None
         ts_ms = result.get("transactTime") or result.get("updateTime") or 0
-        out = {"ts_venue_ns": int(ts_ms) * MS, "id_venue": int(result.get("orderId") or result.get("algoId") or 0)}
+        out = {"ts_venue_ns": _ns(ts_ms), "id_venue": int(result.get("orderId") or result.get("algoId") or 0)}
         quantity = result.get("origQty", result.get("quantity"))
         if quantity is not None:
             out["qty_lots"] = instrument.lots(quantity)

@@ -10,6 +10,7 @@ for its trades. Orders that are not ours (another program, a liquidation) leave 
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,16 @@ from engine.venues.records import Records
 MS = 1_000_000
 DECODE = msgspec.json.Decoder().decode
 # What a wrong message can raise on its way through: a missing key, a wrong type, a number with 40 digits.
-BAD_MESSAGE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, Bot4Error, msgspec.MsgspecError)
+BAD_MESSAGE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    struct.error,
+    Bot4Error,
+    msgspec.MsgspecError,
+)
 
 
 class NoteKind(IntEnum):
@@ -161,7 +171,7 @@ class UserStream:
         """One order report out of the letters that spot and USD-M share."""
         what, state = o["x"], o["X"]
         head: dict[str, Any] = {
-            "symbol": instrument.index, "sell": _sell(o["S"]), "ts_venue_ns": ts_ms * MS, "ts_recv_ns": ts_recv_ns,
+            "symbol": instrument.index, "sell": _sell(o["S"]), "ts_venue_ns": _ns(ts_ms), "ts_recv_ns": ts_recv_ns,
             "id_order": id_order, "filled_lots": instrument.lots(o["z"]),
         }  # fmt: skip
         if what in ("TRADE", "CALCULATED"):
@@ -250,7 +260,7 @@ class UserStream:
             # TRIGGERING, TRIGGERED, FINISHED: what the order became reports for itself.
             return
         self.records.order(
-            kind, symbol=instrument.index, sell=_sell(o["S"]), ts_venue_ns=e["T"] * MS, ts_recv_ns=ts_recv_ns,
+            kind, symbol=instrument.index, sell=_sell(o["S"]), ts_venue_ns=_ns(e["T"]), ts_recv_ns=ts_recv_ns,
             id_order=id_order, px_ticks=_ticks(instrument, o["p"]), qty_lots=instrument.lots(o["q"]),
             id_venue=int(o["aid"]),
         )  # fmt: skip
@@ -262,7 +272,7 @@ class UserStream:
             if asset is not None:
                 units = self.directory.assets.units
                 self.records.balance(
-                    ts_venue_ns=e["u"] * MS, ts_recv_ns=ts_recv_ns, asset=asset, free=units(asset, row["f"]),
+                    ts_venue_ns=_ns(e["u"]), ts_recv_ns=ts_recv_ns, asset=asset, free=units(asset, row["f"]),
                     locked=units(asset, row["l"]), id_update=e["u"],
                 )  # fmt: skip
 
@@ -277,7 +287,7 @@ class UserStream:
             asset = self.directory.assets.index(row["a"])
             if asset is not None:
                 self.records.balance(
-                    ts_venue_ns=e["T"] * MS, ts_recv_ns=ts_recv_ns, asset=asset, free=units(asset, row["wb"]), locked=0,
+                    ts_venue_ns=_ns(e["T"]), ts_recv_ns=ts_recv_ns, asset=asset, free=units(asset, row["wb"]), locked=0,
                     id_update=e["E"],
                 )  # fmt: skip
         for row in account.get("P", ()):
@@ -289,7 +299,7 @@ class UserStream:
                 continue
             asset = self.directory.assets.index(instrument.quote)
             self.records.position(
-                symbol=instrument.index, ts_venue_ns=e["T"] * MS, ts_recv_ns=ts_recv_ns,
+                symbol=instrument.index, ts_venue_ns=_ns(e["T"]), ts_recv_ns=ts_recv_ns,
                 lots=_signed_lots(instrument, row["pa"]), entry_px_e8=_px_e8(row["ep"]),
                 margin=units(asset, row.get("iw", "0")) if asset is not None else 0, id_update=e["E"],
             )  # fmt: skip
@@ -312,6 +322,13 @@ class UserStream:
 
     def _shutdown(self, e: Mapping[str, Any], ts_recv_ns: int) -> None:  # noqa: ARG002
         self._note(NoteKind.SHUTDOWN, e)
+
+
+def _ns(ts_ms: object) -> int:
+    """Milliseconds to ours. A text times a million would be a text of gigabytes, so the type is looked at first."""
+    if type(ts_ms) is not int or not 0 <= ts_ms < 2**43:
+        raise TypeError(f"no time: {type(ts_ms).__name__}")
+    return ts_ms * MS
 
 
 def _sell(side: str) -> bool:

@@ -12,7 +12,7 @@ from engine._core.strategy_abi import WishTif, WishType
 from engine.errors import SimBadInstrument, SimTimeBackwards, SimUnknownSymbol
 from engine.sim.venue.accounts import liquidation_px_e8, margin_of
 from engine.sim.venue.exchange import Exchange, Refusal, Terms
-from engine.sim.venue.instruments import BTC_TIERS, E8, Instrument, MarginTier, default_perpetuals, spot
+from engine.sim.venue.instruments import BTC_TIERS, E8, Instrument, MarginTier, default_perpetuals, default_spot, spot
 
 LIMIT, MARKET, STOP = WishType.TYPE_LIMIT, WishType.TYPE_MARKET, WishType.TYPE_STOP
 # Prices of one to a few hundred ticks and small quantities, so that everything happens all the time.
@@ -350,3 +350,8 @@ class Money(RuleBasedStateMachine):
 
 TestMoney = Money.TestCase
 TestMoney.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_every_instrument_that_ships_makes_a_book():
+    for instrument in (*default_spot(), *default_perpetuals()):
+        assert instrument.book().live_count == 0

@@ -281,7 +281,9 @@ cdef int64_t _bracketed(core_t* core, const event_t* cause, const place_t* p, co
 
 
 cdef bint _wants_bracket(const world_t* w, const place_t* p, const wish_t* wish) noexcept nogil:
+    # Two sides that net against each other have no trade of their own each, so no stop of their own either.
     return (world_has(w, SECTION_BRACKETS) and wish.stop_px_ticks > 0 and not p.reduce_only
+            and not (p.strategy < w.strategy_count and world_strategies(w)[p.strategy].limits.nets)
             and (p.type == TYPE_LIMIT or p.type == TYPE_MARKET))
 
 

@@ -74,7 +74,12 @@ class EmbeddedExchange:
         parts = []
         for symbol, px in enumerate(self._px_ticks):
             seed = (self._seed * 1_000 + symbol) * 1_000_003 + self._chunks
-            parts.append(random_walk(seed=seed, count=CHUNK, start_ns=self._end_ns + 1, px_ticks=px, symbol=symbol))
+            parts.append(
+                random_walk(
+                    seed=seed, count=CHUNK, start_ns=self._end_ns + 1, px_ticks=px, symbol=symbol,
+                    first_id=1 + self._chunks * CHUNK,
+                )
+            )  # fmt: skip
         # Up to the end of the shortest, so that no symbol runs ahead of the others.
         self._end_ns = min(int(part["ts_recv_ns"][-1]) for part in parts)
         kept = [part[part["ts_recv_ns"] <= self._end_ns] for part in parts]

@@ -15,9 +15,15 @@ from engine._core.types import EVENT, QUOTE, TRADE, Flag, Kind
 
 
 def random_walk(
-    *, seed: int, count: int, start_ns: int = 1_700_000_000_000_000_000, px_ticks: int = 50_000, symbol: int = 0
+    *,
+    seed: int,
+    count: int,
+    start_ns: int = 1_700_000_000_000_000_000,
+    px_ticks: int = 50_000,
+    symbol: int = 0,
+    first_id: int = 0,
 ) -> npt.NDArray[Any]:
-    """`count` events: about two quotes to one trade, exponential gaps with a mean of 2 ms."""
+    """`count` events: about two quotes to one trade, exponential gaps with a mean of 2 ms; ids go on from `first_id`."""
     rng = np.random.default_rng(seed)
     events = np.zeros(count, EVENT)
     quotes, trades = events.view(QUOTE), events.view(TRADE)
@@ -38,7 +44,7 @@ def random_walk(
     quotes["bid_px_ticks"][at], quotes["ask_px_ticks"][at] = bid[at], ask[at]
     quotes["bid_qty_lots"][at] = rng.integers(1, 500, at.sum())
     quotes["ask_qty_lots"][at] = rng.integers(1, 500, at.sum())
-    quotes["id_book"][at] = np.arange(count)[at]
+    quotes["id_book"][at] = first_id + np.arange(count)[at]
 
     at = is_trade
     sells = rng.random(count) < 0.5
@@ -46,5 +52,5 @@ def random_walk(
     events["flags"][at] = np.where(sells[at], Flag.FLAG_SELL, 0)
     trades["px_ticks"][at] = np.where(sells[at], bid[at], ask[at])
     trades["qty_lots"][at] = rng.integers(1, 50, at.sum())
-    trades["id_trade"][at] = np.arange(count)[at]
+    trades["id_trade"][at] = first_id + np.arange(count)[at]
     return events

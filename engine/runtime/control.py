@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.latch import Latch
 from engine._core.limits import Limit
 from engine._core.modes import Mode, Who
 from engine._core.types import CONTROL, EVENT, Kind
@@ -18,8 +19,7 @@ from engine.errors import LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
 from engine.runtime.engine import Engine
 
-LATCH_COMMAND = 1  # bits of the world's latch word: who tripped it
-LATCH_SIGNAL = 2
+LATCH_FILE = 1  # bit of the world's latch word: the latch of the process, whoever tripped it
 
 
 class Notes(Protocol):
@@ -38,12 +38,16 @@ def control_event(now_ns: int, **words: int) -> npt.NDArray[Any]:
 class Control:
     """The handlers behind the control socket."""
 
-    def __init__(self, engine: Engine, notes: Notes, *, reload: Callable[[], str] | None = None) -> None:
-        self._engine, self._notes, self._reload = engine, notes, reload
+    def __init__(self, engine: Engine, notes: Notes, latch: Latch, *, reload: Callable[[], str] | None = None) -> None:
+        self._engine, self._notes, self._latch, self._reload = engine, notes, latch, reload
 
     def halt(self, peer: Peer, reason: str) -> str:
-        self._take(peer, "trip", reason or "halted by command", latch=LATCH_COMMAND)
-        return "The latch is tripped: nothing leaves any more."
+        text = reason or "halted by command"
+        # The word first, which every send reads; then the core's own record of it.
+        self._latch.trip("command", f"{text} ({peer})")
+        self._take(peer, "trip", text, latch=LATCH_FILE)
+        self._latch.persist()
+        return "The latch is tripped: nothing leaves any more. `bot4 reset` at the machine puts it aside."
 
     def pause(self, peer: Peer) -> str:
         return self._switch(peer, Mode.MODE_PAUSED)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from engine.cli.main import cli
 
+FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0"}
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 
 
@@ -24,7 +25,7 @@ class Running:
         self.directory = directory
         self.process = subprocess.Popen(
             [*BOT4, "run", "--plain", "--json", "--directory", str(directory), *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
         )  # fmt: skip
 
     def until_answers(self) -> dict:
@@ -83,7 +84,7 @@ def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):
     running.until_answers()
     second = subprocess.run(
         [*BOT4, "run", "--plain", "-d", str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=60, check=False, env=os.environ | FREE_PORTS,
     )  # fmt: skip
     assert second.returncode == 1
     assert "BOT4-" in second.stderr

@@ -42,7 +42,7 @@ def run(
     Example: bot4 run --config paper.toml --seconds 60
     """
     loaded = read_settings(files, directory)
-    session = Session(loaded, speed=speed, meter=Meter())
+    session = Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory))
     watch = sys.stdout.isatty() and not plain
     if session.page and not as_json:
         click.echo(f"the page: {session.page}")

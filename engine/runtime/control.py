@@ -62,18 +62,21 @@ class Control:
         return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive))
 
     def tighten(self, peer: Peer, limit: str, value: int) -> str:
-        which = Limit.__members__.get(f"LIMIT_{limit.upper()}")
-        if which is None:
+        if f"LIMIT_{limit.upper()}" not in Limit.__members__:
             raise LimitLooser(f"There is no limit {limit!r}.")
-        event = np.zeros(1, EVENT)
-        event["kind"], event["ts_recv_ns"] = Kind.KIND_LIMIT, self._engine.now_ns
-        event["word"][0, :2] = int(which), value
-        refused = self._engine.core.world.counts["refused"]
-        self._engine.take(event)
-        if self._engine.core.world.counts["refused"] != refused:
+        if not self.tighten_now(limit, value):
             raise LimitLooser(f"{limit} = {value}.")
         self._notes.note("limit", self._engine.now_ns, f"{limit} is {value} now (by {peer})", severity="warning")
         return f"{limit} is {value} now."
+
+    def tighten_now(self, limit: str, value: int) -> bool:
+        """One event, recorded and stepped; false when the core refused it as looser."""
+        event = np.zeros(1, EVENT)
+        event["kind"], event["ts_recv_ns"] = Kind.KIND_LIMIT, self._engine.now_ns
+        event["word"][0, :2] = int(Limit[f"LIMIT_{limit.upper()}"]), value
+        refused = self._engine.core.world.counts["refused"]
+        self._engine.take(event)
+        return bool(self._engine.core.world.counts["refused"] == refused)
 
     def reload(self, peer: Peer) -> str:
         if self._reload is None:

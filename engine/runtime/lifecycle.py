@@ -50,6 +50,7 @@ class Lifecycle:
         wind_down: Callable[[], None],
         quiet: Callable[[], bool],
         tripped: Callable[[], bool] = lambda: False,
+        hang_up: Callable[[], None] = lambda: None,
         grace_s: float = 5.0,
     ) -> None:
         self.engine, self.pace = engine, pace
@@ -59,6 +60,7 @@ class Lifecycle:
         self.worst_turn_ns = 0
         self._each_turn, self._wind_down = each_turn, wind_down
         self._quiet, self._tripped, self._grace_s = quiet, tripped, grace_s
+        self._hang_up = hang_up
         self._stop = asyncio.Event()
 
     def stop(self, reason: str) -> None:
@@ -110,3 +112,4 @@ class Lifecycle:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop, f"{number.name} received")
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)

@@ -87,6 +87,7 @@ class Picture:
         self._events: deque[Event] = deque(maxlen=control.events_kept)
         self._why: deque[WhyNot] = deque(maxlen=control.why_kept)
         self._number = 0
+        self.waiting = 0  # settings that wait their day
         engine.watch(self._note_inputs, self._note_outputs)
 
     # ----------------------------------------------------------------------------------------------- what passes by
@@ -164,6 +165,7 @@ class Picture:
             strategies=self._strategy_rows(),
             counts=counts,
             why=tuple(islice(self._why, 5)),
+            waiting=self.waiting,
         )
 
     # ---------------------------------------------------------------------------------------------------- the parts

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Mode, Who
+from engine.errors import Bot4Error, SettingsError
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.status import Status
 from engine.runtime.build import build_core, session_meta
@@ -23,8 +26,9 @@ from engine.runtime.engine import Engine
 from engine.runtime.lifecycle import Lifecycle, Pace
 from engine.runtime.picture import Picture
 from engine.safety.notify import Notifier, Watchdog
+from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
-from engine.settings.schema import Journal
+from engine.settings.schema import Journal, Settings
 from engine.settings.secrets import Secrets
 from engine.strategy.meter import Meter
 from engine.web.faces import Faces
@@ -57,10 +61,21 @@ def journal_config(journal: Journal) -> JournalConfig:
 class Session:
     """A session that stands ready. `run` lives it; whatever happens, the journal is closed in order."""
 
-    def __init__(self, loaded: Loaded, *, speed: float = 1.0, meter: Meter | None = None) -> None:
-        self.settings = loaded.settings
-        self.root = Path(self.settings.engine.directory)
+    def __init__(
+        self,
+        loaded: Loaded,
+        *,
+        speed: float = 1.0,
+        meter: Meter | None = None,
+        reread: Callable[[], Loaded] | None = None,
+    ) -> None:
+        self.root = Path(loaded.settings.engine.directory)
         self.root.mkdir(parents=True, exist_ok=True)
+        # What is looser than at the last start waits its day, also over a restart.
+        self.cooldown = Cooldown(self.root / "settings.json")
+        admitted = self.cooldown.admit(loaded.settings, utc_ns())
+        self.settings = admitted.settings
+        loaded = replace(loaded, settings=self.settings)
         # First of all: a machine that was halted goes no further.
         self.latch = Latch(self.root / self.settings.safety.latch_file)
         self.latch.require_clear()
@@ -78,7 +93,9 @@ class Session:
         self.engine = Engine(core, self.journal.tape, exchange, now_ns=self.started_ns, meter=meter)
         name = self.journal.session.path.name
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
-        self.control = Control(self.engine, self.picture, self.latch)
+        self.picture.waiting = len(admitted.waiting)
+        self._reread = reread
+        self.control = Control(self.engine, self.picture, self.latch, reload=self.reload)
         self.faces = Faces(self.settings, self.picture, self.control, Secrets(os.environ))
         self.notifier = Notifier()
         # Fed by the loop itself, and only while loop, market data and journal are what they should be.
@@ -90,6 +107,7 @@ class Session:
             wind_down=self._wind_down,
             quiet=lambda: self.engine.core.world.counts["live_orders"] == 0,
             tripped=lambda: self.latch.tripped,
+            hang_up=self._hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
         )
         self._paused_by_journal = False
@@ -124,6 +142,27 @@ class Session:
         board = self.faces.dashboard
         return f"http://{board.host}:{board.port}" if board is not None else ""
 
+    def reload(self) -> str:
+        """Read the settings again: a stricter limit acts now, a looser value is queued, the rest needs a restart."""
+        if self._reread is None:
+            raise SettingsError("This engine was not started from files.")
+        found = self.cooldown.admit(self._reread().settings, utc_ns(), self.settings)
+        self.picture.waiting = len(found.waiting)
+        acted, later = [], []
+        for change in found.changes:
+            name = ".".join(change.key)
+            if change.key[0] == "limits" and self.control.tighten_now(change.key[1], int(change.new)):
+                acted.append(name)
+            else:
+                later.append(name)
+        self.settings = replace_limits(self.settings, found.settings, acted)
+        words = [f"{', '.join(acted)} in force" if acted else "no limit changed"]
+        if later:
+            words.append(f"{', '.join(later)} with the next start")
+        if found.waiting:
+            words.append(f"{len(found.waiting)} looser values wait")
+        return "; ".join(words) + "."
+
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
         self.watchdog.turn(monotonic_ns())
@@ -133,6 +172,16 @@ class Session:
             self.engine.take(control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_ENGINE)))
             self.picture.note("journal", self.engine.now_ns, self.journal.health_text(), severity="error")
             self.faces.notify()
+
+    def _hang_up(self) -> None:
+        """SIGHUP: systemd's reload."""
+        self.notifier.reloading()
+        try:
+            text = self.reload()
+        except Bot4Error as error:
+            text = str(error)
+        self.picture.note("settings", self.engine.now_ns, text, severity="warning")
+        self.notifier.ready(text)
 
     def _journal_holds(self) -> bool:
         return self.journal.health == 0
@@ -154,3 +203,10 @@ class Session:
             event = control_event(now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
         self.engine.take(event)
         self.faces.notify()
+
+
+def replace_limits(running: Settings, wanted: Settings, names: list[str]) -> Settings:
+    """The running settings with those limits that have just come into force."""
+    taken = {name.removeprefix("limits."): None for name in names}
+    limits = msgspec.structs.replace(running.limits, **{name: getattr(wanted.limits, name) for name in taken})
+    return msgspec.structs.replace(running, limits=limits)

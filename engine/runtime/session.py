@@ -16,7 +16,7 @@ import msgspec
 from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Mode, Who
-from engine.errors import Bot4Error, SettingsError
+from engine.errors import Bot4Error, GuardNotReady, SettingsError
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.status import Status
 from engine.runtime.build import build_core, session_meta
@@ -69,6 +69,11 @@ class Session:
         meter: Meter | None = None,
         reread: Callable[[], Loaded] | None = None,
     ) -> None:
+        if loaded.settings.engine.mode == "live":
+            # The parts of a live driver are there and proven alone; nothing joins them yet, and half a one trades money.
+            raise GuardNotReady(
+                "`bot4 run` trades on paper only: no driver joins a venue's connections to the core yet."
+            )
         self.root = Path(loaded.settings.engine.directory)
         self.root.mkdir(parents=True, exist_ok=True)
         # What is looser than at the last start waits its day, also over a restart.

@@ -126,3 +126,15 @@ def test_a_stricter_limit_acts_at_once_and_a_looser_one_waits_its_day(tmp_path):
     assert (code, summary["reason"]) == (0, "SIGTERM received")
     replayed = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
     assert json.loads(replayed.output)["state"] == summary["state_hash"]
+
+
+def test_live_is_refused_before_anything_starts(tmp_path):
+    live = tmp_path / "live.toml"
+    live.write_text('[engine]\nmode = "live"\n')
+    done = subprocess.run(
+        [*BOT4, "run", "--plain", "-d", str(tmp_path / "state"), "--config", "paper.toml", "--config", str(live)],
+        capture_output=True, text=True, timeout=60, check=False, env=os.environ | FREE_PORTS,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "BOT4-" in done.stderr
+    assert not (tmp_path / "state" / "journal").exists()

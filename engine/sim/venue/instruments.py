@@ -138,7 +138,7 @@ def spot(symbol: str, base: str, quote: str, tick_e8: int, lot_e8: int, px_most:
 
 def default_spot() -> tuple[Instrument, ...]:
     return (
-        spot("BTCUSDT", "BTC", "USDT", 1_000_000, 1_000, 1_000_000, 9_000, market_qty_max_lots=10_000_000),
+        spot("BTCUSDT", "BTC", "USDT", 1_000_000, 1_000, 1_000_000, 3_000, market_qty_max_lots=10_000_000),
         spot("ETHUSDT", "ETH", "USDT", 1_000_000, 10_000, 100_000, 9_000, market_qty_max_lots=20_000_000),
         spot("BNBUSDT", "BNB", "USDT", 1_000_000, 100_000, 100_000, 9_000, market_qty_max_lots=2_000_000),
     )

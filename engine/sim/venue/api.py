@@ -181,11 +181,8 @@ class Api:
         unknown = {"code": -2011, "text": "Unknown order sent."}
         order, market = self._find(account, params, id_name=id_name, client_name=client_name, **unknown)  # type: ignore[arg-type]
         only = params.get("cancelRestrictions")
-        if (
-            only
-            and order.is_open
-            and {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}.get(only) != order.status
-        ):  # noqa: E501
+        wanted = {"ONLY_NEW": "NEW", "ONLY_PARTIALLY_FILLED": "PARTIALLY_FILLED"}.get(only or "")
+        if only and order.is_open and wanted != order.status:
             raise ApiError(-2011, "Order was not canceled due to cancel restrictions.")
         self._cancels += 1
         cancel_id = wire.client_id(params, "newClientOrderId") or f"cancel{self._cancels:016d}"
@@ -205,7 +202,7 @@ class Api:
             cancel = {k: v for k, v in params.items() if k != "newClientOrderId"}
             out["cancelResponse"] = self.cancel(
                 account, cancel, id_name="cancelOrderId", client_name="cancelOrigClientOrderId"
-            )  # noqa: E501
+            )
         except ApiError as error:
             out |= {"cancelResult": "FAILURE", "cancelResponse": error.body()}
             if mode == "STOP_ON_FAILURE":

@@ -9,6 +9,9 @@ import hmac
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from engine.sim.venue.accounts import Account
 from engine.sim.venue.wire import MS, ApiError
 
@@ -21,10 +24,6 @@ class Key:
 
     def verify(self, payload: bytes, signature: str) -> None:
         if self.ed25519_public:
-            # cryptography is asked for only where such keys are used.
-            from cryptography.exceptions import InvalidSignature
-            from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
             try:
                 given = base64.b64decode(unquote(signature), validate=True)
                 Ed25519PublicKey.from_public_bytes(self.ed25519_public).verify(given, payload)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from engine.sim.venue.wire import MS, ApiError
 
 MINUTE_NS, TEN_NS, DAY_NS = 60 * 10**9, 10 * 10**9, 86_400 * 10**9
+ADVICE = "Please use WebSocket Streams for live updates to avoid bans."
 
 
 @dataclass
@@ -27,8 +28,8 @@ class Limits:
         """Count a request; returns the weight used in this minute, or raises the venue's 429 or 418."""
         until = self._banned.get(address, 0)
         if now_ns < until:
-            raise ApiError(-1003, f"Way too much request weight used; IP banned until {until // MS}. Please use WebSocket "
-                           "Streams for live updates to avoid bans.", 418, retryAfter=until // MS)  # fmt: skip
+            text = f"Way too much request weight used; IP banned until {until // MS}. {ADVICE}"
+            raise ApiError(-1003, text, 418, retryAfter=until // MS)
         window = now_ns // MINUTE_NS
         begun, used = self._weights.get(address, (window, 0))
         used = (used if begun == window else 0) + weight

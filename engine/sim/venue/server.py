@@ -287,7 +287,7 @@ class VenueServer:
         except ValueError as error:
             raise ApiError(
                 -1100, "Illegal characters found in parameter 'recvWindow'; legal range is '0' to '60000'."
-            ) from error  # noqa: E501
+            ) from error
         check_time(wire.number(params, "timestamp"), window, self.exchange.now_ns)
 
     # ------------------------------------------------------------------------------------------------------- sockets
@@ -386,12 +386,14 @@ class VenueServer:
             path.rsplit("/api/v3/", 1)[1].replace("/", "."): (w(params) if callable(w) else w, call)
             for _, path, w, call in self._public()
         }
-        open_calls |= {"ticker.24hr": (2, self.api.ticker), "trades.recent": (25, self.api.trades),
-                       "trades.aggregate": (4, self.api.agg_trades), "ticker.book": (2, self.api.ticker_book)}  # fmt: skip
+        open_calls |= {
+            "ticker.24hr": (2, self.api.ticker), "trades.recent": (25, self.api.trades),
+            "trades.aggregate": (4, self.api.agg_trades), "ticker.book": (2, self.api.ticker_book),
+        }  # fmt: skip
         if method in open_calls:
             weight, call = open_calls[method]
             return self.limits.weigh(socket.address, weight, self.exchange.now_ns), call(params)
-        if method.startswith("session.") or method.startswith("userDataStream."):
+        if method.startswith(("session.", "userDataStream.")):
             used = self.limits.weigh(socket.address, 2, self.exchange.now_ns)
             return used, self._session(socket, method, params)
         calls = self._socket_calls()

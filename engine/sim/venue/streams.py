@@ -64,16 +64,20 @@ class Streams:
     def _trades(self, market: Market, low: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> bool:
         i = market.instrument
         trades, aggregates = market.take_trades()
-        for t in trades:
-            out.append((f"{low}@trade", {
+        out += [
+            (f"{low}@trade", {
                 "e": "trade", "E": now_ns // MS, "s": i.symbol, "t": t.id, "p": i.px_text(t.px),
                 "q": i.qty_text(t.lots), "T": t.ts_ns // MS, "m": t.buyer_maker, "M": True,
-            }))  # fmt: skip
-        for a in aggregates:
-            out.append((f"{low}@aggTrade", {
+            })
+            for t in trades
+        ]  # fmt: skip
+        out += [
+            (f"{low}@aggTrade", {
                 "e": "aggTrade", "E": now_ns // MS, "s": i.symbol, "a": a.id, "p": i.px_text(a.px),
                 "q": i.qty_text(a.lots), "f": a.first, "l": a.last, "T": a.ts_ns // MS, "m": a.buyer_maker, "M": True,
-            }))  # fmt: skip
+            })
+            for a in aggregates
+        ]  # fmt: skip
         return bool(trades)
 
     def _depth(

@@ -26,6 +26,7 @@ TYPES = {
     "STOP_LOSS": WishType.TYPE_STOP, "STOP_LOSS_LIMIT": WishType.TYPE_STOP_LIMIT, "TAKE_PROFIT": WishType.TYPE_TAKE,
     "TAKE_PROFIT_LIMIT": WishType.TYPE_TAKE_LIMIT,
 }  # fmt: skip
+LIMITS = ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
 TIFS = {"GTC": WishTif.TIF_GTC, "IOC": WishTif.TIF_IOC, "FOK": WishTif.TIF_FOK}
 _TYPE_NAMES = {
     int(WishType.TYPE_MARKET): "MARKET", int(WishType.TYPE_STOP): "STOP_LOSS", int(WishType.TYPE_TAKE): "TAKE_PROFIT",
@@ -54,6 +55,11 @@ EXPIRY_REASONS = {
     int(Reason.REASON_LIQUIDITY): "INSUFFICIENT_LIQUIDITY", int(Reason.REASON_BUDGET): "INSUFFICIENT_LIQUIDITY",
     int(Reason.REASON_SELF): "EXCHANGE_CANCELED",
 }  # fmt: skip
+WORDS = {
+    "balance": (-2010, "Account has insufficient balance for requested action."),
+    "margin": (-2019, "Margin is insufficient."),
+    "reduce": (-2022, "ReduceOnly Order is rejected."),
+}
 
 
 class ApiError(Exception):
@@ -68,12 +74,8 @@ class ApiError(Exception):
 
 
 def refusal_error(refusal: Refusal) -> ApiError:
-    if refusal.word == "balance":
-        return ApiError(-2010, "Account has insufficient balance for requested action.")
-    if refusal.word == "margin":
-        return ApiError(-2019, "Margin is insufficient.")
-    if refusal.word == "reduce":
-        return ApiError(-2022, "ReduceOnly Order is rejected.")
+    if refusal.word in WORDS:
+        return ApiError(*WORDS[refusal.word])
     if refusal.reason in FILTERS:
         return ApiError(-1013, f"Filter failure: {FILTERS[refusal.reason]}")
     if refusal.reason in ENGINE_TEXTS:
@@ -142,6 +144,18 @@ def side_of(params: Mapping[str, str]) -> bool:
     return side == "SELL"
 
 
+def _tif_of(params: Mapping[str, str], kind: str, name: str) -> str | None:
+    """Its time in force, which a limit order must have and no other may."""
+    text = params.get(name)
+    if text is not None and text not in TIFS:
+        raise ApiError(-1115, "Invalid timeInForce.")
+    if kind in LIMITS:
+        return need(params, name)
+    if text is not None:
+        raise ApiError(-1106, f"Parameter '{name}' sent when not required.")
+    return None
+
+
 def terms_of(params: Mapping[str, str], instrument: Instrument, *, prefix: str = "", sell: bool | None = None,
              qty_name: str = "quantity") -> Terms:  # fmt: skip
     """An order's terms from its parameters; `prefix` names a leg of a list (above, below, working, pending)."""
@@ -153,15 +167,8 @@ def terms_of(params: Mapping[str, str], instrument: Instrument, *, prefix: str =
     kind = need(params, name("type"))
     if kind not in TYPES:
         raise ApiError(-1116, "Invalid orderType.")
-    tif_text = params.get(name("timeInForce"))
-    limit = kind in ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT")
-    if tif_text is not None and tif_text not in TIFS:
-        raise ApiError(-1115, "Invalid timeInForce.")
-    if limit:
-        need(params, name("timeInForce"))
-    elif tif_text is not None:
-        raise ApiError(-1106, f"Parameter '{name('timeInForce')}' sent when not required.")
-    if limit or kind == "LIMIT_MAKER":
+    tif_text = _tif_of(params, kind, name("timeInForce"))
+    if kind in LIMITS or kind == "LIMIT_MAKER":
         need(params, name("price"))
     elif params.get(name("price")) is not None:
         raise ApiError(-1106, f"Parameter '{name('price')}' sent when not required.")

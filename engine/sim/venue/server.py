@@ -31,7 +31,10 @@ from engine.sim.venue.wire import MS, ApiError
 BODY_MAX = 1 << 20
 FRAME_MAX = 1 << 20
 STREAMS_MAX = 1024
-Generate = Callable[[int], None]
+Generate = Callable[[int], int]
+# A client that does not say good-bye is not waited for longer.
+GOODBYE_S = 1.0
+PING_S = 20.0
 
 
 def _depth_weight(params: Mapping[str, str]) -> int:
@@ -45,8 +48,9 @@ def _depth_weight(params: Mapping[str, str]) -> int:
 class _Socket:
     """One WebSocket: what it listens to, who it is."""
 
-    def __init__(self, ws: web.WebSocketResponse, address: str) -> None:
-        self.ws, self.address = ws, address
+    def __init__(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+        self.ws, self.address = ws, request.remote or ""
+        self._transport = request.transport
         self.streams: set[str] = set()
         self.combined = False
         self.key: Key | None = None
@@ -60,6 +64,13 @@ class _Socket:
         except asyncio.QueueFull:
             return False
         return True
+
+    def cut(self) -> None:
+        """End the connection at once, whatever still waits to be sent."""
+        self.streams.clear()
+        self.users.clear()
+        if self._transport is not None:
+            self._transport.abort()
 
     async def write(self) -> None:
         while True:
@@ -113,10 +124,14 @@ class VenueServer:
         for path in ("/ws", "/ws/{names:.+}", "/stream", "/stream/ws", "/stream/ws/{index:.+}"):
             app.router.add_get(path, self._market_socket)
         app.router.add_get("/ws-api/v3", self._api_socket)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GOODBYE_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await self.close()
+            raise SimServerConfig(f"port {self.port}: {error.strerror}") from error
         self.port = self._runner.addresses[0][1]
         self.exchange.advance(max(self.clock(), self.exchange.now_ns))
         self.tick()
@@ -132,6 +147,17 @@ class VenueServer:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+
+    async def serve(self, stop: asyncio.Event, seconds: float | None = None) -> None:
+        """Return when told to stop or after so long; raise what ended the market, if that came first."""
+        assert self._task is not None, "not started"
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait((stopped, self._task), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        if self._task.done():
+            self._task.result()
 
     async def __aenter__(self) -> VenueServer:
         await self.start()
@@ -166,8 +192,7 @@ class VenueServer:
     def _put(self, socket: _Socket, message: Mapping[str, Any]) -> None:
         if not socket.put(message):
             self.counts["slow_readers"] += 1
-            socket.streams.clear()
-            socket.users.clear()
+            socket.cut()
 
     # ---------------------------------------------------------------------------------------------------------- REST
     def _public(self) -> list[tuple[str, str, Any, Callable[[Mapping[str, str]], Any]]]:
@@ -215,6 +240,7 @@ class VenueServer:
     @web.middleware
     async def _guard(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
         """Every answer to wrong input is one of the venue's errors, counted by its code."""
+        self.counts["requests"] += 1
         try:
             response: web.StreamResponse = await handler(request)
         except ApiError as error:
@@ -293,9 +319,9 @@ class VenueServer:
     # ------------------------------------------------------------------------------------------------------- sockets
     async def _socket(self, request: web.Request, handle: Callable[[_Socket, Any], Any]) -> web.WebSocketResponse:
         # autoping answers pings; no compression, as on the engine's side.
-        ws = web.WebSocketResponse(max_msg_size=FRAME_MAX, compress=False)
+        ws = web.WebSocketResponse(timeout=GOODBYE_S, heartbeat=PING_S, max_msg_size=FRAME_MAX, compress=False)
         await ws.prepare(request)
-        socket = _Socket(ws, request.remote or "")
+        socket = _Socket(ws, request)
         names = [n for n in request.match_info.get("names", "").split("/") if n]
         names += [n for n in request.query.get("streams", "").split("/") if n]
         socket.combined = request.path.startswith("/stream") and not request.path.startswith("/stream/ws")
@@ -307,6 +333,7 @@ class VenueServer:
                 if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                     continue
                 self._pass_time()
+                self.counts["messages"] += 1
                 try:
                     asked = json.loads(message.data)
                 except (ValueError, RecursionError):

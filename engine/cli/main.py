@@ -27,6 +27,7 @@ from engine.cli.reset import reset
 from engine.cli.run import run
 from engine.cli.strategy import strategy
 from engine.cli.tiers import tiers
+from engine.cli.venue import venue
 from engine.errors import Bot4Error
 
 # The help lists commands by what one is doing; a command in no group stands under "more".
@@ -68,7 +69,7 @@ def cli() -> None:
     """Bot4: a trading engine that runs as one process on one small Linux machine."""
 
 
-for _command in (*CONTROL, bench, completion, config, demo, doctor, export, keys, replay, strategy, tiers):
+for _command in (*CONTROL, bench, completion, config, demo, doctor, export, keys, replay, strategy, tiers, venue):
     cli.add_command(_command)
 cli.add_command(certify)
 cli.add_command(demo)

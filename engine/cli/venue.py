@@ -1,0 +1,89 @@
+"""`bot4 venue`: the embedded exchange behind a socket on this machine, for any client that speaks Binance spot."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from pathlib import Path
+
+import click
+import uvloop
+
+from engine._core.clock import utc_ns
+from engine.errors import SimServerConfig
+from engine.sim.venue.exchange import Exchange
+from engine.sim.venue.generated import GeneratedMarket
+from engine.sim.venue.instruments import default_spot
+from engine.sim.venue.server import VenueServer
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=18080, show_default=True, help="0: any free one.")
+@click.option(
+    "--tls", nargs=2, type=click.Path(path_type=Path), metavar="CERT KEY", help="Serve TLS with these PEM files."
+)
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Seed of the generated market.")
+@click.option(
+    "--account", "accounts", nargs=2, multiple=True, metavar="KEY SECRET", default=(("key", "secret"),),
+    show_default=True, help="An API key with 10 BTC and a million USDT of play money; may be given again.",
+)  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0.01), help="End by itself after so long.")
+def venue(
+    port: int, tls: tuple[Path, Path] | None, seed: int, accounts: tuple[tuple[str, str], ...], seconds: float | None
+) -> None:
+    """Serve the embedded exchange on loopback: REST, market streams, WebSocket API and user stream of Binance spot.
+
+    Three symbols move by themselves. Ctrl-C ends it in order. What is there and what is not: docs/venues/embedded.md.
+
+    Example: bot4 venue --port 18080
+    """
+    context = tls_context(*tls) if tls else None
+    uvloop.run(serve(port=port, tls=context, seed=seed, accounts=accounts, seconds=seconds))
+
+
+def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise SimServerConfig(f"--tls {certificate} {key}: {error}") from error
+    return context
+
+
+async def serve(
+    *, port: int, tls: ssl.SSLContext | None, seed: int, accounts: tuple[tuple[str, str], ...], seconds: float | None
+) -> None:
+    """Serve until a signal comes, the time is over, or the market fails, which is raised."""
+    start_ns = utc_ns()
+    exchange = Exchange(default_spot(), now_ns=start_ns)
+    market = GeneratedMarket(exchange, seed=seed, start_ns=start_ns)
+    server = VenueServer(exchange, clock=utc_ns, port=port, tls=tls, generate=market.advance)
+    for key, secret in accounts:
+        server.add_account(key, secret=secret)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with server:
+        click.echo(banner(server))
+        await server.serve(stop, seconds)
+    exchange.check()
+    counts = server.counts
+    click.echo(
+        f"{counts['requests']:,} requests, {counts['messages']:,} messages, {sum(server.errors.values()):,} answered "
+        f"with an error, {counts['slow_readers']:,} slow readers cut off; books and balances are sound"
+    )
+
+
+def banner(server: VenueServer) -> str:
+    http, ws = ("https", "wss") if server.tls else ("http", "ws")
+    at = f"{server.host}:{server.port}"
+    return "\n".join(
+        (
+            f"venue: {', '.join(server.exchange.markets)}",
+            f"  REST            {http}://{at}/api/v3",
+            f"  market streams  {ws}://{at}/ws  {ws}://{at}/stream",
+            f"  WebSocket API   {ws}://{at}/ws-api/v3 (orders, user stream)",
+            "  how to point ccxt at it: docs/venues/embedded.md",
+        )
+    )

@@ -1,0 +1,157 @@
+"""Market streams: what a subscriber of a name is sent, made once a name and not once a subscriber."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.sim.venue import wire
+from engine.sim.venue.instruments import amount_text
+from engine.sim.venue.market import INTERVALS_NS, Market
+from engine.sim.venue.wire import MS
+
+NAME = re.compile(
+    r"(?P<symbol>[a-z0-9]{3,20})@(?P<what>trade|aggTrade|bookTicker|miniTicker|ticker|depth|depth(?P<levels>5|10|20)"
+    r"|kline_(?P<interval>[0-9]{1,2}[smhdw]))(?P<speed>@100ms|@1000ms)?"
+)
+
+
+def parse_name(name: str, markets: dict[str, Market]) -> bool:
+    """Whether there is such a stream."""
+    found = NAME.fullmatch(name)
+    if found is None or found["symbol"].upper() not in markets:
+        return False
+    if found["interval"] and found["interval"] not in INTERVALS_NS:
+        return False
+    return not found["speed"] or found["what"].startswith("depth")
+
+
+@dataclass
+class _Slow:
+    """A second's worth of diffs, joined."""
+
+    first: int = 0
+    last: int = 0
+    bids: dict[int, int] = field(default_factory=dict)
+    asks: dict[int, int] = field(default_factory=dict)
+
+
+class Streams:
+    """Collects, once a tick, the messages of every stream that somebody listens to."""
+
+    def __init__(self, markets: dict[str, Market]) -> None:
+        self.markets = markets
+        self._slow = {symbol: _Slow() for symbol in markets}
+        self._touch: dict[str, tuple[int, int, int, int]] = {}
+        self._second = 0
+
+    def tick(self, now_ns: int, wanted: set[str]) -> list[tuple[str, dict[str, Any]]]:
+        out: list[tuple[str, dict[str, Any]]] = []
+        second = now_ns // 10**9
+        for symbol, market in self.markets.items():
+            low = symbol.lower()
+            traded = self._trades(market, low, now_ns, out)
+            self._depth(market, low, now_ns, second != self._second, out)
+            for name in wanted:
+                if name.startswith(low + "@kline_") and (traded or second != self._second):
+                    self._kline(market, name, now_ns, out)
+                elif second != self._second and name in (low + "@ticker", low + "@miniTicker"):
+                    self._ticker(market, name, now_ns, out)
+        self._second = second
+        return [message for message in out if message[0] in wanted]
+
+    def _trades(self, market: Market, low: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> bool:
+        i = market.instrument
+        trades, aggregates = market.take_trades()
+        out += [
+            (f"{low}@trade", {
+                "e": "trade", "E": now_ns // MS, "s": i.symbol, "t": t.id, "p": i.px_text(t.px),
+                "q": i.qty_text(t.lots), "T": t.ts_ns // MS, "m": t.buyer_maker, "M": True,
+            })
+            for t in trades
+        ]  # fmt: skip
+        out += [
+            (f"{low}@aggTrade", {
+                "e": "aggTrade", "E": now_ns // MS, "s": i.symbol, "a": a.id, "p": i.px_text(a.px),
+                "q": i.qty_text(a.lots), "f": a.first, "l": a.last, "T": a.ts_ns // MS, "m": a.buyer_maker, "M": True,
+            })
+            for a in aggregates
+        ]  # fmt: skip
+        return bool(trades)
+
+    def _depth(
+        self, market: Market, low: str, now_ns: int, new_second: bool, out: list[tuple[str, dict[str, Any]]]
+    ) -> None:
+        i, slow = market.instrument, self._slow[market.instrument.symbol]
+        diff = market.diff()
+        if diff is not None:
+            first, last, bids, asks = diff
+            out.append((f"{low}@depth@100ms", self._update(market, now_ns, first, last, bids, asks)))
+            slow.first = slow.first or first
+            slow.last = last
+            slow.bids.update(bids)
+            slow.asks.update(asks)
+            for levels in (5, 10, 20):
+                number, best_bids, best_asks = market.depth(levels)
+                image = {
+                    "lastUpdateId": number,
+                    "bids": [[i.px_text(px), i.qty_text(lots)] for px, lots in best_bids],
+                    "asks": [[i.px_text(px), i.qty_text(lots)] for px, lots in best_asks],
+                }
+                out += [(f"{low}@depth{levels}{speed}", image) for speed in ("", "@100ms", "@1000ms")]
+        if new_second and slow.first:
+            joined = self._update(
+                market, now_ns, slow.first, slow.last, list(slow.bids.items()), list(slow.asks.items())
+            )
+            out += [(f"{low}@depth", joined), (f"{low}@depth@1000ms", joined)]
+            self._slow[i.symbol] = _Slow()
+        bid, ask = market.book.best_bid, market.book.best_ask
+        touch = (bid, market.book.lots_at(bid), ask, -market.book.lots_at(ask))
+        if bid and ask and touch != self._touch.get(low):
+            self._touch[low] = touch
+            out.append((f"{low}@bookTicker", {
+                "u": market.update_id, "s": i.symbol, "b": i.px_text(bid), "B": i.qty_text(touch[1]),
+                "a": i.px_text(ask), "A": i.qty_text(touch[3]),
+            }))  # fmt: skip
+
+    @staticmethod
+    def _update(
+        market: Market, now_ns: int, first: int, last: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]]
+    ) -> dict[str, Any]:
+        i = market.instrument
+        return {
+            "e": "depthUpdate", "E": now_ns // MS, "s": i.symbol, "U": first, "u": last,
+            "b": [[i.px_text(px), i.qty_text(lots)] for px, lots in bids],
+            "a": [[i.px_text(px), i.qty_text(lots)] for px, lots in asks],
+        }  # fmt: skip
+
+    @staticmethod
+    def _kline(market: Market, name: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:
+        interval = name.partition("@kline_")[2]
+        rows = market.klines_of(interval, 1)
+        if not rows:
+            return
+        row, span, i = rows[-1], INTERVALS_NS[interval], market.instrument
+        unit = i.unit_e8
+        out.append((name, {"e": "kline", "E": now_ns // MS, "s": i.symbol, "k": {
+            "t": row.open_ns // MS, "T": (row.open_ns + span) // MS - 1, "s": i.symbol, "i": interval, "f": row.first,
+            "L": row.last, "o": i.px_text(row.open), "c": i.px_text(row.close), "h": i.px_text(row.high),
+            "l": i.px_text(row.low), "v": i.qty_text(row.lots), "n": row.trades, "x": now_ns >= row.open_ns + span,
+            "q": amount_text(row.units * unit), "V": i.qty_text(row.taker_lots),
+            "Q": amount_text(row.taker_units * unit), "B": "0",
+        }}))  # fmt: skip
+
+    @staticmethod
+    def _ticker(market: Market, name: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:
+        row = wire.ticker_json(market, now_ns)
+        short = {"c": "lastPrice", "o": "openPrice", "h": "highPrice", "l": "lowPrice", "v": "volume",
+                 "q": "quoteVolume"}  # fmt: skip
+        full = short | {
+            "p": "priceChange", "P": "priceChangePercent", "w": "weightedAvgPrice", "x": "prevClosePrice",
+            "Q": "lastQty", "b": "bidPrice", "B": "bidQty", "a": "askPrice", "A": "askQty", "O": "openTime",
+            "C": "closeTime", "F": "firstId", "L": "lastId", "n": "count",
+        }  # fmt: skip
+        mini = name.endswith("@miniTicker")
+        head = {"e": "24hrMiniTicker" if mini else "24hrTicker", "E": now_ns // MS, "s": market.instrument.symbol}
+        out.append((name, head | {key: row[field_] for key, field_ in (short if mini else full).items()}))

@@ -119,9 +119,7 @@ cdef struct gate_symbol_t:        # four cache lines
     int64_t gross_value
     int64_t long_value
     int64_t short_value
-    int64_t reduce_buy_lots       # of the live buys, those that may only reduce
-    int64_t reduce_sell_lots
-    int64_t reserved_3[3]
+    int64_t reserved_3[5]
 
 
 cdef struct gate_ask_t:           # one order that wants to leave

@@ -250,10 +250,8 @@ cdef void _check_size(const limits_t* limits, const account_t* a, const gate_sym
     # Rounded up twice, both times against us: the margin, and the share of it that must be there.
     required = add_sat(share_down(notional, s.margin_ppm), 1)
     _put(room, RULE_MARGIN, sub_sat(a.margin_available, add_sat(share_down(required, limit(limits, LIMIT_MARGIN_PPM)), 1)))
-    # A reduce-only order may at most close what is held and not already being closed by another one. An entry on the
-    # same side is no closing: it was judged at its own worst case, and a stop must not be refused because of it.
-    _put(room, RULE_NOT_REDUCING, sub_sat(s.lots - s.reduce_sell_lots if ask.sell else -s.lots - s.reduce_buy_lots,
-                                          qty))
+    # A reduce-only order may at most close what is held and not already being closed.
+    _put(room, RULE_NOT_REDUCING, sub_sat(s.lots - s.open_sell_lots if ask.sell else -s.lots - s.open_buy_lots, qty))
 
 
 cdef void _check_account(const limits_t* limits, const account_t* a, const gate_symbol_t* s, const gate_ask_t* ask,

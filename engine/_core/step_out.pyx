@@ -82,8 +82,6 @@ cdef void expose(world_t* w, uint16_t symbol) noexcept nogil:
     s.lots = world_positions(w)[symbol].lots
     s.open_buy_lots = row.open_buy_lots
     s.open_sell_lots = row.open_sell_lots
-    s.reduce_buy_lots = row.reduce_buy_lots
-    s.reduce_sell_lots = row.reduce_sell_lots
     s.orders_open = row.live_count
     w.account.orders_open = <int64_t>world_orders(w).live_count
     if not w.accounted:

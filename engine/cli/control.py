@@ -124,10 +124,10 @@ def _why_line(entry: WhyNot) -> str:
 @_directory
 @_socket
 @_json
-def events(follow: bool, most: int, directory: Path | None, socket: Path | None, as_json: bool) -> None:
+def tail(follow: bool, most: int, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Show the tail of what happened: fills, switches of mode, trips, gaps.
 
-    Example: bot4 events --follow
+    Example: bot4 tail --follow
     """
     with connect(directory, socket) as client:
         found = client.events(0, 10_000)
@@ -224,4 +224,4 @@ reload = _simple(
     "Read the settings again: tightening acts, loosening waits its day.\n\nExample: bot4 reload",
 )
 
-COMMANDS = (status, top, why, events, halt, pause, resume, reduce, liquidate, tighten, reload)
+COMMANDS = (status, top, why, tail, halt, pause, resume, reduce, liquidate, tighten, reload)

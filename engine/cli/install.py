@@ -34,7 +34,7 @@ def install(
 
     Exit 0: done. 1: refused or failed, with the step.
 
-    Example: sudo bot4 install --dry-run
+    Example: bot4 install --dry-run
     """
     layout, manager = installer.Layout(root), root == Path("/")
     if rollback:
@@ -52,6 +52,6 @@ def install(
 def uninstall(root: Path, *, dry_run: bool) -> None:
     """Take the service off this machine; /etc/bot4 and /var/lib/bot4 stay.
 
-    Example: sudo bot4 uninstall
+    Example: bot4 uninstall
     """
     _carry_out(installer.plan_uninstall(installer.Layout(root), manager=root == Path("/")), root, dry_run=dry_run)

@@ -33,10 +33,10 @@ from engine.errors import Bot4Error
 # The help lists commands by what one is doing; a command in no group stands under "more".
 GROUPS = {
     "run": ("run", "demo", "record", "venue"),
-    "look": ("status", "top", "why", "events", "export"),
+    "look": ("status", "top", "why", "tail", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "backtest", "certify", "replay"),
-    "set up": ("config", "tiers", "keys", "doctor", "completion"),
+    "strategies": ("strategy", "features", "backtest", "certify", "replay"),
+    "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
 
@@ -69,25 +69,33 @@ def cli() -> None:
     """Bot4: a trading engine that runs as one process on one small Linux machine."""
 
 
-for _command in (*CONTROL, bench, completion, config, demo, doctor, export, keys, replay, strategy, tiers, venue):
+COMMANDS = (
+    *CONTROL,
+    audit,
+    bench,
+    certify,
+    completion,
+    config,
+    demo,
+    doctor,
+    drill,
+    events,
+    export,
+    features,
+    install,
+    journal,
+    keys,
+    record,
+    replay,
+    reset,
+    run,
+    strategy,
+    tiers,
+    uninstall,
+    venue,
+)
+for _command in COMMANDS:
     cli.add_command(_command)
-cli.add_command(certify)
-cli.add_command(demo)
-cli.add_command(keys)
-cli.add_command(features)
-cli.add_command(events)
-cli.add_command(journal)
-cli.add_command(record)
-cli.add_command(replay)
-cli.add_command(run)
-cli.add_command(audit)
-cli.add_command(demo)
-cli.add_command(drill)
-cli.add_command(install)
-cli.add_command(replay)
-cli.add_command(reset)
-cli.add_command(strategy)
-cli.add_command(uninstall)
 
 
 def main() -> None:

@@ -14,9 +14,14 @@ from rich.live import Live
 
 from engine.cli.output import echo_json
 from engine.cli.screen import number, screen
+from engine.observe.commands import Handlers
+from engine.observe.status import StatusSource
 from engine.runtime.session import Ended, Session
 from engine.settings.load import Loaded, config_directory, load
+from engine.settings.schema import Settings
+from engine.settings.secrets import Secrets
 from engine.strategy.meter import Meter
+from engine.web.faces import Faces
 
 REFRESH_S = 0.25
 
@@ -42,10 +47,18 @@ def run(
     Example: bot4 run --config paper.toml --seconds 60
     """
     loaded = read_settings(files, directory)
-    session = Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory))
+    secrets = Secrets(os.environ)
+    shown: list[Faces] = []
+
+    def faces(settings: Settings, source: StatusSource, handlers: Handlers) -> Faces:
+        shown.append(Faces(settings, source, handlers, secrets))
+        return shown[0]
+
+    session = Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory), faces=faces)
     watch = sys.stdout.isatty() and not plain
-    if session.page and not as_json:
-        click.echo(f"the page: {session.page}")
+    board = shown[0].dashboard
+    if board is not None and not as_json:
+        click.echo(f"the page: http://{board.host}:{board.port}")
     ended = uvloop.run(_watched(session, seconds) if watch else session.run(seconds=seconds))
     if as_json:
         echo_json(ended)

@@ -71,7 +71,7 @@ class Gate:
                 "bid_px_ticks ask_px_ticks ts_book_ns book_trusted halted lots open_buy_lots open_sell_lots value_q32 "
                 "px_min_ticks px_max_ticks qty_min_lots qty_max_lots notional_min notional_max px_ref_ticks buy_up_ppm "
                 "sell_down_ppm margin_ppm px_liquidation_ticks churn_tat_ns rejects_in_a_row orders_open "
-                "gross_value long_value short_value reduce_buy_lots reduce_sell_lots".split(),
+                "gross_value long_value short_value".split(),
                 0,
             )
             for _ in range(symbols)
@@ -166,7 +166,7 @@ class Gate:
             "SELF_TRADE": fails(crosses_own),
             "CLOCK_DRIFT": limits["clock_drift_ns"] - abs(a["clock_drift_ns"]),
             "SIGNAL_STALE": age(limits["signal_age_ns"], now_ns, ask.get("ts_signal_ns", 0)),
-            "NOT_REDUCING": (s["lots"] - s["reduce_sell_lots"] if sell else -s["lots"] - s["reduce_buy_lots"]) - qty,
+            "NOT_REDUCING": (s["lots"] - s["open_sell_lots"] if sell else -s["lots"] - s["open_buy_lots"]) - qty,
         }
 
     def failed(self, now_ns: int, ask: dict[str, Any]) -> int:

@@ -5,11 +5,10 @@ The composition root of `bot4 run`. Nobody else knows all the parts; each of the
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,7 +17,8 @@ from engine._core.latch import Latch
 from engine._core.modes import Mode, Who
 from engine.errors import Bot4Error, GuardNotReady, SettingsError
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
-from engine.observe.status import Status
+from engine.observe.commands import Handlers
+from engine.observe.status import Status, StatusSource
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.control import LATCH_FILE, Control, control_event
 from engine.runtime.embedded import EmbeddedExchange
@@ -29,9 +29,17 @@ from engine.safety.notify import Notifier, Watchdog
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
-from engine.settings.secrets import Secrets
 from engine.strategy.meter import Meter
-from engine.web.faces import Faces
+
+
+class Faces(Protocol):
+    """What shows the engine and takes commands: socket, page, metrics, alerts. They lie above this layer."""
+
+    async def start(self) -> None: ...
+
+    def notify(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class Session:
         speed: float = 1.0,
         meter: Meter | None = None,
         reread: Callable[[], Loaded] | None = None,
+        faces: Callable[[Settings, StatusSource, Handlers], Faces] | None = None,
     ) -> None:
         if loaded.settings.engine.mode == "live":
             # The parts of a live driver are there, each proven alone; half a driver must not trade money.
@@ -101,7 +110,7 @@ class Session:
         self.picture.waiting = len(admitted.waiting)
         self._reread = reread
         self.control = Control(self.engine, self.picture, self.latch, reload=self.reload)
-        self.faces = Faces(self.settings, self.picture, self.control, Secrets(os.environ))
+        self.faces = faces(self.settings, self.picture, self.control) if faces is not None else None
         self.notifier = Notifier()
         # Fed by the loop itself, and only while loop, market data and journal are what they should be.
         self.watchdog = Watchdog(self.notifier, {"journal": self._journal_holds, "data": self._data_flows})
@@ -120,7 +129,8 @@ class Session:
     async def run(self, *, seconds: float | None = None, ready: Callable[[], Any] | None = None) -> Ended:
         self.journal.start()
         try:
-            await self.faces.start()
+            if self.faces is not None:
+                await self.faces.start()
             self.notifier.ready(f"paper session {self.journal.session.path.name}")
             if ready is not None:
                 ready()
@@ -128,7 +138,8 @@ class Session:
             self.notifier.stopping(self.life.reason)
             status = self.picture.status()
         finally:
-            await self.faces.close()
+            if self.faces is not None:
+                await self.faces.close()
             self.journal.close()
             self.latch.close()
         return Ended(
@@ -140,12 +151,6 @@ class Session:
             state_hash=self.engine.core.world.state_hash(),
             status=status,
         )
-
-    @property
-    def page(self) -> str:
-        """Where the dashboard is served; empty without one."""
-        board = self.faces.dashboard
-        return f"http://{board.host}:{board.port}" if board is not None else ""
 
     def reload(self) -> str:
         """Read the settings again: a stricter limit acts now, a looser value is queued, the rest needs a restart."""
@@ -176,7 +181,7 @@ class Session:
             self._paused_by_journal = True
             self.engine.take(control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_ENGINE)))
             self.picture.note("journal", self.engine.now_ns, self.journal.health_text(), severity="error")
-            self.faces.notify()
+            self._show()
 
     def _hang_up(self) -> None:
         """SIGHUP: systemd's reload."""
@@ -187,6 +192,11 @@ class Session:
             text = str(error)
         self.picture.note("settings", self.engine.now_ns, text, severity="warning")
         self.notifier.ready(text)
+
+    def _show(self) -> None:
+        """Whoever watches looks now and not at the next turn."""
+        if self.faces is not None:
+            self.faces.notify()
 
     def _journal_holds(self) -> bool:
         return self.journal.health == 0
@@ -207,7 +217,7 @@ class Session:
         else:
             event = control_event(now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
         self.engine.take(event)
-        self.faces.notify()
+        self._show()
 
 
 def replace_limits(running: Settings, wanted: Settings, names: list[str]) -> Settings:

@@ -86,7 +86,6 @@ def gate(impl, *, symbols=1, **changes):
 
 EXTRA_ACCOUNT = {"latch", "mode", "breaker_denied"}
 EXTRA_SYMBOL = {"halted", "lots", "open_buy_lots", "open_sell_lots", "px_liquidation_ticks"}
-EXTRA_SYMBOL |= {"reduce_buy_lots", "reduce_sell_lots"}
 
 
 def rules(mask):
@@ -252,7 +251,7 @@ def test_a_reduce_only_order_skips_the_caps_but_must_really_reduce(impl):
 
 
 def test_what_is_already_being_closed_cannot_be_closed_again(impl):
-    g = gate(impl, lots=100, open_sell_lots=90, reduce_sell_lots=60)
+    g = gate(impl, lots=100, open_sell_lots=60)
     assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 40}) == set()
     assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 41}) == {"NOT_REDUCING"}
 
@@ -412,16 +411,7 @@ mixed = st.one_of(small, big)
         dict.fromkeys(("px_max_ticks", "qty_max_lots", "notional_min", "notional_max", "px_ref_ticks"), mixed)
         | dict.fromkeys(("bid_px_ticks", "ask_px_ticks", "px_min_ticks", "qty_min_lots"), small)
         | {name: st.integers(-1000, 1000) for name in ("lots",)}
-        | {
-            name: st.integers(0, 1000)
-            for name in (
-                "open_buy_lots",
-                "open_sell_lots",
-                "reduce_buy_lots",
-                "reduce_sell_lots",
-                "px_liquidation_ticks",
-            )
-        }
+        | {name: st.integers(0, 1000) for name in ("open_buy_lots", "open_sell_lots", "px_liquidation_ticks")}
         | {"value_q32": st.one_of(st.integers(1, 2**34), st.integers(1, 2**63)), "book_trusted": st.integers(0, 1)}
         | {"buy_up_ppm": st.integers(0, 10**7)}
         | dict.fromkeys(("sell_down_ppm", "margin_ppm"), st.integers(0, 10**6))

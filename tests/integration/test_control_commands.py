@@ -80,10 +80,10 @@ def test_why_tells_every_reason_and_says_so_when_there_is_none(engine, bot4):
 
 
 def test_events_are_the_tail(engine, bot4):
-    shown = bot4("events", "-n", "3").splitlines()
+    shown = bot4("tail", "-n", "3").splitlines()
     assert len(shown) == 3
     assert "fill" in shown[-1]
-    assert [event["kind"] for event in json.loads(bot4("events", "-n", "2", "--json"))] == ["fill", "fill"]
+    assert [event["kind"] for event in json.loads(bot4("tail", "-n", "2", "--json"))] == ["fill", "fill"]
 
 
 def test_top_draws_every_panel_and_leaves_when_asked(engine, bot4):
@@ -96,6 +96,6 @@ def test_reload_answers_with_what_differs(engine, bot4):
     assert "nothing differs" in bot4("reload")
 
 
-@pytest.mark.parametrize("word", ["status", "top", "why", "events", "halt", "pause", "resume", "reduce", "reload"])
+@pytest.mark.parametrize("word", ["status", "top", "why", "tail", "halt", "pause", "resume", "reduce", "reload"])
 def test_without_an_engine_the_exit_code_is_three_and_the_line_says_what_to_do(word, bot4):
     assert "bot4 run" in bot4(word, code=EXIT_UNREACHABLE)

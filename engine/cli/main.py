@@ -8,6 +8,7 @@ import click
 
 from engine import __version__
 from engine.cli.audit import audit
+from engine.cli.backtest import backtest, data
 from engine.cli.bench import bench
 from engine.cli.certify import certify
 from engine.cli.completion import completion
@@ -34,7 +35,7 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "events", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "backtest", "certify", "replay"),
+    "strategies": ("strategy", "backtest", "data", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
@@ -70,7 +71,9 @@ def cli() -> None:
 
 for _command in (*CONTROL, bench, completion, config, demo, doctor, export, keys, replay, strategy, tiers):
     cli.add_command(_command)
+cli.add_command(backtest)
 cli.add_command(certify)
+cli.add_command(data)
 cli.add_command(demo)
 cli.add_command(keys)
 cli.add_command(features)

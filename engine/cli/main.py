@@ -8,6 +8,7 @@ import click
 
 from engine import __version__
 from engine.cli.audit import audit
+from engine.cli.backtest import backtest, data
 from engine.cli.bench import bench
 from engine.cli.certify import certify
 from engine.cli.completion import completion
@@ -37,6 +38,8 @@ GROUPS = {
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
     "strategies": ("strategy", "features", "backtest", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
+    "strategies": ("strategy", "backtest", "data", "certify", "replay"),
+    "set up": ("config", "tiers", "keys", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
 
@@ -96,6 +99,25 @@ COMMANDS = (
 )
 for _command in COMMANDS:
     cli.add_command(_command)
+cli.add_command(backtest)
+cli.add_command(certify)
+cli.add_command(data)
+cli.add_command(demo)
+cli.add_command(keys)
+cli.add_command(features)
+cli.add_command(events)
+cli.add_command(journal)
+cli.add_command(record)
+cli.add_command(replay)
+cli.add_command(run)
+cli.add_command(audit)
+cli.add_command(demo)
+cli.add_command(drill)
+cli.add_command(install)
+cli.add_command(replay)
+cli.add_command(reset)
+cli.add_command(strategy)
+cli.add_command(uninstall)
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from engine.errors.net import *
 from engine.errors.numbers import *
 from engine.errors.observe import *
 from engine.errors.recovery import *
+from engine.errors.research import *
 from engine.errors.safety import *
 from engine.errors.settings import *
 from engine.errors.sim import *

@@ -23,7 +23,7 @@ class EmbeddedExchange:
     """Gives market events and reports in one order of time; takes intents."""
 
     def __init__(self, settings: Settings, start_ns: int) -> None:
-        instruments = [_instrument(name, row) for name, row in settings.instruments.items()]
+        instruments = [venue_instrument(name, row) for name, row in settings.instruments.items()]
         assets = {settings.account.asset: 0} | {i.base: 1 + at for at, i in enumerate(instruments)}
         self.venue = EmbeddedVenue(
             EmbeddedConfig(
@@ -92,7 +92,7 @@ class EmbeddedExchange:
         self._at, self._chunks = 0, self._chunks + 1
 
 
-def _instrument(name: str, row: Row) -> Instrument:
+def venue_instrument(name: str, row: Row) -> Instrument:
     """The venue's side of an instrument of the settings: the same steps, limits and fees."""
     return Instrument(
         symbol=name,

@@ -1,0 +1,176 @@
+"""`bot4 backtest` and `bot4 data`: a strategy on recorded or generated data, and what is wrong with the data."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from engine.cli.output import echo_json
+from engine.cli.run import read_settings
+from engine.errors import LookAheadFound
+from engine.research import dataset, report
+from engine.research.dataset import Dataset, Findings, Meta
+from engine.runtime.backtest import Asked, run_backtest, sample
+from engine.settings.units import from_text
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_EVENTS = 200_000
+_CUTS = 3
+
+
+def _with_meaning(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what the numbers of a capture mean; an .npz of ours knows it."""
+    for option in (
+        click.option(
+            "--market", type=click.Choice(dataset.MARKETS), default="spot", show_default=True, help="Its kind."
+        ),
+        click.option("--lot", help="Step of its quantity, like 0.001."),
+        click.option("--tick", help="Step of its price, like 0.1."),
+        click.option("--symbol", help="Symbol of a capture, as the venue writes it."),
+    ):
+        command = option(command)
+    return command
+
+
+def _read(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str) -> Dataset:
+    given = (symbol, tick, lot)
+    if not any(given):
+        return dataset.load(path)
+    if symbol is None or tick is None or lot is None:
+        raise click.UsageError("--symbol, --tick and --lot go together")
+    try:
+        steps = from_text(tick, "amount"), from_text(lot, "amount")
+    except ValueError as error:
+        raise click.UsageError(f"--tick and --lot: {error}") from error
+    if min(steps) < 1:
+        raise click.UsageError("--tick and --lot are more than nothing")
+    return dataset.load(path, Meta(symbol, *steps, market=market, source=path.name))
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
+    out: dict[str, int | float] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        try:
+            if not name or not equals:
+                raise ValueError
+            out[name] = _number(value)
+        except ValueError:
+            raise click.UsageError(f"--set {pair}: give it as name=number") from None
+    return out
+
+
+@click.command()
+@click.argument("strategy")
+@click.option("--data", "path", type=_FILE, help="A data set or a capture; without one a market is generated.")
+@_with_meaning
+@click.option(
+    "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings; later ones win."
+)
+@click.option("--set", "sets", multiple=True, metavar="NAME=NUMBER", help="A parameter of the strategy.")
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of the market and of latencies.")
+@click.option("--events", type=click.IntRange(100), default=_EVENTS, show_default=True, help="Generated, or most read.")
+@click.option("--latency-ms", type=click.FloatRange(0, 60_000), help="A fixed one each way; else log-normal, 49 ms.")
+@click.option(
+    "--trials", type=click.IntRange(1), default=1, show_default=True, help="Variants tried, for the deflation."
+)
+@click.option("--check/--no-check", default=True, show_default=True, help="Run again on cut data: does it look ahead?")
+@click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def backtest(
+    strategy: str, path: Path | None, symbol: str | None, tick: str | None, lot: str | None, market: str,
+    files: tuple[Path, ...], sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
+    check: bool, out: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Run STRATEGY over market data on simulated time, against the embedded venue.
+
+    The core, its limits and the venue are those of `bot4 run` on paper; the same command gives the same bytes.
+    How fills are simulated, and what they cannot know, stands in docs/backtest.md.
+
+    Exit codes: 0 done; 1 refused, or the strategy looks ahead.
+
+    Example: bot4 backtest quoter --events 50000 --set qty=3 --report quoter.html
+    """
+    data = _read(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
+    data = Dataset(data.meta, data.events[:events] if path is None or _given("events") else data.events)
+    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials)
+    told = run_backtest(read_settings(files, None).settings, asked, data)
+    if out is not None:
+        out.write_text(report.page(told))
+    if as_json:
+        echo_json(report.as_json(told))
+    else:
+        click.echo(report.summary(told))
+        if out is not None:
+            click.echo(f"report: {out}")
+    if told.check.difference is not None:
+        found = told.check.difference
+        raise LookAheadFound(f"cut at {found.cut_ns}, record {found.record} at {found.ts_ns} differs")
+
+
+def _given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
+@click.group()
+def data() -> None:
+    """Check recorded market data, and import it for backtests."""
+
+
+@data.command("check")
+@click.argument("path", type=_FILE)
+@_with_meaning
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def check_(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str, as_json: bool) -> None:
+    """Report gaps, duplicates, order and clock skew of PATH. Nothing is mended.
+
+    Exit codes: 0 nothing found, 1 not readable, 4 findings.
+
+    Example: bot4 data check btcusdt.log.gz --symbol BTCUSDT --tick 0.1 --lot 0.001
+    """
+    found = dataset.check(_read(path, symbol, tick, lot, market))
+    if as_json:
+        echo_json({**asdict(found), "clean": found.clean})
+    else:
+        click.echo(_told(found))
+    sys.exit(0 if found.clean else 4)
+
+
+def _told(found: Findings) -> str:
+    rows = asdict(found)
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in rows.pop("kinds").items())
+    head = f"{'clean' if found.clean else 'findings'}: {kinds}"
+    return "\n".join([head, *(f"  {name.replace('_', ' '):<20} {value:,}" for name, value in rows.items())])
+
+
+@data.command("import")
+@click.argument("src", type=_FILE)
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@_with_meaning
+def import_(src: Path, out: Path, symbol: str | None, tick: str | None, lot: str | None, market: str) -> None:
+    """Read SRC through the engine's parser and write OUT, an .npz of event records with their meaning.
+
+    The events are written as they were received; what is wrong with them is printed, not mended.
+
+    Example: bot4 data import btcusdt.log.gz btcusdt.npz --symbol BTCUSDT --tick 0.1 --lot 0.001
+    """
+    if out.suffix != ".npz":
+        raise click.UsageError("OUT ends in .npz")
+    read = _read(src, symbol, tick, lot, market)
+    found = dataset.check(read)
+    dataset.save(out, read)
+    click.echo(_told(found))
+    click.echo(f"{out}: {len(read.events):,} events")

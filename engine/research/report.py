@@ -1,0 +1,300 @@
+"""What a backtest says: the figures, a summary for the terminal, a page that needs nothing from outside.
+
+Owns: how a run is told. Does not own: the run (backtest.py), the definitions of the figures (figures.py). Every amount
+is in the account's asset. The page is one file: styles and drawings inside, no script.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.research import figures
+from engine.research.backtest import Difference, Fill, Run
+from engine.research.dataset import Meta
+
+Floats = npt.NDArray[np.float64]
+E8 = 10**8
+YEAR_NS = 365 * 86_400 * 10**9
+WIDTH, HEIGHT, POINTS = 960, 240, 1_200
+TRADES_SHOWN = 500
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the look-ahead check did: no cuts when it was not asked for."""
+
+    cuts: int = 0
+    difference: Difference | None = None
+
+    @property
+    def text(self) -> str:
+        if self.difference is not None:
+            return f"FAILED: record {self.difference.record} differs once the future is cut off"
+        return f"passed: {self.cuts} cuts, every record before them the same" if self.cuts else "not made"
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run with what is needed to tell it."""
+
+    strategy: str
+    params: dict[str, Any]
+    asset: str
+    seed: int
+    latency: str
+    data: Meta
+    done: dict[str, int]
+    run: Run
+    check: Checked
+    trials: int = 1
+
+    @property
+    def unit(self) -> float:
+        """One tick times one lot, in the asset."""
+        return self.data.tick_e8 * self.data.lot_e8 / E8**2
+
+
+def costs(told: Told) -> dict[str, float]:
+    """Where the result went. Without the costs it would have been `at mid`."""
+    fills, unit = told.run.fills, told.unit
+    spread = sum(_paid(fill, fill.px_ticks - fill.mid_ticks) for fill in fills) * unit
+    delay = sum(_paid(fill, fill.mid_ticks - fill.mid_decided_ticks) for fill in fills) * unit
+    fees = told.run.fees / E8
+    net = float(told.run.equity[-1] - told.run.start_equity) / E8
+    return {
+        "fees": fees, "fees of takers": sum(fill.fee for fill in fills if not fill.maker) / E8, "spread": spread,
+        "delay": delay, "net": net, "at mid": net + fees + spread,
+    }  # fmt: skip
+
+
+def _paid(fill: Fill, ticks: float) -> float:
+    return (-ticks if fill.sell else ticks) * fill.lots
+
+
+def measures(told: Told) -> dict[str, float | int | str | None]:
+    """Every figure by its name; what cannot be known is None."""
+    run = told.run
+    returns = returns_of(run)
+    span = float(run.times_ns[-1] - run.times_ns[0])
+    periods = YEAR_NS * len(returns) / span if len(returns) else 1.0
+    error = figures.sharpe_error(returns)
+    values: dict[str, float | int | str | None] = {
+        "equity_start": run.start_equity / E8,
+        "equity_end": float(run.equity[-1]) / E8,
+        "return": float(run.equity[-1]) / run.start_equity - 1.0,
+        "max_drawdown": figures.max_drawdown(returns),
+        "periods": len(returns),
+        "period_s": span / 1e9 / len(returns) if len(returns) else 0.0,
+        "sharpe_period": figures.sharpe(returns),
+        "sharpe_error": error,
+        "sharpe_year": figures.sharpe(returns, periods),
+        "deflated_sharpe": figures.deflated_sharpe(returns, told.trials, error),
+        "value_at_risk_5": figures.value_at_risk(returns),
+        "expected_shortfall_5": figures.expected_shortfall(returns),
+        "fills": len(run.fills),
+        "makers": sum(fill.maker for fill in run.fills),
+        "position_end_lots": int(run.position[-1]),
+        **{f"cost_{name.replace(' ', '_')}": value for name, value in costs(told).items()},
+    }
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in values.items()}
+
+
+def returns_of(run: Run) -> Floats:
+    equity = run.equity.astype(np.float64)
+    return np.asarray(np.diff(equity) / equity[:-1], dtype=np.float64)
+
+
+def as_json(told: Told) -> dict[str, Any]:
+    run = told.run
+    return {
+        "strategy": told.strategy, "params": told.params, "seed": told.seed, "data": told.data.source,
+        "symbol": told.data.symbol, "latency": told.latency, "events": run.counts["events"], "measures": measures(told),
+        "denials": run.denials, "counts": run.counts, "venue": run.venue_counts, "data_notes": told.done,
+        "look_ahead": told.check.text, "state": run.state_hash, "tape": run.tape_hash,
+    }  # fmt: skip
+
+
+def verdict(told: Told) -> str:
+    """What the Sharpe ratio allows to be said."""
+    ratio, error = (measures(told)[name] for name in ("sharpe_period", "sharpe_error"))
+    if not isinstance(ratio, float) or not isinstance(error, float) or not error > 0:
+        return "no Sharpe ratio: too few returns, or none that differ"
+    sizes = abs(ratio) / error
+    if sizes < 2:
+        return f"no significant Sharpe ratio: {sizes:.1f} standard errors from zero"
+    return f"Sharpe ratio {sizes:.1f} standard errors {'above' if ratio > 0 else 'below'} zero"
+
+
+def summary(told: Told) -> str:
+    m, run, asset = measures(told), told.run, told.asset
+    lines = [
+        f"{told.strategy} on {told.data.symbol}, {told.data.source}: {run.counts['events']:,} events, "
+        f"{len(run.fills):,} fills, {run.counts['denied']:,} denied",
+        f"  equity      {_n(m['equity_start'])} -> {_n(m['equity_end'])} {asset} ({_n(m['return'], 4, 100)} %), "
+        f"deepest fall {_n(m['max_drawdown'], 4, 100)} %",
+        f"  costs       fees {_n(m['cost_fees'])}, spread {_n(m['cost_spread'])}, delay {_n(m['cost_delay'])} {asset}; "
+        f"at mid it would be {_n(m['cost_at_mid'])}",
+        f"  Sharpe      {_n(m['sharpe_period'], 4)} +- {_n(m['sharpe_error'], 4)} a period of {_n(m['period_s'], 1)} s"
+        f", deflated for {told.trials} trials {_n(m['deflated_sharpe'], 3)}",
+        f"              {verdict(told)}",
+        f"  5 % tail    value at risk {_n(m['value_at_risk_5'], 5, 100)} %, shortfall "
+        f"{_n(m['expected_shortfall_5'], 5, 100)} % a period",
+        f"  look-ahead  {told.check.text}",
+    ]
+    lines += [f"  denied      {count:,} x {reason}" for reason, count in list(run.denials.items())[:5]]
+    notes = [f"{name.replace('_', ' ')} {value:,}" for name, value in told.done.items() if value]
+    lines += [f"  data        {', '.join(notes)}"] if notes else []
+    return "\n".join([*lines, f"  state {run.state_hash}, tape {run.tape_hash[:16]}"])
+
+
+def _n(value: Any, digits: int = 2, times: float = 1.0) -> str:
+    return "-" if value is None else f"{value * times:,.{digits}f}"
+
+
+# --------------------------------------------------------------------------------------------------------------- page
+_STYLE = """
+:root{color-scheme:light dark}
+:root{--ink:#1b1f24;--soft:#6a737d;--line:#d0d7de;--page:#fff}
+:root{--a:#0969da;--bad:#cf222e;--good:#1a7f37}
+@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#8b949e;--line:#30363d;--page:#0d1117}}
+@media(prefers-color-scheme:dark){:root{--a:#58a6ff;--bad:#ff7b72;--good:#56d364}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page)}
+body{max-width:1000px;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}svg{width:100%;height:auto;border:1px solid var(--line)}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+td,th{padding:.2rem .6rem;text-align:right}
+td,th{border-bottom:1px solid var(--line)}
+td:first-child,th:first-child{text-align:left}.soft{color:var(--soft)}.bad{color:var(--bad)}.box{overflow:auto;max-height:30rem}
+.curve{fill:none;stroke:var(--a);stroke-width:1.5}.fall{fill:var(--bad);fill-opacity:.35;stroke:none}
+.buy{fill:var(--good)}.sell{fill:var(--bad)}text{font-size:12px;fill:var(--soft)}
+"""
+
+
+def page(told: Told) -> str:
+    """The whole report as one HTML file."""
+    run = told.run
+    equity = run.equity / E8
+    peak = np.maximum.accumulate(equity)
+    x = (run.times_ns - run.times_ns[0]) / 1e9
+    title = f"{told.strategy} on {told.data.symbol}"
+    failed = ' class="bad"' if told.check.difference else ""
+    parts = [
+        f"<h1>{_e(title)}</h1>",
+        f'<p class="soft">{_e(told.data.source)}, seed {told.seed}, latency {_e(told.latency)}; parameters '
+        f"{_e(', '.join(f'{k} = {v}' for k, v in told.params.items()) or 'as the strategy has them')}</p>",
+        f"<p><b>{_e(verdict(told))}.</b> <span{failed}>Look-ahead check {_e(told.check.text)}.</span></p>",
+        "<h2>Figures</h2>", _table(("figure", "value"), ((_words(k), _cell(v)) for k, v in measures(told).items())),
+        f"<h2>Equity, {_e(told.asset)}</h2>", _curve(x, equity, "curve"),
+        "<h2>Fall from the peak, %</h2>", _curve(x, (equity / peak - 1) * 100, "fall", zero=True),
+        f"<h2>Price and fills, {_e(told.data.symbol)}</h2>", _prices(told, x),
+        "<h2>Position, lots</h2>", _curve(x, run.position.astype(np.float64), "curve"),
+        f"<h2>Costs, {_e(told.asset)}</h2>",
+        _table(("part", "amount"), ((k, f"{v:,.4f}") for k, v in costs(told).items())),
+        "<p class='soft'>Spread: fills against the mid of their moment. Delay: that mid against the one at the "
+        "decision, for a resting order it is what waiting gained or lost. At mid: net without fees and spread.</p>",
+        "<h2>Why not</h2>", _table(("reason", "count"), ((k, f"{v:,}") for k, v in run.denials.items())),
+        "<h2>Data</h2>", _table(("note", "count"), ((_words(k), f"{v:,}") for k, v in told.done.items())),
+        f"<h2>Fills{f', the first {TRADES_SHOWN} of {len(run.fills):,}' if len(run.fills) > TRADES_SHOWN else ''}</h2>",
+        f'<div class="box">{_trades(told)}</div>',
+        f'<p class="soft">state {run.state_hash}<br>tape {run.tape_hash}</p>',
+    ]  # fmt: skip
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{_e(title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _e(text: str) -> str:
+    return html.escape(text)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:,.6g}" if isinstance(value, float) else f"{value}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    body = "".join(f"<tr>{''.join(f'<td>{_e(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    if not body:
+        return '<p class="soft">none</p>'
+    return f"<table><tr>{''.join(f'<th>{_e(head)}</th>' for head in heads)}</tr>{body}</table>"
+
+
+class _Scale:
+    """Data to drawing: x to the right, y upward."""
+
+    def __init__(self, x: Floats, y: Floats) -> None:
+        good = y[np.isfinite(y)]
+        self.low, self.high = (float(good.min()), float(good.max())) if good.size else (0.0, 1.0)
+        if self.high == self.low:
+            self.low, self.high = self.low - 1, self.high + 1
+        self.first, self.width = float(x[0]), max(float(x[-1] - x[0]), 1e-9)
+
+    def x(self, value: float) -> float:
+        return (value - self.first) / self.width * WIDTH
+
+    def y(self, value: float) -> float:
+        return HEIGHT - 8 - (value - self.low) / (self.high - self.low) * (HEIGHT - 16)
+
+    def frame(self, inside: str) -> str:
+        marks = f'<text x="4" y="16">{self.high:,.8g}</text><text x="4" y="{HEIGHT - 6}">{self.low:,.8g}</text>'
+        return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{inside}{marks}</svg>'
+
+    def line(self, x: Floats, y: Floats) -> str:
+        """Points of a line; of many the lowest and the highest of each stretch stay, so no fall is smoothed away."""
+        keep = np.arange(len(x))
+        if len(x) > POINTS:
+            stretches = np.array_split(keep, POINTS // 2)
+            keep = np.unique([s[f(y[s])] for s in stretches for f in (np.argmin, np.argmax)])
+        return " ".join(f"{self.x(float(x[i])):.1f},{self.y(float(y[i])):.1f}" for i in keep)
+
+
+def _curve(x: Floats, y: Floats, style: str, *, zero: bool = False) -> str:
+    scale = _Scale(x, y)
+    points = scale.line(x, y)
+    if zero:
+        points = f"0,{scale.y(0):.1f} {points} {WIDTH},{scale.y(0):.1f}"
+    return scale.frame(f'<polyline class="{style}" points="{points}"/>')
+
+
+def _prices(told: Told, x: Floats) -> str:
+    run, tick = told.run, told.data.tick_e8 / E8
+    known = run.mids > 0
+    if not known.any():
+        return '<p class="soft">none</p>'
+    x, y = x[known], run.mids[known] * tick
+    shown = run.fills[:: max(1, len(run.fills) // POINTS)]
+    marks = [((f.ts_ns - run.times_ns[0]) / 1e9, f.px_ticks * tick, f.sell) for f in shown]
+    scale = _Scale(x, np.concatenate([y, [px for _, px, _ in marks]]))
+    dots = "".join(
+        f'<path class="{"sell" if sell else "buy"}" d="M{scale.x(at):.1f} {scale.y(px):.1f}'
+        f'{"l-4 -7h8z" if sell else "l-4 7h8z"}"/>'
+        for at, px, sell in marks
+    )
+    return scale.frame(f'<polyline class="curve" points="{scale.line(x, y)}"/>{dots}')
+
+
+def _trades(told: Told) -> str:
+    tick, lot, held = told.data.tick_e8 / E8, told.data.lot_e8 / E8, 0
+    rows = []
+    for fill in told.run.fills[:TRADES_SHOWN]:
+        held += -fill.lots if fill.sell else fill.lots
+        rows.append(
+            (
+                str(np.datetime64(fill.ts_ns, "ns").astype("datetime64[ms]")), "sell" if fill.sell else "buy",
+                f"{fill.lots * lot:g}", f"{fill.px_ticks * tick:,.8g}", "maker" if fill.maker else "taker",
+                f"{fill.fee / E8:,.6f}", f"{held * lot:g}",
+            )
+        )  # fmt: skip
+    return _table(("time", "side", "quantity", "price", "role", "fee", "held after"), rows)

@@ -119,7 +119,7 @@ def test_a_stock_ccxt_client_with_production_addresses_trades_over_tls(certifica
             trust = ssl.create_default_context(cafile=str(certificate[0]))
             connector = aiohttp.TCPConnector(resolver=Here(port), ssl=trust)
             async with aiohttp.ClientSession(connector=connector) as session:
-                await converse(ccxtpro.binance(stock(session)), ccxtpro)
+                assert await converse(ccxtpro.binance(stock(session)), ccxtpro) == 0.02
 
     run(body())
 
@@ -133,7 +133,7 @@ def stock(session):
 
 
 async def converse(ex, errors):
-    """Markets, a moving book, a maker's and a taker's order, the user stream, the balance in the end."""
+    """Markets, a moving book, trades, a resting order and one that takes, the balance, an error. Returns the amount."""
     try:
         assert set(await ex.load_markets()) == {"BTC/USDT", "ETH/USDT", "BNB/USDT"}
         books = [await ex.watch_order_book("BTC/USDT") for _ in range(5)]
@@ -151,6 +151,7 @@ async def converse(ex, errors):
         assert balance["BTC"]["total"] == pytest.approx(10 + 0.02 * 0.999, abs=1e-9)
         with pytest.raises(errors.InsufficientFunds):
             await ex.create_order("BTC/USDT", "limit", "sell", 100, 70_000)
+        return bought["filled"]
     finally:
         await ex.close()
 

@@ -1,6 +1,6 @@
 # Two commands matter: `make run` and `make test`. Each makes what it needs and is quick the second time.
 #
-#   make run          the kernels and a paper session, live on this machine (ARGS="--seconds 30")
+#   make run          the engine on paper: generated market, embedded venue, page on loopback (ARGS="--seconds 30")
 #   make test         the whole test suite, one worker per core (ARGS="tests/unit -k name" for a part, WORKERS=0)
 #   make bench        every figure with its peer, floor and goal (JSON=out.json writes them; SMOKE=1 only proves they run)
 #   make lint         ruff, mypy --strict, stubs against the compiled modules, Cython's warnings and performance hints
@@ -68,8 +68,7 @@ $(VENV)/built.stamp: $(VENV)/run.stamp $(SOURCES)
 build: $(VENV)/built.stamp
 
 run: $(VENV)/built.stamp $(VENV)/dev.stamp
-	@$(PY) -m bench.demo
-	@$(VENV)/bin/bot4 demo $(ARGS)
+	@$(VENV)/bin/bot4 run $(ARGS)
 
 test: $(VENV)/built.stamp $(VENV)/dev.stamp
 	@$(PY) -m pytest --numprocesses=$(WORKERS) --dist=loadscope --no-loadscope-reorder $(ARGS)

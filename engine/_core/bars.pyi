@@ -1,4 +1,4 @@
-from enum import IntFlag
+from enum import IntEnum
 from typing import NamedTuple, final
 
 import numpy as np
@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 _I64 = npt.NDArray[np.int64]
 
-class Kind(IntFlag):
+class Kind(IntEnum):
     BAR_TIME = ...
     BAR_TICKS = ...
     BAR_VOLUME = ...
@@ -15,7 +15,7 @@ class Kind(IntFlag):
     BAR_RENKO = ...
     BAR_KINDS = ...
 
-class Late(IntFlag):
+class Late(IntEnum):
     LATE_FOLD = ...
     LATE_DROP = ...
 

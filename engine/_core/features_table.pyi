@@ -1,7 +1,7 @@
-from enum import IntFlag
+from enum import IntEnum
 from typing import NamedTuple
 
-class Number(IntFlag):
+class Number(IntEnum):
     F_SMA = ...
     F_EMA = ...
     F_RMA = ...

@@ -42,8 +42,10 @@ def run(
     Example: bot4 run --config paper.toml --seconds 60
     """
     loaded = read_settings(files, directory)
-    session = Session(loaded, speed=speed, meter=Meter())
+    session = Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory))
     watch = sys.stdout.isatty() and not plain
+    if session.page and not as_json:
+        click.echo(f"the page: {session.page}")
     ended = uvloop.run(_watched(session, seconds) if watch else session.run(seconds=seconds))
     if as_json:
         echo_json(ended)
@@ -82,7 +84,7 @@ def summary(ended: Ended) -> str:
     profit = number(account.day_profit, sign=True)
     return "\n".join(
         (
-            f"session {ended.directory.name}: {ended.seconds:,.0f} s, ended because {ended.reason}",
+            f"session {Path(ended.directory).name}: {ended.seconds:,.0f} s, ended because {ended.reason}",
             f"  {counts['events']:,} events, {counts['intents']:,} intents, {counts['fills']:,} fills, "
             f"{counts['denied']:,} denied; {counts['live_orders']} orders left open",
             f"  equity {number(account.equity)} {account.asset}, today {profit}",

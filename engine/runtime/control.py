@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.latch import Latch
 from engine._core.limits import Limit
 from engine._core.modes import Mode, Who
 from engine._core.types import CONTROL, EVENT, Kind
@@ -18,8 +19,7 @@ from engine.errors import LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
 from engine.runtime.engine import Engine
 
-LATCH_COMMAND = 1  # bits of the world's latch word: who tripped it
-LATCH_SIGNAL = 2
+LATCH_FILE = 1  # bit of the world's latch word: the latch of the process, whoever tripped it
 
 
 class Notes(Protocol):
@@ -38,12 +38,16 @@ def control_event(now_ns: int, **words: int) -> npt.NDArray[Any]:
 class Control:
     """The handlers behind the control socket."""
 
-    def __init__(self, engine: Engine, notes: Notes, *, reload: Callable[[], str] | None = None) -> None:
-        self._engine, self._notes, self._reload = engine, notes, reload
+    def __init__(self, engine: Engine, notes: Notes, latch: Latch, *, reload: Callable[[], str] | None = None) -> None:
+        self._engine, self._notes, self._latch, self._reload = engine, notes, latch, reload
 
     def halt(self, peer: Peer, reason: str) -> str:
-        self._take(peer, "trip", reason or "halted by command", latch=LATCH_COMMAND)
-        return "The latch is tripped: nothing leaves any more."
+        text = reason or "halted by command"
+        # The word first, which every send reads; then the core's own record of it.
+        self._latch.trip("command", f"{text} ({peer})")
+        self._take(peer, "trip", text, latch=LATCH_FILE)
+        self._latch.persist()
+        return "The latch is tripped: nothing leaves any more. `bot4 reset` at the machine puts it aside."
 
     def pause(self, peer: Peer) -> str:
         return self._switch(peer, Mode.MODE_PAUSED)
@@ -58,18 +62,21 @@ class Control:
         return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive))
 
     def tighten(self, peer: Peer, limit: str, value: int) -> str:
-        which = Limit.__members__.get(f"LIMIT_{limit.upper()}")
-        if which is None:
+        if f"LIMIT_{limit.upper()}" not in Limit.__members__:
             raise LimitLooser(f"There is no limit {limit!r}.")
-        event = np.zeros(1, EVENT)
-        event["kind"], event["ts_recv_ns"] = Kind.KIND_LIMIT, self._engine.now_ns
-        event["word"][0, :2] = int(which), value
-        refused = self._engine.core.world.counts["refused"]
-        self._engine.take(event)
-        if self._engine.core.world.counts["refused"] != refused:
+        if not self.tighten_now(limit, value):
             raise LimitLooser(f"{limit} = {value}.")
         self._notes.note("limit", self._engine.now_ns, f"{limit} is {value} now (by {peer})", severity="warning")
         return f"{limit} is {value} now."
+
+    def tighten_now(self, limit: str, value: int) -> bool:
+        """One event, recorded and stepped; false when the core refused it as looser."""
+        event = np.zeros(1, EVENT)
+        event["kind"], event["ts_recv_ns"] = Kind.KIND_LIMIT, self._engine.now_ns
+        event["word"][0, :2] = int(Limit[f"LIMIT_{limit.upper()}"]), value
+        refused = self._engine.core.world.counts["refused"]
+        self._engine.take(event)
+        return bool(self._engine.core.world.counts["refused"] == refused)
 
     def reload(self, peer: Peer) -> str:
         if self._reload is None:

@@ -46,9 +46,11 @@ class Lifecycle:
         engine: Engine,
         pace: Pace,
         *,
+        each_turn: Callable[[], None],
         wind_down: Callable[[], None],
         quiet: Callable[[], bool],
         tripped: Callable[[], bool] = lambda: False,
+        hang_up: Callable[[], None] = lambda: None,
         grace_s: float = 5.0,
     ) -> None:
         self.engine, self.pace = engine, pace
@@ -56,7 +58,9 @@ class Lifecycle:
         self.reason = ""
         self.turns = 0
         self.worst_turn_ns = 0
-        self._wind_down, self._quiet, self._tripped, self._grace_s = wind_down, quiet, tripped, grace_s
+        self._each_turn, self._wind_down = each_turn, wind_down
+        self._quiet, self._tripped, self._grace_s = quiet, tripped, grace_s
+        self._hang_up = hang_up
         self._stop = asyncio.Event()
 
     def stop(self, reason: str) -> None:
@@ -92,12 +96,15 @@ class Lifecycle:
     def _turn(self, since_ns: int) -> None:
         begun = monotonic_ns()
         self.engine.advance(self.pace.now_ns(since_ns))
+        self._each_turn()
         self.turns += 1
         self.worst_turn_ns = max(self.worst_turn_ns, monotonic_ns() - begun)
 
     async def _pause(self) -> None:
         try:
-            await asyncio.wait_for(self._stop.wait(), self.pace.turn_s)
+            # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
+            async with asyncio.timeout(self.pace.turn_s):
+                await self._stop.wait()
         except TimeoutError:
             return
 
@@ -105,3 +112,4 @@ class Lifecycle:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop, f"{number.name} received")
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)

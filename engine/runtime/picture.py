@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.histogram import Histogram
+from engine._core.latch import Latch
 from engine._core.modes import Mode
 from engine._core.order_table import OrderState
 from engine._core.strategy import StopReason
@@ -23,9 +24,13 @@ from engine.observe.decisions import explain
 from engine.observe.status import (
     AccountStatus,
     Event,
+    FeedStatus,
+    HeadroomStatus,
     JournalStatus,
+    LatchStatus,
     LatencyStatus,
     OrderStatus,
+    SafetyStatus,
     Status,
     StrategyStatus,
     SymbolStatus,
@@ -70,10 +75,10 @@ def _latency(stage: str, taken: Histogram) -> LatencyStatus:
 class Picture:
     """A `StatusSource` over one engine."""
 
-    def __init__(self, loaded: Loaded, engine: Engine, *, session: str, started_ns: int) -> None:
+    def __init__(self, loaded: Loaded, engine: Engine, latch: Latch, *, session: str, started_ns: int) -> None:
         self._settings, self._tier = loaded.settings, loaded.tier
         self._hash = loaded.settings.hash()
-        self._engine = engine
+        self._engine, self._latch = engine, latch
         self._session, self._started_ns = session, started_ns
         self._symbols = list(symbols_of(self._settings))
         self._rows = list(self._settings.instruments.values())
@@ -82,6 +87,7 @@ class Picture:
         self._events: deque[Event] = deque(maxlen=control.events_kept)
         self._why: deque[WhyNot] = deque(maxlen=control.why_kept)
         self._number = 0
+        self.waiting = 0  # settings that wait their day
         engine.watch(self._note_inputs, self._note_outputs)
 
     # ----------------------------------------------------------------------------------------------- what passes by
@@ -147,6 +153,10 @@ class Picture:
             mode=self._mode(),
             tier=self._tier.name,
             settings_hash=self._hash,
+            latch=self._latch_row(),
+            safety=SafetyStatus(switch=self._settings.safety.switch),
+            headroom=self._headroom(),
+            feeds=(FeedStatus(name="market", venue="paper", connected=True),),
             account=self._account(),
             symbols=self._symbol_rows(),
             orders=self._order_rows(),
@@ -155,6 +165,7 @@ class Picture:
             strategies=self._strategy_rows(),
             counts=counts,
             why=tuple(islice(self._why, 5)),
+            waiting=self.waiting,
         )
 
     # ---------------------------------------------------------------------------------------------------- the parts
@@ -163,6 +174,39 @@ class Picture:
 
     def _mode(self) -> str:
         return Mode(self._engine.core.world.modes["mode"]).name.removeprefix("MODE_").capitalize()
+
+    def _latch_row(self) -> LatchStatus:
+        record = self._latch.record()
+        return LatchStatus(
+            tripped=self._latch.tripped,
+            durable=self._latch.durable or not self._latch.tripped,
+            reasons=self._latch.reasons,
+            since_ns=record[0][1] if record else None,
+            note=self._latch.note,
+        )
+
+    def _headroom(self) -> tuple[HeadroomStatus, ...]:
+        """How much of the account's limits is used; 1,000,000 is all of it."""
+        a, limits = self._engine.core.world.account(), self._settings.limits
+        equity, peak, base = a["equity"], a["peak"], a["day_base"]
+        if min(equity, peak, base) <= 0:
+            return ()
+        net = max(a["long_worst"], a["short_worst"])
+        shares = {
+            "drawdown": ((peak - equity) * 10**6 // peak, limits.drawdown_ppm),
+            "daily loss": (max(0, base - equity) * 10**6 // base, limits.daily_loss_ppm),
+            "gross exposure": (a["gross_worst"] * 10**6 // equity, limits.gross_share_ppm),
+            "net exposure": (net * 10**6 // equity, limits.net_share_ppm),
+        }
+        rows = [
+            HeadroomStatus(rule=rule, unit="ppm", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
+            for rule, (used, most) in shares.items()
+        ]
+        used, most = a["orders_open"], limits.open_orders_all
+        rows.append(
+            HeadroomStatus(rule="open orders", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
+        )
+        return tuple(rows)
 
     def _account(self) -> AccountStatus:
         a = self._engine.core.world.account()

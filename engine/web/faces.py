@@ -106,6 +106,8 @@ class Faces:
             except (Bot4Error, ArithmeticError, LookupError) as error:
                 log.error("the alerts could not judge a picture: %s", error)
             try:
-                await asyncio.wait_for(self._wake.wait(), ALERT_PERIOD_S)
+                # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
+                async with asyncio.timeout(ALERT_PERIOD_S):
+                    await self._wake.wait()
             except TimeoutError:
                 continue

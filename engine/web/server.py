@@ -239,7 +239,9 @@ class Dashboard:
         rest = (self.period_s if self._viewers else 1.0) - least
         if rest > 0:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), rest)
+                # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
+                async with asyncio.timeout(rest):
+                    await self._wake.wait()
 
 
 def _line(status: Status, events: list[Event]) -> bytes:

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from engine.cli.main import cli
 
+FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0"}
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 
 
@@ -24,7 +25,7 @@ class Running:
         self.directory = directory
         self.process = subprocess.Popen(
             [*BOT4, "run", "--plain", "--json", "--directory", str(directory), *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
         )  # fmt: skip
 
     def until_answers(self) -> dict:
@@ -45,7 +46,11 @@ class Running:
         )
 
     def wait(self) -> tuple[int, dict]:
-        out, err = self.process.communicate(timeout=120)
+        try:
+            out, err = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            pytest.fail(f"it did not end: {self.process.communicate()}")
         assert out, err
         return self.process.returncode, json.loads(out)
 
@@ -83,7 +88,7 @@ def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):
     running.until_answers()
     second = subprocess.run(
         [*BOT4, "run", "--plain", "-d", str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=60, check=False, env=os.environ | FREE_PORTS,
     )  # fmt: skip
     assert second.returncode == 1
     assert "BOT4-" in second.stderr
@@ -102,3 +107,34 @@ def test_a_person_may_pause_and_halt_and_the_halt_ends_it_with_seventy(tmp_path)
     code, summary = running.wait()
     assert code == 70
     assert summary["status"]["counts"]["live_orders"] == 0
+
+
+def test_a_stricter_limit_acts_at_once_and_a_looser_one_waits_its_day(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text("[limits]\nopen_orders_all = 300\nrejects_in_a_row = 3\n")
+    running = Running(tmp_path / "state", "--seconds", "60", "--config", "paper.toml", "--config", str(mine))
+    running.until_answers()
+    mine.write_text("[limits]\nopen_orders_all = 200\nrejects_in_a_row = 4\n")
+    told = running.ask("reload")
+    assert told.returncode == 0, told.stderr
+    assert "limits.open_orders_all in force" in told.stdout
+    assert "1 looser values wait" in told.stdout
+    assert running.until_answers()["waiting"] == 1
+    assert running.ask("tighten", "open_orders_all", "250").returncode == 1
+    running.process.send_signal(signal.SIGTERM)
+    code, summary = running.wait()
+    assert (code, summary["reason"]) == (0, "SIGTERM received")
+    replayed = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
+    assert json.loads(replayed.output)["state"] == summary["state_hash"]
+
+
+def test_live_is_refused_before_anything_starts(tmp_path):
+    live = tmp_path / "live.toml"
+    live.write_text('[engine]\nmode = "live"\n')
+    done = subprocess.run(
+        [*BOT4, "run", "--plain", "-d", str(tmp_path / "state"), "--config", "paper.toml", "--config", str(live)],
+        capture_output=True, text=True, timeout=60, check=False, env=os.environ | FREE_PORTS,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "BOT4-" in done.stderr
+    assert not (tmp_path / "state" / "journal").exists()

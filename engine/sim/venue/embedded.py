@@ -455,7 +455,7 @@ class EmbeddedVenue:
                 # The parts before were rounded down; the last one brings what is missing.
                 before = execution.lots - lots
                 amount = execution.fee.amount - execution.fee.amount * before // execution.lots
-            fee = self._blank(FEE, Kind.KIND_FEE, symbol)
+            fee = self._blank(FEE, Kind.KIND_FEE, symbol, sell=order.terms.sell)
             fee["id_order"], fee["id_trade"] = self._number_of(order), trade_id
             fee["asset"], fee["amount"] = self.config.assets[execution.fee.asset], amount
             fee["maker"] = execution.maker

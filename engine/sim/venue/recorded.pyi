@@ -1,4 +1,4 @@
-from enum import IntFlag
+from enum import IntEnum
 from typing import Any, final
 
 import numpy as np
@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from engine._core.match import Match
 
-class QueueModel(IntFlag):
+class QueueModel(IntEnum):
     QUEUE_BACK = ...
     QUEUE_SHARE = ...
     QUEUE_SQUARE = ...

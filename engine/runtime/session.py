@@ -70,7 +70,7 @@ class Session:
         reread: Callable[[], Loaded] | None = None,
     ) -> None:
         if loaded.settings.engine.mode == "live":
-            # The parts of a live driver are there and proven alone; nothing joins them yet, and half a one trades money.
+            # The parts of a live driver are there, each proven alone; half a driver must not trade money.
             raise GuardNotReady(
                 "`bot4 run` trades on paper only: no driver joins a venue's connections to the core yet."
             )

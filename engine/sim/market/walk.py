@@ -23,7 +23,7 @@ def random_walk(
     symbol: int = 0,
     first_id: int = 0,
 ) -> npt.NDArray[Any]:
-    """`count` events: about two quotes to one trade, exponential gaps of 2 ms; ids go on from `first_id`."""
+    """`count` events: about two quotes to one trade, exponential gaps with a mean of 2 ms; ids from `first_id` on."""
     rng = np.random.default_rng(seed)
     events = np.zeros(count, EVENT)
     quotes, trades = events.view(QUOTE), events.view(TRADE)

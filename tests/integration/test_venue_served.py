@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import datetime as dt
+import hashlib
+import hmac
 import json
 import re
 import signal
 import socket
 import ssl
 import sys
+from urllib.parse import urlencode
 
 import aiohttp
 import pytest
@@ -18,7 +22,8 @@ from aiohttp.abc import AbstractResolver
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from yarl import URL
 
 from engine._core.clock import utc_ns
 from engine.cli.main import cli
@@ -114,7 +119,7 @@ def test_a_stock_ccxt_client_with_production_addresses_trades_over_tls(certifica
             trust = ssl.create_default_context(cafile=str(certificate[0]))
             connector = aiohttp.TCPConnector(resolver=Here(port), ssl=trust)
             async with aiohttp.ClientSession(connector=connector) as session:
-                await converse(ccxtpro.binance(stock(session)), ccxtpro)
+                assert await converse(ccxtpro.binance(stock(session)), ccxtpro) == 0.02
 
     run(body())
 
@@ -128,7 +133,7 @@ def stock(session):
 
 
 async def converse(ex, errors):
-    """Markets, a moving book, a maker's and a taker's order, the user stream, the balance in the end."""
+    """Markets, a moving book, trades, a resting order and one that takes, the balance, an error. Returns the amount."""
     try:
         assert set(await ex.load_markets()) == {"BTC/USDT", "ETH/USDT", "BNB/USDT"}
         books = [await ex.watch_order_book("BTC/USDT") for _ in range(5)]
@@ -146,6 +151,7 @@ async def converse(ex, errors):
         assert balance["BTC"]["total"] == pytest.approx(10 + 0.02 * 0.999, abs=1e-9)
         with pytest.raises(errors.InsufficientFunds):
             await ex.create_order("BTC/USDT", "limit", "sell", 100, 70_000)
+        return bought["filled"]
     finally:
         await ex.close()
 
@@ -330,5 +336,134 @@ def test_every_answer_is_json_that_a_strict_reader_takes():
                 async with session.get(f"/api/v3/{path}?symbol=BTCUSDT") as response:
                     assert response.status == 200
                     json.loads(await response.text(), parse_constant=pytest.fail)
+
+    run(body())
+
+
+# ------------------------------------------------------------------------------------------- WebSocket API, signed REST
+class Caller:
+    """Calls by the WebSocket API; what is not the answer is kept as an event."""
+
+    def __init__(self, ws):
+        self.ws, self.events, self.number = ws, [], 0
+
+    async def __call__(self, method, /, **params):
+        self.number += 1
+        await self.ws.send_json({"id": self.number, "method": method, "params": params})
+        while (message := await self.ws.receive_json()).get("id") != self.number:
+            self.events.append(message["event"])
+        return message
+
+    async def event(self, kind, what=""):
+        while True:
+            for event in self.events:
+                if event["e"] == kind and event.get("x", "") == what:
+                    self.events.remove(event)
+                    return event
+            self.events.append((await self.ws.receive_json())["event"])
+
+
+def now_ms():
+    return utc_ns() // 10**6
+
+
+def test_a_session_is_opened_with_ed25519_and_its_orders_need_no_signature():
+    async def body():
+        async with served_here() as (server, session), session.ws_connect("/ws-api/v3") as ws:
+            key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+            server.add_account("ed", ed25519_public=key.public_key().public_bytes_raw())
+            call = Caller(ws)
+            params = {"apiKey": "ed", "timestamp": now_ms()}
+            place = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "40000",
+                     "quantity": "0.01"}  # fmt: skip
+            assert (await call("order.place", **place, timestamp=now_ms()))["error"]["code"] == -1102
+            forged = base64.b64encode(key.sign(b"something else")).decode()
+            assert (await call("session.logon", **params, signature=forged))["error"]["code"] == -1022
+            text = "&".join(f"{name}={params[name]}" for name in sorted(params))
+            signed = base64.b64encode(key.sign(text.encode())).decode()
+            assert (await call("session.logon", **params, signature=signed))["result"]["apiKey"] == "ed"
+            assert (await call("userDataStream.subscribe"))["status"] == 200
+            placed = (await call("order.place", **place, timestamp=now_ms()))["result"]
+            report = await call.event("executionReport", "NEW")
+            assert (report["i"], report["X"], report["q"]) == (placed["orderId"], "NEW", "0.01000000")
+            assert (await call.event("outboundAccountPosition"))["B"][-1] == {
+                "a": "USDT", "f": "999600.00000000", "l": "400.00000000"
+            }  # fmt: skip
+            gone = await call("order.cancel", symbol="BTCUSDT", orderId=placed["orderId"], timestamp=now_ms())
+            assert gone["result"]["status"] == "CANCELED"
+            assert (await call.event("executionReport", "CANCELED"))["i"] == placed["orderId"]
+            assert (await call("session.logout"))["result"]["apiKey"] is None
+            assert (await call("account.status", timestamp=now_ms()))["error"]["code"] == -1102
+
+    run(body())
+
+
+@contextlib.asynccontextmanager
+async def signed_rest():
+    """Signed REST calls as functions: status and answer."""
+    async with served_here() as (server, session):
+
+        async def call(method, path, **params):
+            text = urlencode(params | {"timestamp": now_ms()})
+            text += "&signature=" + hmac.new(b"secret", text.encode(), hashlib.sha256).hexdigest()
+            url = URL(f"http://127.0.0.1:{server.port}/api/v3/{path}?{text}", encoded=True)
+            async with session.request(method, url, headers={"X-MBX-APIKEY": "key"}) as response:
+                return response.status, await response.json()
+
+        yield server, call
+
+
+def test_an_amend_keeps_its_place_and_never_grows():
+    async def body():
+        async with signed_rest() as (_, call):
+            _, order = await call("POST", "order", symbol="BTCUSDT", side="BUY", type="LIMIT", timeInForce="GTC",
+                                  price="40000", quantity="0.02")  # fmt: skip
+            which = {"symbol": "BTCUSDT", "orderId": order["orderId"]}
+            status, made = await call("PUT", "order/amend/keepPriority", **which, newQty="0.01")
+            assert (status, made["amendedOrder"]["origQty"]) == (200, "0.01000000")
+            status, refused = await call("PUT", "order/amend/keepPriority", **which, newQty="0.03")
+            assert (status, refused["code"]) == (400, -2038)
+            _, account = await call("GET", "account", omitZeroBalances="true")
+            assert {b["asset"]: b["locked"] for b in account["balances"]}["USDT"] == "400.00000000"
+
+    run(body())
+
+
+def test_the_pending_legs_of_an_otoco_begin_when_the_first_order_is_filled():
+    async def body():
+        async with signed_rest() as (server, call):
+            bid = server.exchange.market("BTCUSDT").book.best_bid // 100
+            status, made = await call(
+                "POST", "orderList/otoco", symbol="BTCUSDT", workingType="LIMIT", workingSide="BUY",
+                workingTimeInForce="GTC", workingPrice=bid + 500, workingQuantity="0.01", pendingSide="SELL",
+                pendingQuantity="0.009", pendingAboveType="LIMIT_MAKER", pendingAbovePrice=bid + 9_000,
+                pendingBelowType="STOP_LOSS", pendingBelowStopPrice=bid - 9_000,
+            )  # fmt: skip
+            assert (status, made["contingencyType"], len(made["orders"])) == (200, "OTO", 3)
+            _, orders = await call("GET", "allOrders", symbol="BTCUSDT")
+            assert {o["type"]: o["status"] for o in orders} == {
+                "LIMIT": "FILLED", "LIMIT_MAKER": "NEW", "STOP_LOSS": "NEW"
+            }  # fmt: skip
+            status, gone = await call("DELETE", "orderList", symbol="BTCUSDT", orderListId=made["orderListId"])
+            assert (status, gone["listOrderStatus"]) == (200, "ALL_DONE")
+            assert (await call("GET", "openOrders"))[1] == []
+            assert (await call("GET", "openOrderList"))[1] == []
+
+    run(body())
+
+
+def test_a_cancel_replace_that_fails_half_way_says_which_half():
+    async def body():
+        async with signed_rest() as (_, call):
+            order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "price": "40000",
+                     "quantity": "0.02"}  # fmt: skip
+            status, answer = await call("POST", "order/cancelReplace", **order, cancelReplaceMode="STOP_ON_FAILURE",
+                                        cancelOrderId=99)  # fmt: skip
+            assert (status, answer["code"], answer["data"]["newOrderResult"]) == (400, -2022, "NOT_ATTEMPTED")
+            status, answer = await call("POST", "order/cancelReplace", **order, cancelReplaceMode="ALLOW_FAILURE",
+                                        cancelOrderId=99)  # fmt: skip
+            assert (status, answer["code"]) == (409, -2021)
+            assert (answer["data"]["cancelResult"], answer["data"]["newOrderResult"]) == ("FAILURE", "SUCCESS")
+            assert len((await call("GET", "openOrders"))[1]) == 1
 
     run(body())

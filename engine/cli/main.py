@@ -36,10 +36,8 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "tail", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "backtest", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "backtest", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
-    "strategies": ("strategy", "backtest", "data", "certify", "replay"),
-    "set up": ("config", "tiers", "keys", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
 
@@ -75,10 +73,12 @@ def cli() -> None:
 COMMANDS = (
     *CONTROL,
     audit,
+    backtest,
     bench,
     certify,
     completion,
     config,
+    data,
     demo,
     doctor,
     drill,
@@ -99,25 +99,6 @@ COMMANDS = (
 )
 for _command in COMMANDS:
     cli.add_command(_command)
-cli.add_command(backtest)
-cli.add_command(certify)
-cli.add_command(data)
-cli.add_command(demo)
-cli.add_command(keys)
-cli.add_command(features)
-cli.add_command(events)
-cli.add_command(journal)
-cli.add_command(record)
-cli.add_command(replay)
-cli.add_command(run)
-cli.add_command(audit)
-cli.add_command(demo)
-cli.add_command(drill)
-cli.add_command(install)
-cli.add_command(replay)
-cli.add_command(reset)
-cli.add_command(strategy)
-cli.add_command(uninstall)
 
 
 def main() -> None:

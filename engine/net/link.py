@@ -208,9 +208,7 @@ class Link:
     async def _rest(self, seconds: float) -> None:
         assert self._wake is not None
         try:
-            # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
+            await asyncio.wait_for(self._wake.wait(), seconds)
         except TimeoutError:
             return
         self._wake.clear()

@@ -16,6 +16,7 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
+from engine._core.order_table import OrderState
 from engine._core.types import EVENT, Flag, Kind
 from engine.journal.compare import epoch_of, glance, live_orders
 from engine.journal.layout import find_session
@@ -166,25 +167,25 @@ def hold(root, market):
     assert not venue.reused
 
     now = market.now_ns + 60 * 10**9
-    found = recover(root, core, venue, now_ns=now)
-    with _journal(root, core, epoch=found.next_epoch, previous=found.session, previous_count=found.records,
-                  meta=found.meta()) as journal:  # fmt: skip
-        found.begin(journal.tape)
-        assert verify(found, venue) == []
-        assert found.green
-    assert glance(core.world, 0)[0] == venue.lots
-    here = {int(o["id_order"]): int(o["filled_lots"]) for o in live_orders(core.world)}
-    assert here == {o.id_order: o.filled_lots for o in venue.open_orders()}
-    core.world.check()
-    state = core.world.state_hash()
-
-    again = recover(root, core, venue, now_ns=now)
-    assert again.plan.events == []
-    assert again.next_epoch == found.next_epoch + 1
-    assert again.records == len(found.plan.records()) + sum(
-        1 for r in open_session(find_session(root)).records() if r["kind"] >= 128
-    )
-    assert state != ""
+    rounds = 0
+    while (found := recover(root, core, venue, now_ns=now)).plan.events or not rounds:
+        # Once for what was lost, once for the cancels that the recovered core asked for; then there is nothing to say.
+        rounds += 1
+        assert rounds <= 2
+        with _journal(root, core, epoch=found.next_epoch, previous=found.session, previous_count=found.records,
+                      meta=found.meta()) as journal:  # fmt: skip
+            found.begin(journal.tape)
+            assert verify(found, venue) == []
+            assert found.green
+        assert glance(core.world, 0)[0] == venue.lots
+        here = {int(o["id_order"]): int(o["filled_lots"]) for o in live_orders(core.world)}
+        assert here == {o.id_order: o.filled_lots for o in venue.open_orders()}
+        core.world.check()
+        asked = {int(o["id_order"]) for o in core.world.live_orders() if o["state"] == OrderState.STATE_PENDING_CANCEL}
+        for order in venue.open_orders():
+            if order.id_order in asked:
+                venue.cancel(order)
+    assert found.next_epoch == rounds + 2
     assert glance(core.world, 0)[0] == venue.lots
 
 

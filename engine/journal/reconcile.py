@@ -154,7 +154,8 @@ def _one(
         text = "filled"
     elif there is not None:
         text = _order_text(there)
-        actions += _confirm(plan, o, state, there, say, filled)
+        arriving = now_ns - int(o["ts_changed_ns"]) < tolerances.inflight_ns
+        actions += _confirm(plan, o, state, there, say, filled, arriving=arriving)
     elif answer is None:
         text = "unheard of"
         if filled:
@@ -183,13 +184,18 @@ def _one(
         plan.rows.append(Row(f"order {id_order}", believed, text, ", ".join(actions)))
 
 
-def _confirm(plan: Plan, o: Any, state: State, there: VenueOrder, say: dict[str, Any], filled: int) -> list[str]:
-    """The venue has it open."""
+def _confirm(
+    plan: Plan, o: Any, state: State, there: VenueOrder, say: dict[str, Any], filled: int, *, arriving: bool
+) -> list[str]:
+    """The venue has it open. What was asked a moment ago may still arrive: that is no evidence yet."""
     actions = []
     told: dict[str, Any] = {"filled_lots": there.filled_lots, "id_venue": there.id_venue}
     if state in _UNANSWERED:
         plan.events.append(report(Kind.KIND_ORDER_ACK, **told, **say))
         actions.append("open")
+    elif state == State.STATE_PENDING_CANCEL and arriving:
+        plan.waiting.append(int(o["id_order"]))
+        actions.append("wait: the cancel may still arrive")
     elif state == State.STATE_PENDING_CANCEL:
         plan.events.append(report(Kind.KIND_ORDER_CANCEL_REFUSED, **told, **say))
         actions.append("the cancel did not arrive: open")

@@ -84,7 +84,7 @@ MUTANTS = [
     (world.ForgetsTheLatch, rates(per_hour={LATCH: 4}), {"silence after the latch"}),
     (world.LeavesForeignOrders, rates(per_hour={POWER: 20}), {"no orphan at the venue"}),
     (world.CallsItAbsentTooSoon, rates(late=0.3, per_hour={CUT: 30, KILL: 20}),
-     {"no orphan at the venue", "position = the venue's fills"}),
+     {"no orphan at the venue", "position = the venue's fills", "recovery reaches a fixed point"}),
     (world.TrustsEverySum, rates(per_hour={FLIP: 10}), {"damage is refused"}),
     (world.BooksNothingAfterACrash, rates(per_hour={KILL: 20}), {"recovery reaches a fixed point"}),
     (world.MisnumbersItsSnapshots, rates(per_hour={SNAPSHOT: 10, KILL: 10}), {"a process that died can be recovered"}),

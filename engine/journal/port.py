@@ -24,6 +24,7 @@ class VenueOrder:
     qty_lots: int
     filled_lots: int
     state: str = OPEN
+    client_id: str = ""  # as the venue spells it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class VenueTrade:
     ts_ns: int
     fee: int = 0
     fee_asset: int = 0
+    maker: bool = False
 
 
 class VenuePort(Protocol):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from engine._core.types import ORDER, Kind
 from engine.errors import StartRefused
-from engine.venues.port import VenueTrade
+from engine.journal.port import VenueTrade
 from engine.venues.records import Records
 
 SECOND = 1_000_000_000

@@ -1,6 +1,6 @@
-"""What recovery and the tally ask of a venue, and the synchronous face of an account for those who ask at start.
+"""A venue's account over REST, and its synchronous face for those who ask at start: the port that recovery wants.
 
-The records have the fields that recovery reads; `SyncPort` runs an account's coroutines to their end, one at a time, on
+`SyncPort` runs an account's coroutines to their end, one at a time, on
 a loop of its own. It is for start-up and for threads beside the loop, never for the path of an order.
 """
 
@@ -8,41 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from engine.journal.port import VenueOrder, VenueTrade
+
 T = TypeVar("T")
-
-OPEN, FILLED, CANCELED, REJECTED, EXPIRED, UNHEARD = "open", "filled", "canceled", "rejected", "expired", "unheard of"
-
-
-@dataclass(frozen=True)
-class VenueOrder:
-    """An order as the venue has it. `id_order` is 0 when this engine did not place it."""
-
-    id_order: int
-    id_venue: int
-    symbol: int
-    sell: bool
-    px_ticks: int
-    qty_lots: int
-    filled_lots: int
-    state: str = OPEN
-    client_id: str = ""
-
-
-@dataclass(frozen=True)
-class VenueTrade:
-    id_trade: int
-    id_order: int
-    symbol: int
-    sell: bool
-    px_ticks: int
-    qty_lots: int
-    ts_ns: int
-    fee: int = 0
-    fee_asset: int = 0
-    maker: bool = False
 
 
 class Account(Protocol):

@@ -12,6 +12,7 @@ from aiohttp import web
 from engine._core.clock import utc_ns
 from engine._core.hmac import HmacKey
 from engine.errors import ClockUnsure, VenueRefused, VenueUnsure
+from engine.journal.port import FILLED, OPEN, VenueOrder
 from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
 from engine.net.clocksync import ClockSync
 from engine.net.http import HttpClient
@@ -20,7 +21,7 @@ from engine.venues.binance.ids import client_id
 from engine.venues.binance.info import counts_of_headers
 from engine.venues.binance.sign import HmacSigner
 from engine.venues.directory import Directory, Instrument
-from engine.venues.port import FILLED, OPEN, SyncPort, VenueOrder
+from engine.venues.port import SyncPort
 
 BTC = Instrument("BTCUSDT", 0, "BTC", "USDT", px_step="0.01", qty_step="0.00001")
 ROW = {

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from engine._core.types import FEE, ORDER, Kind
 from engine.errors import StartRefused
+from engine.journal.port import VenueTrade
 from engine.venues.driver import DUTIES, SECOND, DeadMan, Duties, Duty, Light, StartGate, Tally
-from engine.venues.port import VenueTrade
 
 
 def _green():

@@ -16,6 +16,7 @@ import msgspec
 
 from engine._core.clock import utc_ns
 from engine.errors import ClockUnsure, VenueRefused, VenueUnsure
+from engine.journal.port import CANCELED, EXPIRED, FILLED, OPEN, REJECTED, VenueOrder, VenueTrade
 from engine.net.budget import Lane
 from engine.net.clocksync import ClockSync
 from engine.net.http import HttpClient, Response
@@ -25,7 +26,6 @@ from engine.venues.binance.sign import Signer, query
 from engine.venues.binance.user import BAD_MESSAGE, DECODE, MS, _px_e8, _signed_lots, _ticks
 from engine.venues.directory import Directory, Instrument
 from engine.venues.outcome import Outcome
-from engine.venues.port import CANCELED, EXPIRED, FILLED, OPEN, REJECTED, VenueOrder, VenueTrade
 
 _STATES = {
     "NEW": OPEN, "PENDING_NEW": OPEN, "PARTIALLY_FILLED": OPEN, "PENDING_CANCEL": OPEN, "FILLED": FILLED,

@@ -86,6 +86,9 @@ class Picture:
         control = self._settings.control
         self._events: deque[Event] = deque(maxlen=control.events_kept)
         self._why: deque[WhyNot] = deque(maxlen=control.why_kept)
+        # By slot; one place more for what the engine itself asks.
+        self._placed = np.zeros(len(self._slots) + 1, np.int64)
+        self._denied = np.zeros(len(self._slots) + 1, np.int64)
         self._number = 0
         self.waiting = 0  # settings that wait their day
         engine.watch(self._note_inputs, self._note_outputs)
@@ -109,9 +112,12 @@ class Picture:
         self.note(name, int(report["ts_recv_ns"]), text, symbol=symbol, severity=severity, side=side, px=px, qty=qty)
 
     def _note_outputs(self, outputs: npt.NDArray[Any]) -> None:
+        places = outputs[outputs["kind"] == int(Kind.KIND_INTENT_PLACE)]
+        np.add.at(self._placed, np.minimum(places["word"][:, 4] & 0xFFFF, len(self._slots)), 1)
         for at in np.flatnonzero(outputs["kind"] == int(Kind.KIND_DECISION)):
             decision = outputs[at : at + 1].view(DECISION)[0]
             row = self._rows[int(decision["symbol"])]
+            self._denied[min(int(decision["origin"]) & 0xFFFF, len(self._slots))] += 1
             self._why.appendleft(
                 WhyNot(
                     ts_ns=int(decision["ts_recv_ns"]),
@@ -273,13 +279,15 @@ class Picture:
 
     def _strategy_rows(self) -> tuple[StrategyStatus, ...]:
         rows = []
-        for name, s in zip(self._slots, self._engine.core.world.strategies(), strict=True):
+        for at, (name, s) in enumerate(zip(self._slots, self._engine.core.world.strategies(), strict=True)):
             rows.append(
                 StrategyStatus(
                     name=name,
                     symbol=self._symbols[int(s["symbol"])],
                     state=f"stopped: {StopReason(int(s['stopped'])).name}" if s["stopped"] else "running",
                     calls=int(s["decided_count"]),
+                    intents=int(self._placed[at]),
+                    denied=int(self._denied[at]),
                 )
             )
         return tuple(rows)

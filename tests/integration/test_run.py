@@ -72,6 +72,10 @@ def test_a_session_on_paper_trades_and_ends_in_order(session):
     assert counts["fills"] > 0
     assert counts["live_orders"] == 0
     assert counts["illegal_reports"] == 0
+    strategies = summary["status"]["strategies"]
+    assert {row["name"] for row in strategies} == {"quoter_btc", "quoter_eth", "breakout_sol"}
+    assert sum(row.get("intents", 0) for row in strategies) > 20
+    assert sum(row.get("denied", 0) for row in strategies) == counts["denied"]
 
 
 def test_its_record_replays_to_the_same_bytes_and_the_same_state(session):

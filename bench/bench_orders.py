@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from bench import peer_nautilus
-from bench.harness import Report, samples_array
+from bench.harness import Report, heavy_peer, samples_array
 from bench.loops import loop_orders
 from engine._core.brackets import BracketPhase, Brackets
 from engine._core.order_table import OrderEvent, OrderState
@@ -40,7 +39,7 @@ def bench_lifecycle(report: Report) -> None:
     assert counts["illegal_count"] == counts["refused_count"] == counts["live_count"] == 0
     # 1,000 / ns: million lives a second on one core.
     # The peer's order also passes its matching; a life here ends with the fill's report.
-    peer = peer_nautilus.samples_of(peer_nautilus.order_path_samples)
+    peer = heavy_peer("nautilus_trader", "order_path_samples")
     report.row("order_lifecycle", samples, batch=BATCH, checksum=trades, **peer)
     report.row("order_lifecycle_rate", 1000 / samples.clip(min=1), batch=BATCH, checksum=trades)
 

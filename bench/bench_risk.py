@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench import peer_nautilus
-from bench.harness import Report, samples_array, sized
+from bench.harness import Report, heavy_peer, samples_array, sized
 from bench.loops import loop_risk
 from engine._core.correlation import Correlation
 from engine._core.risk import Gate
@@ -70,7 +69,7 @@ def bench_gate_all(report: Report, benchmark) -> None:
     benchmark.pedantic(gate.check_order, args=(NOW,), kwargs=ask, rounds=sized(100, 2), iterations=sized(1000, 2))
     report.row(
         "gate_all", samples, batch=BATCH, python=benchmark.stats["median"] * 1e9, checksum=checksum,
-        **peer_nautilus.samples_of(peer_nautilus.risk_samples),
+        **heavy_peer("nautilus_trader", "risk_samples"),
     )  # fmt: skip
 
 

@@ -8,6 +8,9 @@ and gives right results, and judges no speed.
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
+import importlib.util
 import json
 import math
 import os
@@ -50,6 +53,15 @@ def time_calls(call: Callable[[], object], *, calls: int, rounds: int = 7) -> np
             call()
         samples[i] = (time.perf_counter_ns() - start) / calls
     return samples
+
+
+def heavy_peer(package: str, measure: str) -> dict[str, Any]:
+    """What `Report.row` wants of a peer that only `make bench` installs; nothing where it is missing."""
+    if importlib.util.find_spec(package) is None:
+        return {}
+    bench = importlib.import_module(f"bench.peer_{package.removesuffix('_trader')}")
+    samples, _ = getattr(bench, measure)()
+    return {"peer": f"{package} {importlib.metadata.version(package)}", "peer_samples": samples}
 
 
 @dataclass

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,11 +146,3 @@ def order_path_samples() -> tuple[npt.NDArray[np.float64], int]:
         samples[at] = max(busy - idle, 0) / sent
         total += sent
     return samples, total
-
-
-def samples_of(measure: Callable[[], tuple[npt.NDArray[np.float64], int]]) -> dict[str, Any]:
-    """The keyword arguments of `Report.row` for this peer."""
-    from nautilus_trader import __version__  # noqa: PLC0415  (the version is a fact of the run)
-
-    samples, _ = measure()
-    return {"peer": f"nautilus_trader {__version__}", "peer_samples": samples}

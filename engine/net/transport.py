@@ -113,6 +113,9 @@ class _Listener(picows.WSListener):
         self._handler.on_open(self)
 
     def on_ws_frame(self, transport: Any, frame: Any) -> None:
+        # Once the connection is being ended for a fault, what still lies in the buffer is no message.
+        if transport.underlying_transport.is_closing():
+            return
         now = utc_ns()
         kind = frame.msg_type
         if kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY) and frame.fin and not self._joining:

@@ -16,7 +16,7 @@ from tests.support import machines
 from tests.support.shared import ROOT
 
 UNITS = ROOT / "systemd"
-PACKAGES = str(Path(np.__file__).parents[1])
+PACKAGES = Path(np.__file__).parents[1]
 CASES = ("ready", "hardening", "reload", "clean_stop", "crash", "watchdog", "courier_killed", "trip")
 NIGHTLY = os.environ.get("BOT4_NIGHTLY")
 
@@ -31,8 +31,9 @@ def system_python() -> str:
     return str(python)
 
 
-def drive(command: list[str], cases: tuple[str, ...], *, seconds: int, **variables: str) -> dict:
-    environment = {"BOT4_TREE": str(ROOT), "BOT4_PACKAGES": PACKAGES, "PYTHONPATH": f"{ROOT}", **variables}
+def drive(command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Path = ROOT, **variables: str) -> dict:
+    packages = tree / PACKAGES.relative_to(ROOT) if PACKAGES.is_relative_to(ROOT) else PACKAGES
+    environment = {"BOT4_TREE": str(tree), "BOT4_PACKAGES": str(packages), "PYTHONPATH": str(tree), **variables}
     setting = " ".join(f"{name}='{value}'" for name, value in environment.items())
     done = machines.run(
         [
@@ -40,7 +41,7 @@ def drive(command: list[str], cases: tuple[str, ...], *, seconds: int, **variabl
             "--",
             "bash",
             "-c",
-            f"cd {ROOT}; {setting} {system_python()} -m tests.support.daemon_cases {' '.join(cases)}",
+            f"cd {tree}; {setting} {system_python()} -m tests.support.daemon_cases {' '.join(cases)}",
         ],
         seconds=seconds,
     )
@@ -61,7 +62,7 @@ def units(*more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cases():
-    return drive([*machines.systemd_machine(), *units()], CASES, seconds=150)
+    return drive([*machines.systemd_machine(), *units()], CASES, seconds=150, tree=machines.INSIDE)
 
 
 def test_the_unit_is_up_when_the_engine_says_ready(cases):

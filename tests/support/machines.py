@@ -16,6 +16,8 @@ import pytest
 
 from tests.support.shared import ROOT, shared_root
 
+INSIDE = Path("/srv/bot4-tree")  # where a booted manager finds the checkout
+
 
 def _unavailable(reason: str) -> None:
     if os.environ.get("BOT4_SHARED_REQUIRED"):
@@ -52,7 +54,8 @@ def systemd_machine() -> list[str]:
     script = tool("systemd-sandbox.sh")
     if shutil.which("systemd-analyze") is None or not Path("/lib/systemd/systemd").exists():
         _unavailable("systemd is not installed")
-    return [str(script)]
+    # The machine has a /tmp of its own, and its units another one: the tree stands where both see it.
+    return [str(script), "-b", f"{ROOT}:{INSIDE}"]
 
 
 def run(command: list[str], *, seconds: int) -> subprocess.CompletedProcess[str]:

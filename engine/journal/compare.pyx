@@ -15,6 +15,7 @@ from engine._core.world import ORDER_RECORD
 
 from engine._core.orders cimport order_is_live, order_t, order_terms_t, orders_adopt, orders_slots, orders_t
 from engine._core.step cimport Core, step
+from engine._core.step_out cimport core_t
 from engine._core.tape cimport BLOCK_RECORDS, BLOCK_SIZE, Tape, tape_append, tape_block_t
 from engine._core.types cimport OK, ORDER_DUPLICATE_ID, WORLD_BAD_LAYOUT, event_t, raise_status
 from engine._core.world cimport World, world_orders, world_positions
@@ -25,6 +26,8 @@ cdef enum:
 EQUAL, OTHER, EXTRA, MISSING = 0, 1, 2, 3
 
 
+# `self` is never None in its own methods; the debug build's check for it would need the interpreter lock.
+@cython.nonecheck(False)
 @cython.final
 cdef class Comparer:
     """Drives one core through recorded segments. After a difference it stays where it is."""
@@ -41,6 +44,7 @@ cdef class Comparer:
     def run(self, const unsigned char[::1] image, uint64_t first, uint64_t count, *, bint compare=True):
         """Take `count` records of a segment from its `first`; returns how many were taken before a difference."""
         cdef const tape_block_t* blocks = <const tape_block_t*>(&image[0] + BLOCK_SIZE)
+        cdef core_t* core = self.core.c
         cdef const event_t* e
         cdef uint64_t at = first, end = first + count
         if <uint64_t>(image.shape[0] // BLOCK_SIZE - 1) * BLOCK_RECORDS < end:
@@ -55,7 +59,7 @@ cdef class Comparer:
                         if self.out_at >= self.out_count:
                             self.difference = 2
                             break
-                        if memcmp(e, &self.core.c.out[self.out_at], sizeof(event_t)) != 0:
+                        if memcmp(e, &core.out[self.out_at], sizeof(event_t)) != 0:
                             self.difference = 1
                             break
                     self.out_at += 1
@@ -64,9 +68,9 @@ cdef class Comparer:
                     if compare and self.out_at < self.out_count:
                         self.difference = 3
                         break
-                    step(self.core.c, e)
+                    step(core, e)
                     self.out_at = 0
-                    self.out_count = self.core.c.out_count
+                    self.out_count = core.out_count
                     self.inputs += 1
                 at += 1
         return at - first

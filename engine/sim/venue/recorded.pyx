@@ -49,6 +49,8 @@ QueueModel = queue_model_t
 cdef int64_t CROWD_FIRST = <int64_t>1 << 61
 
 
+# `self` is never None in its own methods; the debug build's check for it would need the interpreter lock.
+@cython.nonecheck(False)
 @cython.final
 cdef class Recorded:
     """Plays recorded market events of one symbol into a book."""

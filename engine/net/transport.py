@@ -116,6 +116,11 @@ class _Listener(picows.WSListener):
         # Once the connection is being ended for a fault, what still lies in the buffer is no message.
         if transport.underlying_transport.is_closing():
             return
+        if frame.payload_size > self._bytes_max:
+            # picows has refused this length, yet takes ten milliseconds to hang up: where the whole of the frame
+            # comes within that time it hands it over all the same.
+            self._fault("message too long")
+            return
         now = utc_ns()
         kind = frame.msg_type
         if kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY) and frame.fin and not self._joining:
@@ -136,16 +141,19 @@ class _Listener(picows.WSListener):
     def _join(self, frame: Any, kind: Any, now: int) -> None:
         starts = kind is not picows.WSMsgType.CONTINUATION
         if starts == self._joining or len(self._parts) + frame.payload_size > self._bytes_max:
-            self._reason = (
+            self._fault(
                 "pieces of a message that do not fit together" if starts == self._joining else "message too long"
             )
-            self._transport.disconnect(False)
             return
         self._parts += frame.get_payload_as_memoryview()
         self._joining = not frame.fin
         if frame.fin:
             whole, self._parts = bytes(self._parts), bytearray()
             self._handler.on_message(self, whole, now)
+
+    def _fault(self, reason: str) -> None:
+        self._reason = reason
+        self._transport.disconnect(False)
 
     def on_ws_disconnected(self, transport: Any) -> None:  # noqa: ARG002
         if self.is_open:

@@ -421,8 +421,15 @@ class Guard:
     # -------------------------------------------------------------------------------------------------------- the end
     def _finish(self, ending: Ending) -> None:
         """Record, hand over, exit: each on its own, whatever failed before."""
+        self._enter(ending, State.RECORD)
         try:
-            self._enter(ending, State.RECORD)
+            # The scribe is at it since the trip, but a flat account is done with sooner than a disk: a process that
+            # ended before the file said so would start again as if nothing had been.
+            self.latch.persist()
+        except Exception as error:  # noqa: BLE001 - a disk that refuses holds no order back; the exit code still says it
+            ending.errors.append(f"latch: {type(error).__name__}: {error}")
+            self._last_words(f"bot4: the trip is not on disk: {error}\n")
+        try:
             self._settle(ending)
             text = f"{ending.outcome}; " + ("; ".join(map(str, ending.open)) or "nothing open")
             self._append(

@@ -50,8 +50,8 @@ def drive(command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Pat
         if line.startswith("{"):
             found.update(json.loads(line))
     assert set(found) == set(cases), done.stdout[-2000:] + done.stderr[-2000:]
-    errors = {name: case["error"] for name, case in found.items() if "error" in case}
-    assert not errors, errors
+    errors = [f"{name}:\n{case['error']}\n{case['journal']}" for name, case in found.items() if "error" in case]
+    assert not errors, "\n".join(errors)
     return found
 
 

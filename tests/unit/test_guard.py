@@ -96,6 +96,26 @@ def test_a_trip_cancels_flattens_verifies_records_and_exits_70(tmp_path):
     assert Latch(tmp_path / "latch").reasons == ("switch",)
 
 
+def test_the_process_never_ends_before_its_trip_is_on_disk(tmp_path):
+    """A trip that pokes nobody, as a signal's handler does, over an account that is flat at once: the end is near."""
+    desk = Account(lots=[0])
+    durable: list[bool] = []
+    latch = Latch(tmp_path / "latch")
+    exited = threading.Event()
+    # Its watch turns once in ten seconds: the scribe hears of nothing in time.
+    sentry = Sentry(latch, tick_ns=10_000 * MS)
+
+    def leave(_code):
+        durable.append(latch.durable)
+        exited.set()
+
+    with Guard(latch, DeskPorts(desk), plan=CANCEL, sentry=sentry, exit=leave, last_words=lambda _text: None):
+        latch.trip("signal")
+        assert exited.wait(60)
+    assert durable == [True]
+    assert Latch(tmp_path / "latch").tripped
+
+
 @pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_takes_the_same_path(reason, tmp_path):
     run = Run(tmp_path, account(), plan=CANCEL)

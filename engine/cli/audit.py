@@ -95,7 +95,7 @@ def verify_command(state: Path, key: Path | None, anchor: tuple[Path, ...], *, j
     anchors = [Anchor.parse(path.read_text()) for path in (*anchor, *([own] if own.exists() else []))]
     if journal:
         anchors += journal_anchors()
-    report = verify(state / "audit", audit_key(state.name, key), anchors)
+    report = verify(state / "audit", audit_key(state.name, key, state=state), anchors)
     findings = [{"place": finding.place, "text": finding.text} for finding in report.findings]
     if as_json:
         click.echo(json.dumps({"whole": report.whole, "records": report.records, "findings": findings}))
@@ -124,7 +124,7 @@ def report(state: Path, key: Path | None, begin: str, end: str, *, as_csv: bool)
 
     Example: bot4 audit report --from 2026-10-01 --to 2026-11-01 > october.md
     """
-    checked = verify(state / "audit", audit_key(state.name, key))
+    checked = verify(state / "audit", audit_key(state.name, key, state=state))
     first, last = moment(begin), moment(end)
     records = [r for r in read(state / "audit", None, Report()) if first <= r.at_ns < last]
     click.echo(to_csv(records) if as_csv else to_markdown(records, checked, begin, end), nl=False)

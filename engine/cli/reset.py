@@ -44,7 +44,7 @@ def reset(
     done = reset_latch(
         state,
         typed=typed.strip(),
-        key=audit_key(state.name, key),
+        key=audit_key(state.name, key, state=state),
         reason=reason,
         switch_closed=no_switch if switch == "none" else loops_closed(chip, lines, bias=bias),
         without_switch=switch == "none",

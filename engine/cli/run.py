@@ -1,11 +1,13 @@
-"""`bot4 run`: the engine itself, on paper or live, with its picture in the terminal."""
+"""`bot4 run`: the engine itself, with its picture in the terminal."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 import uvloop
@@ -14,8 +16,10 @@ from rich.live import Live
 
 from engine.cli.output import echo_json
 from engine.cli.screen import number, screen
+from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError
 from engine.observe.commands import Handlers
 from engine.observe.status import StatusSource
+from engine.runtime.lifecycle import EXIT_TRIPPED
 from engine.runtime.session import Ended, Session
 from engine.settings.load import Loaded, config_directory, load
 from engine.settings.schema import Settings
@@ -24,6 +28,9 @@ from engine.strategy.meter import Meter
 from engine.web.faces import Faces
 
 REFRESH_S = 0.25
+EXIT_SETTINGS = 78
+INSTANCES = Path("/etc/bot4")
+T = TypeVar("T")
 
 
 @click.command()
@@ -31,7 +38,11 @@ REFRESH_S = 0.25
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings file; later ones win."
 )
 @click.option(
-    "--directory", "-d", type=click.Path(path_type=Path), help="Folder of state in place of the settings' one."
+    "--directory",
+    "-d",
+    type=click.Path(path_type=Path),
+    envvar="STATE_DIRECTORY",
+    help="Folder of state in place of the settings' one; systemd's, below it.",
 )
 @click.option("--seconds", type=click.FloatRange(min=0.01), help="End by itself after so long.")
 @click.option("--speed", type=click.FloatRange(0.01, 1000), default=1.0, show_default=True, help="Paper: pace of time.")
@@ -42,11 +53,12 @@ def run(
 ) -> None:
     """Run the engine until Ctrl-C, which stops it in order: no new orders, cancel, confirm, close the record.
 
-    Exit codes: 0 ended in order; 5 something was still open at the venue; 70 the latch was tripped.
+    Exit codes: 0 ended in order; 1 it could not start; 5 something was still open at the venue; 70 the latch is
+    tripped (`bot4 reset`); 78 the settings are wrong.
 
     Example: bot4 run --config paper.toml --seconds 60
     """
-    loaded = read_settings(files, directory)
+    loaded = _or_leave(lambda: read_settings(files, directory))
     secrets = Secrets(os.environ)
     shown: list[Faces] = []
 
@@ -54,7 +66,9 @@ def run(
         shown.append(Faces(settings, source, handlers, secrets))
         return shown[0]
 
-    session = Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory), faces=faces)
+    session = _or_leave(
+        lambda: Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory), faces=faces)
+    )
     watch = sys.stdout.isatty() and not plain
     board = shown[0].dashboard
     if board is not None and not as_json:
@@ -67,13 +81,32 @@ def run(
     sys.exit(ended.exit_code)
 
 
+def _or_leave(build: Callable[[], T]) -> T:
+    """What cannot mend itself by starting again must not be started again: systemd is told by the exit code."""
+    try:
+        return build()
+    except (LatchTripped, LatchBadFile, LatchNotDurable) as error:
+        code, text = EXIT_TRIPPED, str(error)
+    except SettingsError as error:
+        code, text = EXIT_SETTINGS, str(error)
+    click.echo(f"bot4: {text}", err=True)
+    sys.exit(code)
+
+
 def read_settings(files: tuple[Path, ...], directory: Path | None) -> Loaded:
-    """The settings of `files`, which may also be names in config/; the environment on top."""
-    found = [path if path.exists() else config_directory() / path for path in files or (Path("paper.toml"),)]
+    """The settings of `files`, the environment on top. A name alone is an instance in /etc/bot4, or one in config/."""
+    found = [_found(path) for path in files or (Path("paper.toml"),)]
     environ = dict(os.environ)
     if directory is not None:
         environ["BOT4__ENGINE__DIRECTORY"] = str(directory)
     return load(found, environ=environ)
+
+
+def _found(path: Path) -> Path:
+    if path.exists():
+        return path
+    instance = INSTANCES / path.with_suffix(".toml")
+    return instance if path.name == str(path) and instance.exists() else config_directory() / path.with_suffix(".toml")
 
 
 async def _watched(session: Session, seconds: float | None) -> Ended:

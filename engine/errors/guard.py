@@ -87,3 +87,9 @@ class InstallRefused(Bot4Error, RuntimeError):
     code = "BOT4-1340"
     sentence = "The installation was not changed."
     remedy = "The detail names the step; `bot4 install --dry-run` shows all of them."
+
+
+class LoopSilent(SafetyError):
+    code = "BOT4-1350"
+    sentence = "The engine's loop does not answer the guard."
+    remedy = "The sequence goes on by the other port; `bot4 audit show --kind stall` names what held the loop."

@@ -37,13 +37,14 @@ def build_core(
     settings: Settings,
     *,
     epoch: int = 1,
+    paused: bool = False,
     cache: Cache | None = None,
     compile_missing: bool = True,
     meter: Meter | None = None,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core."""
     symbols, slots = symbols_of(settings), strategies_of(settings)
-    capacity, paper = settings.capacity, settings.engine.mode == "paper"
+    capacity = settings.capacity
     world = World(
         symbols=len(symbols),
         strategies=len(slots),
@@ -56,8 +57,8 @@ def build_core(
         seed=settings.engine.seed,
         epoch=epoch,
         modes=settings.modes.core(),
-        # Live begins paused: it goes to Normal when feeds, clock and books of account are seen to be right.
-        mode="normal" if paper else "paused",
+        # Live begins paused, and so does whatever comes after a reset: the way to Normal has its conditions.
+        mode="paused" if paused or settings.engine.mode == "live" else "normal",
         day_cut_ns=settings.account.day_cut_hour_utc * HOUR_NS,
     )
     for name, symbol in symbols.items():
@@ -86,9 +87,9 @@ def build_core(
     return core
 
 
-def session_meta(settings: Settings) -> dict[str, Any]:
+def session_meta(settings: Settings, *, paused: bool = False) -> dict[str, Any]:
     """What a replay needs to build the same core."""
-    return {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash()}
+    return {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash(), "paused": paused}
 
 
 def core_of(session: Session) -> Core:
@@ -96,4 +97,4 @@ def core_of(session: Session) -> Core:
     if session.file is None or "settings" not in session.file.meta:
         return make_core(seed=session_seed(session.path))
     settings = msgspec.convert(session.file.meta["settings"], Settings)
-    return build_core(settings, epoch=session.file.epoch)
+    return build_core(settings, epoch=session.file.epoch, paused=bool(session.file.meta.get("paused")))

@@ -8,16 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from engine._core.latch import Latch
 from engine._core.limits import Limit
 from engine._core.modes import Mode, Who
-from engine._core.types import CONTROL, EVENT, Kind
 from engine.errors import LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
 from engine.runtime.engine import Engine
+from engine.runtime.events import control_event, limit_event
+from engine.safety.audit import Entry
+from engine.safety.audit import Kind as About
 
 LATCH_FILE = 1  # bit of the world's latch word: the latch of the process, whoever tripped it
 
@@ -26,20 +25,21 @@ class Notes(Protocol):
     def note(self, kind: str, ts_ns: int, text: str, **fields: Any) -> None: ...
 
 
-def control_event(now_ns: int, **words: int) -> npt.NDArray[Any]:
-    event = np.zeros(1, EVENT)
-    event["kind"], event["ts_recv_ns"] = Kind.KIND_CONTROL, now_ns
-    view = event.view(CONTROL)
-    for name, value in words.items():
-        view[name] = value
-    return event
-
-
 class Control:
     """The handlers behind the control socket."""
 
-    def __init__(self, engine: Engine, notes: Notes, latch: Latch, *, reload: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        notes: Notes,
+        latch: Latch,
+        *,
+        reload: Callable[[], str] | None = None,
+        record: Callable[[Entry], object] = lambda _entry: None,
+        resumed: Callable[[], object] = lambda: None,
+    ) -> None:
         self._engine, self._notes, self._latch, self._reload = engine, notes, latch, reload
+        self._record, self._resumed = record, resumed
 
     def halt(self, peer: Peer, reason: str) -> str:
         text = reason or "halted by command"
@@ -53,7 +53,9 @@ class Control:
         return self._switch(peer, Mode.MODE_PAUSED)
 
     def resume(self, peer: Peer) -> str:
-        return self._switch(peer, Mode.MODE_NORMAL)
+        text = self._switch(peer, Mode.MODE_NORMAL)
+        self._resumed()
+        return text
 
     def reduce(self, peer: Peer) -> str:
         return self._switch(peer, Mode.MODE_REDUCED)
@@ -66,23 +68,20 @@ class Control:
             raise LimitLooser(f"There is no limit {limit!r}.")
         if not self.tighten_now(limit, value):
             raise LimitLooser(f"{limit} = {value}.")
-        self._notes.note("limit", self._engine.now_ns, f"{limit} is {value} now (by {peer})", severity="warning")
+        self._say(peer, "limit", f"{limit} is {value} now")
         return f"{limit} is {value} now."
 
     def tighten_now(self, limit: str, value: int) -> bool:
         """One event, recorded and stepped; false when the core refused it as looser."""
-        event = np.zeros(1, EVENT)
-        event["kind"], event["ts_recv_ns"] = Kind.KIND_LIMIT, self._engine.now_ns
-        event["word"][0, :2] = int(Limit[f"LIMIT_{limit.upper()}"]), value
         refused = self._engine.core.world.counts["refused"]
-        self._engine.take(event)
+        self._engine.take(limit_event(self._engine.now_ns, Limit[f"LIMIT_{limit.upper()}"], value))
         return bool(self._engine.core.world.counts["refused"] == refused)
 
     def reload(self, peer: Peer) -> str:
         if self._reload is None:
             raise SettingsError("This engine was not started from a file.")
         text = self._reload()
-        self._notes.note("settings", self._engine.now_ns, f"{text} (by {peer})")
+        self._say(peer, "settings", text)
         return text
 
     def _switch(self, peer: Peer, mode: Mode, **words: int) -> str:
@@ -94,6 +93,14 @@ class Control:
         return f"The mode is {name}."
 
     def _take(self, peer: Peer, kind: str, text: str, **words: int) -> None:
-        now_ns = self._engine.now_ns
-        self._engine.take(control_event(now_ns, **words))
-        self._notes.note(kind, now_ns, f"{text} (by {peer})", severity="warning")
+        self._engine.take(control_event(self._engine.now_ns, **words))
+        self._say(peer, kind, text)
+
+    def _say(self, peer: Peer, kind: str, text: str) -> None:
+        """To whoever watches now, and to whoever asks in seven years."""
+        self._notes.note(kind, self._engine.now_ns, f"{text} (by {peer})", severity="warning")
+        self._record(
+            Entry(
+                About.HUMAN, kind, trigger="command", rule="DESIGN 6.6", actor=str(peer), explanation=text, human=True
+            )
+        )

@@ -35,6 +35,7 @@ class EmbeddedExchange:
             ),
             settings.engine.seed,
         )
+        self._asset = settings.account.asset
         self._seed = settings.engine.seed
         self._px_ticks = [row.ticks(row.px_start) for row in settings.instruments.values()]
         self._chunks = 0
@@ -63,6 +64,35 @@ class EmbeddedExchange:
 
     def submit(self, outputs: npt.NDArray[Any]) -> None:
         self.venue.submit(outputs)
+
+    def positions(self) -> dict[int, int]:
+        account, found = self.venue.account, {}
+        for symbol, instrument in enumerate(self.venue.config.instruments):
+            if instrument.perpetual:
+                found[symbol] = account.positions[instrument.symbol].lots
+            else:
+                held = account.balance(instrument.base)
+                found[symbol] = (held.free + held.locked) // instrument.lot_e8
+        return found
+
+    def equity(self) -> int:
+        """Its balances and positions at the middle of its own books."""
+        account = self.venue.account
+        cash = account.balance(self._asset)
+        total = cash.free + cash.locked
+        for symbol, lots in self.positions().items():
+            instrument = self.venue.config.instruments[symbol]
+            if not lots:
+                continue
+            book = self.venue.exchange.market(instrument.symbol).book
+            if book.best_bid <= 0 or book.best_ask <= 0:
+                return 0
+            mid_e8 = (book.best_bid + book.best_ask) * instrument.tick_e8 // 2
+            if instrument.perpetual:
+                total += account.positions[instrument.symbol].unrealized_e8(mid_e8, instrument)
+            else:
+                total += lots * instrument.lot_e8 * mid_e8 // 10**8
+        return total
 
     def _next_market_ns(self) -> int:
         if self._at == len(self._events):

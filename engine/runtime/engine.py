@@ -7,20 +7,16 @@ moves the clock; this file reads none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from engine._core.histogram import Histogram
 from engine._core.step import Core
 from engine._core.tape import Tape
-from engine._core.types import EVENT, Kind
 from engine.runtime.drive import pump
+from engine.runtime.events import Records, timer_event
 from engine.strategy.meter import Meter
 
-Records = npt.NDArray[Any]
 Watcher = Callable[[Records], None]
 TIMER_NS = 100_000_000  # deadlines, schedules and staleness are looked at this often
 
@@ -38,6 +34,14 @@ class Exchange(Protocol):
 
     def submit(self, outputs: Records) -> None:
         """Take the outputs of one step. Intents among them are sent; the rest is not for the exchange."""
+        ...
+
+    def positions(self) -> Mapping[int, int]:
+        """The venue's own word of what is held, in lots by symbol; a symbol is missing while it has not said."""
+        ...
+
+    def equity(self) -> int:
+        """The account's worth by the venue's own figures, in account units; 0 while they are not known."""
         ...
 
 
@@ -85,13 +89,7 @@ class Engine:
             self.now_ns = stop_ns
             if stop_ns < self._timer_due_ns:
                 return
-            self.take(_timer(stop_ns))
+            self.take(timer_event(stop_ns))
             self._timer_due_ns += TIMER_NS
             if stop_ns == until_ns:
                 return
-
-
-def _timer(now_ns: int) -> Records:
-    event = np.zeros(1, EVENT)
-    event["kind"], event["ts_recv_ns"] = Kind.KIND_TIMER, now_ns
-    return event

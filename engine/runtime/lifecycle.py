@@ -33,9 +33,14 @@ class Pace:
     start_ns: int  # the engine's time at the start
     speed: float = 1.0  # its seconds per second of this machine
     turn_s: float = 0.002  # between two looks at the clock
+    turns_most: int = 50  # of its time that one turn catches up: a machine that is too slow still answers
 
     def now_ns(self, since_ns: int) -> int:
         return self.start_ns + int((monotonic_ns() - since_ns) * self.speed)
+
+    def until_ns(self, since_ns: int, now_ns: int) -> int:
+        """How far the next turn goes."""
+        return min(self.now_ns(since_ns), now_ns + int(self.turns_most * self.turn_s * self.speed * 1e9))
 
 
 class Lifecycle:
@@ -95,7 +100,7 @@ class Lifecycle:
 
     def _turn(self, since_ns: int) -> None:
         begun = monotonic_ns()
-        self.engine.advance(self.pace.now_ns(since_ns))
+        self.engine.advance(self.pace.until_ns(since_ns, self.engine.now_ns))
         self._each_turn()
         self.turns += 1
         self.worst_turn_ns = max(self.worst_turn_ns, monotonic_ns() - begun)

@@ -6,30 +6,43 @@ The composition root of `bot4 run`. Nobody else knows all the parts; each of the
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
-from engine._core.modes import Mode, Who
+from engine._core.modes import Mode, Phase, Who
+from engine._core.tape import Health
 from engine.errors import Bot4Error, GuardNotReady, SettingsError
+from engine.journal.layout import sessions
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import Status, StatusSource
+from engine.runtime.audited import OrderAudit
 from engine.runtime.build import build_core, session_meta
-from engine.runtime.control import LATCH_FILE, Control, control_event
+from engine.runtime.chain import Chain
+from engine.runtime.control import LATCH_FILE, Control
 from engine.runtime.embedded import EmbeddedExchange
 from engine.runtime.engine import Engine
-from engine.runtime.lifecycle import Lifecycle, Pace
+from engine.runtime.events import control_event
+from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
+from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
+from engine.safety.audit import Audit, Entry
+from engine.safety.audit import Kind as About
+from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
 from engine.safety.notify import Notifier, Watchdog
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
 from engine.strategy.meter import Meter
+
+# What a session cannot go on with; the rest of the journal's troubles leave the cancels going.
+BROKEN = int(Health.HEALTH_SYNC_FAILED | Health.HEALTH_NO_SEGMENT | Health.HEALTH_REFUSED)
 
 
 class Faces(Protocol):
@@ -78,72 +91,104 @@ class Session:
         reread: Callable[[], Loaded] | None = None,
         faces: Callable[[Settings, StatusSource, Handlers], Faces] | None = None,
     ) -> None:
-        if loaded.settings.engine.mode == "live":
+        engine = loaded.settings.engine
+        if engine.mode == "live":
             # The parts of a live driver are there, each proven alone; half a driver must not trade money.
             raise GuardNotReady(
                 "`bot4 run` trades on paper only: no driver joins a venue's connections to the core yet."
             )
-        self.root = Path(loaded.settings.engine.directory)
+        self.switch = Chain.words(loaded.settings.safety, live=False)
+        self.root = Path(engine.directory)
         self.root.mkdir(parents=True, exist_ok=True)
-        # What is looser than at the last start waits its day, also over a restart.
-        self.cooldown = Cooldown(self.root / "settings.json")
-        admitted = self.cooldown.admit(loaded.settings, utc_ns())
-        self.settings = admitted.settings
-        loaded = replace(loaded, settings=self.settings)
-        # First of all: a machine that was halted goes no further.
-        self.latch = Latch(self.root / self.settings.safety.latch_file)
-        self.latch.require_clear()
-        self.started_ns = utc_ns()
-        core = build_core(self.settings, meter=meter)
-        self.journal = JournalWriter(
-            self.root / "journal",
-            journal_config(self.settings.journal),
-            seed=self.settings.engine.seed,
-            now_ns=utc_ns,
-            world=core.world,
-            meta=session_meta(self.settings),
-        )
-        exchange = EmbeddedExchange(self.settings, self.started_ns)
-        self.engine = Engine(core, self.journal.tape, exchange, now_ns=self.started_ns, meter=meter)
-        name = self.journal.session.path.name
-        self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
-        self.picture.waiting = len(admitted.waiting)
+        with ExitStack() as undo:
+            # First of all: a machine that was halted goes no further.
+            self.latch = undo.enter_context(Latch(self.root / LATCH_NAME))
+            self.latch.require_clear()
+            # Its lock is the folder's: from here on no other engine writes in it.
+            self.audit = undo.enter_context(Audit(self.root / "audit", paper_key(self.root)))
+            # What is looser than at the last start waits its day, also over a restart.
+            self.cooldown = Cooldown(self.root / "settings.json")
+            admitted = self.cooldown.admit(loaded.settings, utc_ns())
+            self.settings = admitted.settings
+            self.started_ns = utc_ns()
+            self._build(replace(loaded, settings=self.settings), meter, undo)
+            undo.callback(self.chain.close)
+            self.picture.waiting = len(admitted.waiting)
+            self._kept = undo.pop_all()
         self._reread = reread
-        self.control = Control(self.engine, self.picture, self.latch, reload=self.reload)
+        self.control = Control(
+            self.engine, self.picture, self.latch, reload=self.reload, record=self.audit.note,
+            resumed=lambda: (self.root / PAUSED_NAME).unlink(missing_ok=True),
+        )  # fmt: skip
         self.faces = faces(self.settings, self.picture, self.control) if faces is not None else None
         self.notifier = Notifier()
-        # Fed by the loop itself, and only while loop, market data and journal are what they should be.
-        self.watchdog = Watchdog(self.notifier, {"journal": self._journal_holds, "data": self._data_flows})
+        # Fed by the loop itself, and only while loop, market data, journal and guard are what they should be.
+        checks = {
+            "journal": lambda: self.journal.health == 0, "data": self._data_flows,
+            "guard": lambda: self.chain.alive, "audit": lambda: self.audit.healthy,
+        }  # fmt: skip
+        self.watchdog = Watchdog(self.notifier, checks)
+        self.limits = Overseer(self.engine, self.chain.guard, self.settings)
         self.life = Lifecycle(
             self.engine,
             Pace(self.started_ns, speed=speed),
             each_turn=self._each_turn,
             wind_down=self._wind_down,
-            quiet=lambda: self.engine.core.world.counts["live_orders"] == 0,
+            quiet=self._quiet,
             tripped=lambda: self.latch.tripped,
             hang_up=self._hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
         )
         self._paused_by_journal = False
 
-    async def run(self, *, seconds: float | None = None, ready: Callable[[], Any] | None = None) -> Ended:
-        self.journal.start()
-        try:
-            if self.faces is not None:
-                await self.faces.start()
-            self.notifier.ready(f"paper session {self.journal.session.path.name}")
-            if ready is not None:
-                ready()
-            code = await self.life.run(seconds=seconds)
-            self.notifier.stopping(self.life.reason)
-            status = self.picture.status()
-        finally:
-            if self.faces is not None:
-                await self.faces.close()
-            self.journal.close()
-            self.latch.close()
+    def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
+        """Core, journal, exchange, chain, picture: in this order, each over the ones before it."""
+        settings, journal = self.settings, self.root / "journal"
+        earlier = sessions(journal) if journal.is_dir() else []
+        # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
+        epoch = max((session.file.epoch for session in earlier if session.file is not None), default=0) + 1
+        paused = (self.root / PAUSED_NAME).exists()
+        core = build_core(settings, epoch=epoch, paused=paused, meter=meter)
+        self.journal = JournalWriter(
+            journal,
+            journal_config(settings.journal),
+            seed=settings.engine.seed,
+            epoch=epoch,
+            now_ns=utc_ns,
+            world=core.world,
+            meta=session_meta(settings, paused=paused),
+        )
+        undo.callback(self.journal.close)
+        exchange = EmbeddedExchange(settings, self.started_ns)
+        self.engine = Engine(core, self.journal.tape, exchange, now_ns=self.started_ns, meter=meter)
+        self.chain = Chain(settings, self.root, self.latch, self.audit, self.engine)
+        self.orders = OrderAudit(self.audit, self.engine, settings)
+        name = self.journal.session.path.name
+        self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
+
+    async def run(self, *, seconds: float | None = None) -> Ended:
+        name = self.journal.session.path.name
+        with self._kept:
+            self.journal.start()
+            self.chain.start()
+            self.audit.append(
+                Entry(About.START, "start", trigger=name, rule="DESIGN 6", explanation=self.switch,
+                      data={"settings": self.settings.hash(), "mode": self.settings.engine.mode})
+            )  # fmt: skip
+            try:
+                if self.faces is not None:
+                    await self.faces.start()
+                self.notifier.ready(f"paper session {name}; {self.switch}")
+                code = await self.life.run(seconds=seconds)
+                self.notifier.stopping(self.life.reason)
+                status = self.picture.status()
+                self.orders.close()
+                self.audit.note(Entry(About.STOP, "stop", trigger=self.life.reason, data={"exit_code": code}))
+            finally:
+                if self.faces is not None:
+                    await self.faces.close()
         return Ended(
-            exit_code=code,
+            exit_code=EXIT_TRIPPED if self.latch.tripped else code,
             reason=self.life.reason,
             seconds=(self.engine.now_ns - self.started_ns) / 1e9,
             directory=str(self.journal.session.path),
@@ -165,7 +210,7 @@ class Session:
                 acted.append(name)
             else:
                 later.append(name)
-        self.settings = replace_limits(self.settings, found.settings, acted)
+        self.settings = merge_limits(self.settings, found.settings, acted)
         words = [f"{', '.join(acted)} in force" if acted else "no limit changed"]
         if later:
             words.append(f"{', '.join(later)} with the next start")
@@ -175,8 +220,14 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
+        self.chain.turn(Mode(self.engine.core.world.modes["mode"]).name.removeprefix("MODE_").lower(), monotonic_ns())
         self.watchdog.turn(monotonic_ns())
-        if self.journal.health & NO_NEW_ORDERS and not self._paused_by_journal:
+        self.limits.turn(self.engine.now_ns)
+        self.orders.turn()
+        health = self.journal.health
+        if health & BROKEN:
+            self.chain.guard.trip("journal-failure", self.journal.health_text())
+        elif health & NO_NEW_ORDERS and not self._paused_by_journal:
             # What cannot be recorded is not traded: cancels go on, entries stop, and a person has to look.
             self._paused_by_journal = True
             self.engine.take(control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_ENGINE)))
@@ -191,6 +242,7 @@ class Session:
         except Bot4Error as error:
             text = str(error)
         self.picture.note("settings", self.engine.now_ns, text, severity="warning")
+        self.audit.note(Entry(About.CONFIG, "reload", trigger="SIGHUP", explanation=text))
         self.notifier.ready(text)
 
     def _show(self) -> None:
@@ -198,30 +250,40 @@ class Session:
         if self.faces is not None:
             self.faces.notify()
 
-    def _journal_holds(self) -> bool:
-        return self.journal.health == 0
-
     def _data_flows(self) -> bool:
         limit_ns = self.settings.limits.book_age_ns * 20
         world = self.engine.core.world
         return any(self.engine.now_ns - int(row["book_ts_ns"]) < limit_ns for row in world.instruments())
 
+    # -------------------------------------------------------------------------------------------------------- the end
     def _wind_down(self) -> None:
-        """No new orders, and what rests is taken back. A trip says so to the core as well, so the record shows it."""
-        now_ns = self.engine.now_ns
+        """What the settings want of an end. A trip says so to the core as well, so that the record shows it."""
+        now_ns, safety = self.engine.now_ns, self.settings.safety
+        flatten = {"mode": int(Mode.MODE_EMERGENCY), "equity": self.engine.exchange.equity()}
         if self.latch.tripped:
-            event = control_event(
-                now_ns, latch=LATCH_FILE, mode=int(Mode.MODE_EMERGENCY), who=int(Who.WHO_LATCH),
-                aggressive=int(self.settings.safety.plan == "aggressive"),
-            )  # fmt: skip
-        else:
+            # Without a second opinion on the equity the plan of an emergency takes back and closes nothing.
+            plan = flatten | {"equity": 0} if safety.plan == "cancel" else flatten
+            aggressive = int(safety.plan == "aggressive")
+            event = control_event(now_ns, latch=LATCH_FILE, who=int(Who.WHO_LATCH), aggressive=aggressive, **plan)
+        elif safety.on_exit == "flatten":
+            event = control_event(now_ns, who=int(Who.WHO_HUMAN), **flatten)
+        elif safety.on_exit == "cancel":
             event = control_event(now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
+        else:
+            return
         self.engine.take(event)
         self._show()
 
+    def _quiet(self) -> bool:
+        """Whether nothing is to be waited for: no order, no plan, no guard at work."""
+        world = self.engine.core.world
+        if self.settings.safety.on_exit == "keep" and not self.latch.tripped:
+            return True
+        planning = world.modes["phase"] not in (Phase.PHASE_IDLE, Phase.PHASE_ENDED)
+        return world.counts["live_orders"] == 0 and not planning and self.chain.settled
 
-def replace_limits(running: Settings, wanted: Settings, names: list[str]) -> Settings:
+
+def merge_limits(running: Settings, wanted: Settings, names: list[str]) -> Settings:
     """The running settings with those limits that have just come into force."""
-    taken = {name.removeprefix("limits."): None for name in names}
-    limits = msgspec.structs.replace(running.limits, **{name: getattr(wanted.limits, name) for name in taken})
-    return msgspec.structs.replace(running, limits=limits)
+    values = {name: getattr(wanted.limits, name) for name in (key.removeprefix("limits.") for key in names)}
+    return msgspec.structs.replace(running, limits=msgspec.structs.replace(running.limits, **values))

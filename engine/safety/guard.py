@@ -209,6 +209,10 @@ class Guard:
         self._sentry.start()
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
     def require_ready(self) -> None:
         """Before anything trades: every part of the chain stands (E-35). Raises what is missing; repairs nothing."""
         self.latch.require_clear()
@@ -216,7 +220,7 @@ class Guard:
             name
             for name, stands in (
                 ("the sentry's thread does not turn", self._sentry.alive),
-                ("the guard's thread does not run", self._thread.is_alive()),
+                ("the guard's thread does not run", self.alive),
                 ("the audit cannot be written", self._audit is None or self._audit.healthy),
             )
             if not stands

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.errors import InstallRefused
+from engine.safety.life import new_key
 
 UNITS = ("bot4@.service", "bot4-courier@.service", "bot4.slice")
 KEEP_VERSIONS = 3
@@ -100,10 +101,8 @@ def make_environment(path: Path, source: Path) -> None:
 def make_audit_key(directory: Path) -> None:
     """32 bytes of the kernel's own, sealed for this machine; the clear text is never on the disk."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Path("/dev/urandom").open("rb") as chance:
-        key = chance.read(32)
     command = ["systemd-creds", "encrypt", "--name=bot4_audit-key", "-", str(directory / "audit-key")]
-    subprocess.run(command, input=key, check=True, capture_output=True)
+    subprocess.run(command, input=new_key(), check=True, capture_output=True)
 
 
 def plan_install(

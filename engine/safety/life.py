@@ -2,8 +2,8 @@
 
 Order of things, each a refusal when it is not so: root or the service's user; no engine runs on this state; there is a
 trip; the loops are seen closed again; the phrase was typed. Then the reset is made durable in the audit, and only then
-the file is put aside - renamed, kept as evidence, never deleted. A start after that is Paused: the engine's modes know
-no other start (engine/_core/modes), and Normal needs a person and a reconciled account.
+the file is put aside - renamed, kept as evidence, never deleted. A start after that is Paused, and Normal needs a
+person and a reconciled account.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any
 from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.errors import AuditBadKey, AuditLocked, ResetRefused
-from engine.safety.audit import Audit, Entry, Kind
+from engine.safety.audit import KEY_BYTES_MIN, Audit, Entry, Kind
 from engine.safety.lines import Lines
+from engine.settings.files import write_durable
 
 PHRASE = "I have found the cause"
 
@@ -32,13 +33,21 @@ class Reset:
     audit_id: str
 
 
-def audit_key(instance: str, path: Path | None = None) -> bytes:
-    """The key of the audit: from a file, from $CREDENTIALS_DIRECTORY, or unsealed by root."""
+KEY_FILE = "audit.key"
+PAUSED_NAME = "paused"  # left by a reset: the next start is Paused, until a person asked for Normal and got it
+LATCH_NAME = "latch"  # in the state folder; not a setting: another name would forget a trip
+
+
+def audit_key(instance: str, path: Path | None = None, *, state: Path | None = None) -> bytes:
+    """The key of the audit: from a file, from $CREDENTIALS_DIRECTORY, beside the audit of a paper engine, or unsealed
+    by root."""
     if path is not None:
         return path.read_bytes()
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (file := Path(credentials) / "bot4_audit-key").is_file():
         return file.read_bytes()
+    if state is not None and (state / KEY_FILE).is_file():
+        return (state / KEY_FILE).read_bytes()
     sealed = Path("/etc/bot4/credentials") / instance / "engine" / "audit-key"
     try:
         return subprocess.run(
@@ -49,6 +58,22 @@ def audit_key(instance: str, path: Path | None = None) -> bytes:
         ).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise AuditBadKey(f"{sealed} cannot be unsealed ({type(error).__name__}); root, or --key") from error
+
+
+def new_key() -> bytes:
+    """From the kernel: the one place of this engine, beside the sealing of settings, where chance is wanted."""
+    with Path("/dev/urandom").open("rb") as chance:
+        return chance.read(KEY_BYTES_MIN)
+
+
+def paper_key(state: Path) -> bytes:
+    """The key where nobody gave one: made once, beside the audit. It shows accidents, not its owner's hand."""
+    if os.environ.get("CREDENTIALS_DIRECTORY"):
+        return audit_key("")
+    path = state / KEY_FILE
+    if not path.is_file():
+        write_durable(path, new_key())
+    return path.read_bytes()
 
 
 def loops_closed(chip: str, lines: Sequence[int], *, bias: str = "pull-up", readings: int = 50) -> Callable[[], str]:
@@ -101,7 +126,7 @@ def reset(
     except AuditLocked as error:
         raise ResetRefused("an engine runs on this state; it has to end first") from error
     with audit:
-        with Latch(state / "latch") as latch:
+        with Latch(state / LATCH_NAME) as latch:
             if not latch.tripped:
                 raise ResetRefused("the latch is not tripped")
             reasons, note = latch.reasons, latch.note
@@ -120,8 +145,9 @@ def reset(
                 data={"note": note, "switch": "none" if without_switch else "seen closed"},
             )
         )
+        write_durable(state / PAUSED_NAME, f"reset after {', '.join(reasons)}; audit {record.audit_id}\n".encode())
         kept = _put_aside(state)
-        with Latch(state / "latch") as latch:
+        with Latch(state / LATCH_NAME) as latch:
             if latch.tripped:
                 raise ResetRefused(f"{', '.join(latch.reasons)}: {latch.start_detail}")
     return Reset(reasons, kept, record.audit_id)
@@ -129,7 +155,7 @@ def reset(
 
 def _put_aside(state: Path) -> tuple[str, ...]:
     stamp, kept = utc_ns(), []
-    for name in ("latch.tmp", "latch"):  # the unfinished one first: alone it still trips
+    for name in (f"{LATCH_NAME}.tmp", LATCH_NAME):  # the unfinished one first: alone it still trips
         path = state / name
         if path.exists():
             aside = path.with_name(f"{name}.cleared-{stamp}")

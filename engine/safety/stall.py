@@ -15,9 +15,12 @@ import sys
 import threading
 import traceback
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import IO, Any
 
 from engine.safety.pulse import Pulse
+
+LIBRARY = str(Path(threading.__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,9 @@ class StallWatch:
         frame = sys._current_frames().get(self.loop_thread)
         rows = traceback.extract_stack(frame) if frame is not None else traceback.StackSummary()
         stack = tuple(f"{row.filename}:{row.lineno} {row.name}" for row in rows)
-        mine = [text for text in stack if "/engine/" not in text]
-        return Stall(held_ns / 1e9, self.pulse.running, (mine or list(stack) or ["unknown"])[-1], stack[-30:])
+        # What a person can mend is neither ours nor Python's own.
+        theirs = [text for text in stack if "/engine/" not in text and not text.startswith(LIBRARY)]
+        return Stall(held_ns / 1e9, self.pulse.running, (theirs or list(stack) or ["unknown"])[-1], stack[-30:])
 
     def close(self) -> None:
         if self.stack_file is not None:

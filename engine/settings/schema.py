@@ -132,7 +132,11 @@ class Safety(Section, frozen=True, kw_only=True):
     grace_ms: Annotated[int, whole("ms", 100, 600_000, "Longest time of the sequence before the process ends.")] = (
         10_000
     )
-    latch_file: Annotated[str, text("File of the latch; relative to the engine's folder.")] = "latch"
+    stall_ms: Annotated[int, whole("ms", 100, 60_000, "Silence of the loop that trips.", "down")] = 2_000
+    audit_orders: Annotated[
+        Literal["each", "summary"],
+        plain("choice", "In the audit: every order and its end, or their numbers each minute; the journal has all."),
+    ] = "summary"
     dead_man_ms: Annotated[int, whole("ms", 0, 600_000, "The venue cancels all after this silence; 0: off.")] = 60_000
     courier_credential: Annotated[str, text("Secret of the courier that cancels after death; empty: none.")] = ""
 

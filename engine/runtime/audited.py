@@ -1,0 +1,103 @@
+"""What the audit says of a running engine: its start and end, every order or their numbers, and what was refused.
+
+The journal has every record to the byte; the audit is what a person shows to somebody else, for years. `each` writes
+two records an order, `summary` one a minute and strategy. Nothing here waits for a disk: the audit's own thread does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.types import DECISION, INTENT, ORDER, Flag, Kind
+from engine.observe.decisions import explain
+from engine.runtime.build import strategies_of, symbols_of
+from engine.runtime.engine import Engine
+from engine.safety.audit import Audit, Entry
+from engine.safety.audit import Kind as About
+from engine.settings.schema import Settings
+
+MINUTE_NS = 60 * 10**9
+ENDS = {
+    int(Kind.KIND_ORDER_FILL): "filled",
+    int(Kind.KIND_ORDER_CANCELED): "canceled",
+    int(Kind.KIND_ORDER_REJECTED): "rejected",
+    int(Kind.KIND_ORDER_EXPIRED): "expired",
+}
+Records = npt.NDArray[Any]
+
+
+class OrderAudit:
+    """Watches an engine and notes; `turn` once in a while closes the minute."""
+
+    def __init__(self, audit: Audit, engine: Engine, settings: Settings) -> None:
+        self._audit, self._engine = audit, engine
+        self._each = settings.safety.audit_orders == "each"
+        self._symbols = [*symbols_of(settings)]
+        self._slots = [*strategies_of(settings)]
+        self._numbers: Counter[tuple[str, str, str]] = Counter()
+        self._refused: Counter[tuple[str, str, str]] = Counter()
+        self._due_ns = engine.now_ns + MINUTE_NS
+        engine.watch(self._reports, self._intents)
+
+    def turn(self) -> None:
+        if self._engine.now_ns >= self._due_ns:
+            self._due_ns = self._engine.now_ns + MINUTE_NS
+            self.close()
+
+    def close(self) -> None:
+        """Write down the minute so far."""
+        for counts, kind, action in (
+            (self._numbers, About.OUTCOME, "orders"),
+            (self._refused, About.DENIALS, "denied"),
+        ):
+            if counts:
+                rows = [[*key, number] for key, number in sorted(counts.items())]
+                self._audit.note(Entry(kind, action, rule="DESIGN 5", affected="orders", data={"counts": rows}))
+                counts.clear()
+
+    def _intents(self, outputs: Records) -> None:
+        kinds = outputs["kind"]
+        for at in np.flatnonzero(kinds == int(Kind.KIND_INTENT_PLACE)):
+            self._placed(outputs[at : at + 1].view(INTENT)[0])
+        for at in np.flatnonzero(kinds == int(Kind.KIND_DECISION)):
+            decision = outputs[at : at + 1].view(DECISION)[0]
+            strategy, symbol = self._slot(int(decision["origin"]) & 0xFFFF), self._symbols[int(decision["symbol"])]
+            for reason in explain(decision):
+                self._refused[strategy, symbol, reason.rule] += 1
+
+    def _placed(self, intent: Any) -> None:
+        strategy, symbol = self._slot(int(intent["terms"]) & 0xFFFF), self._symbols[int(intent["symbol"])]
+        self._numbers[strategy, symbol, "placed"] += 1
+        if self._each:
+            self._note(About.INTENT, "place", intent, strategy, qty_lots=int(intent["qty_lots"]))
+
+    def _reports(self, events: Records) -> None:
+        kinds = events["kind"]
+        for at in np.flatnonzero((kinds >= int(Kind.KIND_ORDER_ACK)) & (kinds < int(Kind.KIND_TIMER))):
+            name = ENDS.get(int(kinds[at]))
+            if name is None:
+                continue
+            report = events[at : at + 1].view(ORDER)[0]
+            self._numbers["", self._symbols[int(report["symbol"])], name] += 1
+            if self._each:
+                self._note(About.OUTCOME, name, report, "", qty_lots=int(report["qty_lots"]))
+
+    def _note(self, kind: About, action: str, row: Any, strategy: str, **data: int) -> None:
+        self._audit.note(
+            Entry(
+                kind,
+                action,
+                trigger=strategy or "venue",
+                rule="DESIGN 5",
+                affected=f"{self._symbols[int(row['symbol'])]} order {int(row['id_order']):x}",
+                data={"sell": bool(row["flags"] & Flag.FLAG_SELL), "px_ticks": int(row["px_ticks"]), **data},
+                at_ns=int(row["ts_recv_ns"]),
+            )
+        )
+
+    def _slot(self, slot: int) -> str:
+        return self._slots[slot] if slot < len(self._slots) else "engine"

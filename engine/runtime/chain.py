@@ -1,0 +1,158 @@
+"""The safety chain of one session, out of its settings: audit, pins, sentry, guard, and the loop's heart-beat.
+
+Owns what `bot4 run` needs to be stopped by a switch, a signal, a stall or its own figures; the latch it is given. The
+audit is opened first: its lock says that no other engine lives on this folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from engine._core.clock import monotonic_ns
+from engine._core.latch import Latch
+from engine._core.modes import Goal
+from engine.runtime.engine import Engine
+from engine.runtime.ports import EnginePorts, exit_once
+from engine.safety.audit import Audit
+from engine.safety.guard import Guard, Plan
+from engine.safety.lines import Lines
+from engine.safety.pins import Lamps, Pins, SharedFactory, require_switch
+from engine.safety.pulse import Pulse
+from engine.safety.sentry import Sentry
+from engine.safety.stall import StallWatch
+from engine.settings.schema import Safety, Settings
+
+MS = 1_000_000
+START_NS = 10_000 * MS  # a machine that does not run a thread within this is not one to trade on
+GOALS = {"cancel": Goal.GOAL_CANCEL, "standard": Goal.GOAL_FLATTEN, "aggressive": Goal.GOAL_FLATTEN}
+
+
+def plan_of(settings: Settings) -> Plan:
+    safety = settings.safety
+    return Plan(GOALS[safety.plan], aggressive=safety.plan == "aggressive", limits=settings.modes.core())
+
+
+class Chain:
+    """Built before anything can send, started before anything trades, closed last."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        root: Path,
+        latch: Latch,
+        audit: Audit,
+        engine: Engine,
+        *,
+        leave: Callable[[int], object] = os._exit,
+    ) -> None:
+        safety = settings.safety
+        self.latch, self.audit = latch, audit
+        self.ended = threading.Event()
+        self.pulse = Pulse()
+        self.ports = EnginePorts(engine, ended=self.ended, grace_s=safety.grace_ms / 1_000)
+        self.lines = self._lines(safety)
+        self.sentry = Sentry(
+            latch,
+            lines=self.lines,
+            pulse=self.pulse,
+            debounce_ns=safety.debounce_us * 1_000,
+            stall_ns=safety.stall_ms * MS,
+            # The guard has its grace first, and then the time to close the record.
+            grace_ns=2 * safety.grace_ms * MS + 5_000 * MS,
+        )
+        self.lamps = self._lamps(safety)
+        self.pins: Pins | None = None
+        if self.lines is not None:
+            loops = (("switch", safety.pin_switch), ("tamper", safety.pin_tamper))
+            self.pins = Pins(
+                self._trip,
+                loops=loops,
+                factory=SharedFactory(self.lines),
+                debounce_ns=safety.debounce_us * 1_000,
+                report=self.sentry.report,
+                wake=self.sentry.wake,
+            )
+        self.guard = Guard(
+            latch,
+            self.ports,
+            plan=plan_of(settings),
+            audit=audit,
+            sentry=self.sentry,
+            pulse=self.pulse,
+            pins=self.pins,
+            lamps=self.lamps,
+            stall=StallWatch(self.pulse),
+            handover=root / "handover.json",
+            grace_s=safety.grace_ms / 1_000,
+            symbols=len(settings.instruments),
+            exit=exit_once(self.ended, leave),
+            last_words=sys.stderr.write,
+        )
+
+    def _trip(self, reason: str, detail: str) -> bool:
+        return self.guard.trip(reason, detail)
+
+    @staticmethod
+    def _lines(safety: Safety) -> Lines | None:
+        if safety.switch != "gpio":
+            return None
+        return Lines(safety.chip, [safety.pin_switch, safety.pin_tamper], bias="pull-up")
+
+    @staticmethod
+    def _lamps(safety: Safety) -> Lamps | None:
+        if safety.switch != "gpio":
+            return None
+        return Lamps((safety.pin_green, safety.pin_yellow, safety.pin_red))
+
+    @staticmethod
+    def words(safety: Safety, *, live: bool) -> str:
+        """What start-up says about the switch. Raises where live trading would have none."""
+        if safety.switch == "simulated" and not live:
+            return "kill switch: simulated (bot4 halt, or SIGUSR1)"
+        return require_switch(safety.switch, live=live, acknowledged=False)
+
+    def start(self) -> None:
+        """From here on a trip ends the process. Raises what is missing before anything trades."""
+        self.guard.start()
+        self.sentry.catch(signal.SIGUSR1)
+        pause, end_ns = threading.Event(), monotonic_ns() + START_NS
+        while not self.sentry.alive and monotonic_ns() < end_ns:
+            pause.wait(0.002)
+        self.guard.require_ready()
+
+    def turn(self, mode: str, now_ns: int) -> None:
+        """One turn of the loop. Its heart-beat counts from the first one on: what came before was building."""
+        if not self.pulse.armed:
+            self.pulse.arm()
+        self.pulse.beat()
+        if self.lamps is not None and self.lamps.mode != mode and not self.latch.tripped:
+            self.lamps.show(mode, now_ns)
+        if self.latch.tripped:
+            self.ports.publish()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the guard's sequence is over, where there is one."""
+        return not self.latch.tripped or self.guard.done.is_set()
+
+    @property
+    def alive(self) -> bool:
+        return self.sentry.alive and self.guard.alive
+
+    def close(self) -> None:
+        """The loop has ended in order: nobody has to be ended by force any more."""
+        self.pulse.disarm()
+        self.ended.set()
+        self.guard.close()
+        if self.latch.tripped:
+            # A trip in the very last moment had no sequence any more; the next start has to know of it all the same.
+            self.latch.persist()
+        for part in (self.pins, self.lamps, self.lines):
+            if part is not None:
+                part.close()
+        self.audit.close()

@@ -1,0 +1,38 @@
+"""The events that the engine makes itself: its timer, what a person asks for, a limit that becomes stricter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.limits import Limit
+from engine._core.types import CONTROL, EVENT, Kind
+
+Records = npt.NDArray[Any]
+
+
+def _blank(kind: Kind, now_ns: int) -> Records:
+    event = np.zeros(1, EVENT)
+    event["kind"], event["ts_recv_ns"] = kind, now_ns
+    return event
+
+
+def timer_event(now_ns: int) -> Records:
+    return _blank(Kind.KIND_TIMER, now_ns)
+
+
+def control_event(now_ns: int, **words: int) -> Records:
+    """The latch, a mode, or both, by the names of `control_event_t`."""
+    event = _blank(Kind.KIND_CONTROL, now_ns)
+    view = event.view(CONTROL)
+    for name, value in words.items():
+        view[name] = value
+    return event
+
+
+def limit_event(now_ns: int, limit: Limit, value: int) -> Records:
+    event = _blank(Kind.KIND_LIMIT, now_ns)
+    event["word"][0, :2] = int(limit), value
+    return event

@@ -1,0 +1,42 @@
+"""Looks at the account once a second of the engine's time, and trips where a single order's gate cannot help any more.
+
+The gate denies single orders on the same figures; this is for what happens to positions that stand: a fall from the
+peak, the day's loss, and two sources of equity that do not agree.
+"""
+
+from __future__ import annotations
+
+from engine.runtime.engine import Engine
+from engine.safety.guard import Guard
+from engine.settings.schema import Settings
+
+LOOK_NS = 10**9
+DIFFER_LOOKS = 3  # a fill that is on its way makes the two differ for a moment
+
+
+class Overseer:
+    def __init__(self, engine: Engine, guard: Guard, settings: Settings) -> None:
+        self._engine, self._guard, self._settings = engine, guard, settings
+        self._due_ns = 0
+        self._differ = 0
+
+    def turn(self, now_ns: int) -> None:
+        if now_ns < self._due_ns:
+            return
+        self._due_ns = now_ns + LOOK_NS
+        account, limits = self._engine.core.world.account(), self._settings.limits
+        equity = int(account["equity"])
+        for reason, base, most in (
+            ("drawdown", int(account["peak"]), limits.drawdown_ppm),
+            ("daily-loss", int(account["day_base"]), limits.daily_loss_ppm),
+        ):
+            if base > 0 and (base - equity) * 10**6 > most * base:
+                self._guard.trip(reason, f"{equity} of {base}, limit {most} ppm", value=base - equity)
+        self._compare(equity, self._engine.exchange.equity())
+
+    def _compare(self, ours: int, theirs: int) -> None:
+        agree = self._settings.modes.equity_agree_ppm
+        apart = ours > 0 and theirs > 0 and abs(ours - theirs) * 10**6 > agree * max(ours, theirs)
+        self._differ = self._differ + 1 if apart else 0
+        if self._differ >= DIFFER_LOOKS:
+            self._guard.equity_seen(ours, theirs, agree)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from engine.cli.run import read_settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
 from engine.strategy.dialect import reference
@@ -47,13 +48,19 @@ def list_(directory: Path | None) -> None:
 @click.argument("names", nargs=-1)
 @click.option("--cpu", default=None, help="Build for this LLVM CPU name and not for the architecture's baseline.")
 @click.option("--force", is_flag=True, help="Build again even if it is there.")
+@click.option("--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Those that run with it.")
 @_directory
-def build(names: tuple[str, ...], cpu: str | None, force: bool, directory: Path | None) -> None:
-    """Build strategies into the cache: those NAMED, or all.
+def build(
+    names: tuple[str, ...], cpu: str | None, force: bool, files: tuple[Path, ...], directory: Path | None
+) -> None:
+    """Build strategies into the cache: those NAMED, those of a settings file, or all.
 
-    Example: bot4 strategy build strategies.quoter
+    Example: bot4 strategy build --config paper.toml
     """
     cache = Cache(directory)
+    if files:
+        running = read_settings(files, None).settings.strategies.values()
+        names = (*names, *sorted({strategy.module for strategy in running if strategy.enabled}))
     for name in names or registry.names():
         definition = registry.build(name, cache, cpu=cpu, force=force)
         if definition.decide is None:

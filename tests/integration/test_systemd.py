@@ -31,7 +31,10 @@ def system_python() -> str:
     return str(python)
 
 
-def drive(command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Path = ROOT, **variables: str) -> dict:
+def drive(
+    command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Path = ROOT, module: str = "daemon_cases",
+    **variables: str,
+) -> dict:  # fmt: skip
     packages = tree / PACKAGES.relative_to(ROOT) if PACKAGES.is_relative_to(ROOT) else PACKAGES
     environment = {"BOT4_TREE": str(tree), "BOT4_PACKAGES": str(packages), "PYTHONPATH": str(tree), **variables}
     setting = " ".join(f"{name}='{value}'" for name, value in environment.items())
@@ -41,7 +44,7 @@ def drive(command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Pat
             "--",
             "bash",
             "-c",
-            f"cd {tree}; {setting} {system_python()} -m tests.support.daemon_cases {' '.join(cases)}",
+            f"cd {tree}; {setting} {system_python()} -m tests.support.{module} {' '.join(cases)}",
         ],
         seconds=seconds,
     )
@@ -112,6 +115,35 @@ def test_a_trip_ends_with_70_is_not_restarted_and_stays_halted_at_the_next_start
     assert (case["second"]["ExecMainStatus"], case["second"]["StatusText"]) == ("70", "halted: signal; bot4 reset")
     assert "first signal\n" in case["latch"]
     assert case["handover"]["verified"] is True
+
+
+# ------------------------------------------------------------------------------- the unit and the engine, as they ship
+@pytest.fixture(scope="module")
+def shipped():
+    return drive(
+        [*machines.systemd_machine(), *units()], ("trades", "halts"), seconds=150, tree=machines.INSIDE,
+        module="engine_cases",
+    )  # fmt: skip
+
+
+def test_the_engine_itself_runs_below_the_hardened_unit(shipped):
+    case = shipped["trades"]
+    assert case["started"] == 0, case["journal"]
+    assert case["first"]["ActiveState"] == "active"
+    assert case["first"]["StatusText"].startswith("paper session s-000001; kill switch: simulated")
+    assert (case["mode"], case["intents"] > 0) == ("Normal", True)
+    assert (case["reloaded"], case["reload_text"]) == (0, "no limit changed.")
+    assert case["end"] == {"ActiveState": "inactive", "Result": "success"}, case["journal"]
+
+
+def test_halted_it_stays_halted_until_a_person_has_reset_it_and_then_it_is_paused(shipped):
+    case = shipped["halts"]
+    assert case["first"] == {"Result": "exit-code", "ExecMainStatus": "70", "NRestarts": "0"}, case["journal"]
+    assert (case["again"] != 0, case["second"]) == (True, "70")
+    assert case["reset"] == 0, case["reset_text"]
+    assert (case["third"], case["mode"]) == (0, "Paused"), case["journal"]
+    assert "whole" in case["audit"]
+    assert case["replay"].startswith("equal:")
 
 
 @pytest.mark.skipif(not NIGHTLY, reason="boots a kernel and a manager in it, half a minute: set BOT4_NIGHTLY=1")

@@ -76,8 +76,9 @@ def install(venue: RestVenue) -> None:
     dropin.mkdir(parents=True)
     (dropin / "test.conf").write_text(
         # The system's Python with the built tree: as the installed environment, but without installing it again.
-        f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 -m tests.support.daemon\nEnvironment=PYTHONPATH={tree}:"
-        f"{os.environ['BOT4_PACKAGES']} BOT4_TEST_PROBE=1 BOT4_TEST_GPIO={os.environ.get('BOT4_TEST_GPIO', '')}\n"
+        "[Service]\nExecStartPre=\nExecStart=\nExecStart=/usr/bin/python3 -m tests.support.daemon\n"
+        f"Environment=PYTHONPATH={tree}:{os.environ['BOT4_PACKAGES']} "
+        f"BOT4_TEST_PROBE=1 BOT4_TEST_GPIO={os.environ.get('BOT4_TEST_GPIO', '')}\n"
         "WatchdogSec=2\nRestartSec=100ms\nTimeoutStartSec=40\n"
     )
     if not os.environ.get("BOT4_TEST_GPIO"):

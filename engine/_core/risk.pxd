@@ -130,6 +130,7 @@ cdef struct gate_ask_t:           # one order that wants to leave
     int64_t px_own_opposite_ticks # our best resting order on the other side; 0: none
     int64_t ts_signal_ns
     int64_t correlation_ppm       # the worst that it would add, from the correlation stem
+    int64_t closing_lots          # of a reduction: what other orders of its kind are closing already
     uint16_t symbol
     uint8_t sell
     uint8_t lane                  # lane_t
@@ -165,7 +166,7 @@ cdef void gate_deny(gate_t* g, uint64_t failed) noexcept nogil
 cdef bint gate_cancel(gate_t* g, const limits_t* limits, uint16_t symbol, int64_t now_ns) noexcept nogil
 cdef int64_t gate_largest_lots(const gate_t* g, const limits_t* limits, const account_t* account,
                                const gate_ask_t* ask) noexcept nogil
-cdef uint64_t gate_recheck_mask() noexcept nogil
+cdef uint64_t gate_recheck(const verdict_t* verdict, bint paused, bint cut_off) noexcept nogil
 cdef void gate_expose(gate_t* g, account_t* account, uint16_t symbol, int64_t px_ticks) noexcept nogil
 
 cdef extern from * nogil:

@@ -6,6 +6,8 @@ import numpy as np
 LANES: dict[str, int]
 MODES: dict[str, int]
 LANE_SKIPS: dict[int, list[int]]
+RECHECK_SKIPS: list[int]
+RECHECK_NEEDS_TOUCH: list[int]
 SYMBOL: np.dtype[Any]
 ACCOUNT: np.dtype[Any]
 

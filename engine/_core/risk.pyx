@@ -103,20 +103,27 @@ _EVEN_THEN = [
     RULE_ORDER_RATE, RULE_CHURN, RULE_REJECTS, RULE_CLOCK_DRIFT,
 ]
 LANE_SKIPS = {LANE_NORMAL: [RULE_NOT_REDUCING], LANE_REDUCE: _CAPS, LANE_PROTECTIVE: _CAPS + _EVEN_THEN}
-# On the ack the order is already among the live ones: what counts orders and rates would count it twice.
-_RECHECK_SKIPS = [
+# On the ack the order is already among the live ones: what counts orders and rates would count it twice. And it rests
+# already: what is not known just now (after a restart: everything) is no reason to take it back, only to add nothing.
+RECHECK_SKIPS = [
     RULE_ORDER_RATE, RULE_CHURN, RULE_OPEN_ORDERS_SYMBOL, RULE_OPEN_ORDERS_ALL, RULE_DUPLICATE_INTENT,
-    RULE_SELF_TRADE, RULE_SIGNAL_STALE, RULE_NOT_REDUCING,
+    RULE_SELF_TRADE, RULE_SIGNAL_STALE, RULE_NOT_REDUCING, RULE_BOOK_UNTRUSTED, RULE_BOOK_STALE, RULE_EQUITY_STALE,
+    RULE_CLOCK_DRIFT, RULE_REJECTS,
 ]
+# Rules that hold an order against the touch: without one there is nothing to hold it against.
+RECHECK_NEEDS_TOUCH = [RULE_PX_PERCENT, RULE_PX_BAND, RULE_LIQUIDATION]
 
 cdef uint64_t _lane_keeps[LANE_COUNT]
 cdef uint64_t _recheck_keeps = ~<uint64_t>0
+cdef uint64_t _recheck_touch = 0
 for _lane, _rules in LANE_SKIPS.items():
     _lane_keeps[<int>_lane] = (<uint64_t>1 << RULE_COUNT) - 1
     for _rule in _rules:
         _lane_keeps[<int>_lane] &= ~(<uint64_t>1 << <int>_rule)
-for _rule in _RECHECK_SKIPS:
+for _rule in RECHECK_SKIPS:
     _recheck_keeps &= ~(<uint64_t>1 << <int>_rule)
+for _rule in RECHECK_NEEDS_TOUCH:
+    _recheck_touch |= <uint64_t>1 << <int>_rule
 
 # The rules whose failure a smaller order could mend.
 cdef uint64_t SIZE_RULES = (
@@ -129,7 +136,7 @@ cdef uint64_t SIZE_RULES = (
 cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(account_t) == 128)
     static_assert_c(sizeof(gate_symbol_t) == 256)
-    static_assert_c(sizeof(gate_ask_t) == 64)
+    static_assert_c(sizeof(gate_ask_t) == 72)
     static_assert_c(sizeof(gate_t) == 384)
     static_assert_c(RULE_COUNT <= 40)
 
@@ -144,9 +151,20 @@ cdef void gate_init(gate_t* g, uint64_t symbol_count, uint64_t seed) noexcept no
     g.secret = <uint64_t>gate_token(seed, 0, 0, 0, 0)
 
 
-cdef uint64_t gate_recheck_mask() noexcept nogil:
-    """The rules that an acknowledged order must still pass; one that does not is an incident."""
-    return _recheck_keeps
+cdef uint64_t gate_recheck(const verdict_t* verdict, bint paused, bint cut_off) noexcept nogil:
+    """Of the rules that failed, those that an acknowledged order must still pass: limits, exposure, positions, latch.
+
+    Not those that ask for data which may be merely not there yet. A pause stops what is new and leaves what rests, and so
+    does a venue that is cut off or not yet compared (`cut_off`: nothing else halts the symbol).
+    """
+    cdef uint64_t failed = verdict.failed & _recheck_keeps
+    if verdict.headroom[<int>RULE_BOOK_UNTRUSTED] < 0 or verdict.headroom[<int>RULE_BOOK_STALE] < 0:
+        failed &= ~_recheck_touch
+    if paused:
+        failed &= ~(<uint64_t>1 << RULE_MODE)
+    if cut_off:
+        failed &= ~(<uint64_t>1 << RULE_SYMBOL_HALTED)
+    return failed
 
 
 cdef inline int64_t _rate_headroom(int64_t tat_ns, int64_t now_ns, int64_t window_ns, int64_t count) noexcept nogil:
@@ -250,8 +268,9 @@ cdef void _check_size(const limits_t* limits, const account_t* a, const gate_sym
     # Rounded up twice, both times against us: the margin, and the share of it that must be there.
     required = add_sat(share_down(notional, s.margin_ppm), 1)
     _put(room, RULE_MARGIN, sub_sat(a.margin_available, add_sat(share_down(required, limit(limits, LIMIT_MARGIN_PPM)), 1)))
-    # A reduce-only order may at most close what is held and not already being closed.
-    _put(room, RULE_NOT_REDUCING, sub_sat(s.lots - s.open_sell_lots if ask.sell else -s.lots - s.open_buy_lots, qty))
+    # A reduce-only order may at most close what is held and not already being closed. What counts as closing is the
+    # caller's to say: an entry of the same side does not, it was judged for what it opens.
+    _put(room, RULE_NOT_REDUCING, sub_sat(sub_sat(s.lots if ask.sell else -s.lots, ask.closing_lots), qty))
 
 
 cdef void _check_account(const limits_t* limits, const account_t* a, const gate_symbol_t* s, const gate_ask_t* ask,
@@ -436,6 +455,7 @@ cdef class Gate:
         self.ask.px_own_opposite_ticks = ask.get("px_own_opposite_ticks", 0)
         self.ask.ts_signal_ns = ask.get("ts_signal_ns", 0)
         self.ask.correlation_ppm = ask.get("correlation_ppm", -PPM)
+        self.ask.closing_lots = ask.get("closing_lots", 0)
         self.ask.sell = bool(ask.get("sell", False))
         self.ask.lane = <uint8_t>LANES[ask.get("lane", "normal")]
         self.ask.duplicate = bool(ask.get("duplicate", False))

@@ -1,8 +1,6 @@
 cimport cython
 from libc.stdint cimport uint32_t, uintptr_t
 
-import numpy as np
-
 from engine._core.types import EVENT
 
 from engine._core.debug cimport likely, unlikely
@@ -18,6 +16,7 @@ from engine._core.types cimport (
     KIND_ORDER_LOST, KIND_POSITION, KIND_STRATEGY, KIND_SYMBOL, KIND_TIMER, OK, SYMBOL_ALL, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL,
     event_t, raise_status,
 )
+from engine._core.world cimport rows_copy
 
 
 cdef int _other_event(core_t* core, const event_t* event) noexcept nogil:
@@ -107,4 +106,4 @@ cdef class Core:
         return status, self.outputs()
 
     def outputs(self):
-        return np.array(<event_t[:self.c.out_count]>self.c.out) if self.c.out_count else np.zeros(0, EVENT)
+        return rows_copy(self.c.out, self.c.out_count * sizeof(event_t), EVENT)

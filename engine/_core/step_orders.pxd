@@ -32,7 +32,7 @@ cdef struct place_t:              # what somebody wants placed
     int64_t trail_ticks
     int64_t display_lots
     int64_t expire_ns
-    int64_t sibling_lots          # of another exit over the same position, of which only one will fill
+    const order_t* sibling        # another exit over the same position, of which only one will fill; NULL: none
     int64_t ts_signal_ns
     uint32_t bracket
     uint32_t leg
@@ -52,8 +52,9 @@ cdef struct place_t:              # what somebody wants placed
 cdef int carries(const core_t* core, const place_t* p) noexcept nogil
 cdef order_t* place(core_t* core, const event_t* cause, const place_t* p) noexcept nogil
 cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks, int64_t qty_lots,
-                int64_t px_protect_ticks, int64_t sibling_lots) noexcept nogil
+                int64_t px_protect_ticks, const order_t* sibling) noexcept nogil
 cdef bint cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil
-cdef bint fire(core_t* core, const event_t* cause, order_t* o, int64_t sibling_lots) noexcept nogil
+cdef bint fire(core_t* core, const event_t* cause, order_t* o, const order_t* sibling) noexcept nogil
+cdef bint is_armed(const order_t* o) noexcept nogil
 cdef void query(core_t* core, const event_t* cause, const order_t* o) noexcept nogil
 cdef bint recheck(core_t* core, const event_t* cause, order_t* o) noexcept nogil

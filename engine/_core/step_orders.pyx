@@ -4,15 +4,15 @@ from libc.string cimport memset
 from engine._core.correlation cimport CORRELATION_LEAST, correlation_worst
 from engine._core.instruments cimport instrument_t
 from engine._core.orders cimport (
-    ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_FIRE, ON_GATE, ON_JOURNAL, ON_SEND, ORDER_EMULATED,
+    ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_FIRE, ON_GATE, ON_JOURNAL, ON_SEND, ORDER_EMULATED, ORDER_NONE,
     ORDER_REDUCE_ONLY, STATE_PENDING_CANCEL, STRATEGY_NONE, TIF_GTC, TIF_GTD, TIF_GTX, TIF_IOC,
     TYPE_ICEBERG, TYPE_LIMIT, TYPE_MARKET, TYPE_STOP, TYPE_STOP_LIMIT, TYPE_TRAILING,
     order_exposure_lots, order_open_lots, order_t, order_terms_t, orders_apply, orders_ask_replace, orders_create,
-    orders_find_key, orders_id_next, orders_replaced, orders_t,
+    orders_find_key, orders_id_next, orders_replaced, orders_slots, orders_symbols, orders_t,
 )
 from engine._core.risk cimport (
-    LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_ask_t, gate_cancel, gate_check, gate_commit, gate_deny, gate_largest_lots,
-    gate_recheck_mask, gate_symbol_t, gate_symbols, verdict_t,
+    LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, MODE_PAUSED, gate_ask_t, gate_cancel, gate_check, gate_commit, gate_deny,
+    gate_largest_lots, gate_recheck, gate_symbol_t, gate_symbols, verdict_t,
 )
 from engine._core.step_out cimport core_t, deny, expose, incident, next_output
 from engine._core.triggers cimport (
@@ -27,7 +27,7 @@ from engine._core.types cimport (
 )
 from engine._core.world cimport (
     SECTION_CORRELATION, SECTION_TRIGGERS, world_correlation, world_gate, world_has, world_instruments, world_orders,
-    world_t, world_triggers,
+    world_symbols, world_t, world_triggers,
 )
 
 # What a venue must be able to do for each type and time in force, by their numbers.
@@ -61,12 +61,45 @@ cdef inline int64_t _judged_px(const instrument_t* i, const place_t* p) noexcept
 
 
 # --------------------------------------------------------------------------------------------------------------- gating
-cdef void _judge(core_t* core, const place_t* p, int64_t id_order, int64_t px_ticks, int64_t own_lots,
-                 gate_ask_t* ask, verdict_t* verdict) noexcept nogil:
-    """Ask the gate. `own_lots` are open lots of this very order, which the new verdict must not count twice."""
+cdef bint is_armed(const order_t* o) noexcept nogil:
+    """A stop that waits for its price: it closes nothing yet. One of ours that has fired does."""
+    if o.flags & ORDER_EMULATED and o.trigger == 0:
+        return False
+    return o.type == TYPE_STOP or o.type == TYPE_STOP_LIMIT or o.type == TYPE_TRAILING
+
+
+cdef int64_t _closing_lots(core_t* core, const place_t* p, const order_t* own, bint armed) noexcept nogil:
+    """What other reduce-only orders of a side close already: those that wait for a price if this one waits too, else
+    those that do not. Fills that an ended order still owes are closing; entries are not, whatever they would close."""
+    cdef orders_t* t = world_orders(core.world)
+    cdef int64_t every, waiting = 0
+    cdef uint32_t at = orders_symbols(t)[p.symbol].head
+    cdef const order_t* o
+    every = orders_symbols(t)[p.symbol].reduce_sell_lots if p.sell else orders_symbols(t)[p.symbol].reduce_buy_lots
+    while at != <uint32_t>ORDER_NONE:
+        o = &orders_slots(t)[at]
+        at = o.next
+        if o.sell != p.sell or not o.flags & ORDER_REDUCE_ONLY:
+            continue
+        if o == own or o == p.sibling:
+            every -= order_exposure_lots(o)
+        elif is_armed(o):
+            waiting += order_exposure_lots(o)
+    return waiting if armed else every - waiting
+
+
+cdef void _judge(core_t* core, const place_t* p, int64_t id_order, int64_t px_ticks, const order_t* own,
+                 int64_t own_filled_lots, gate_ask_t* ask, verdict_t* verdict) noexcept nogil:
+    """Ask the gate. `own` is this very order when it lives already: the new verdict must not count it twice.
+    `own_filled_lots` are those that the quantity asked for includes."""
     cdef world_t* w = core.world
     cdef gate_symbol_t* s = &gate_symbols(world_gate(w))[p.symbol]
-    cdef int64_t off = own_lots + p.sibling_lots
+    cdef int64_t off = own_filled_lots
+    cdef bint armed
+    if own != NULL:
+        off += order_exposure_lots(own)
+    if p.sibling != NULL:
+        off += order_exposure_lots(p.sibling)
     memset(ask, 0, sizeof(gate_ask_t))
     ask.id_order = id_order
     ask.symbol = p.symbol
@@ -79,9 +112,13 @@ cdef void _judge(core_t* core, const place_t* p, int64_t id_order, int64_t px_ti
     ask.correlation_ppm = CORRELATION_LEAST
     if world_has(w, SECTION_CORRELATION):
         ask.correlation_ppm = correlation_worst(world_correlation(w), p.symbol, p.sell)
-    if own_lots == 0:
+    if p.lane != LANE_NORMAL:
+        armed = is_armed(own) if own != NULL else (p.type == TYPE_STOP or p.type == TYPE_STOP_LIMIT
+                                                   or p.type == TYPE_TRAILING)
+        ask.closing_lots = _closing_lots(core, p, own, armed) - own_filled_lots
+    if own == NULL:
         ask.duplicate = orders_find_key(world_orders(w), p.strategy, p.symbol, p.sell, p.tag) != NULL
-    # Two exits over one position: only one of them will close it, so the other does not count as closing.
+    # Two exits over one position: only one of them will fill, so the other is no exposure beside it.
     if p.sell:
         s.open_sell_lots -= off
     else:
@@ -200,7 +237,7 @@ cdef order_t* place(core_t* core, const event_t* cause, const place_t* p) noexce
     cdef gate_ask_t ask
     cdef verdict_t verdict
     cdef order_t* o = NULL
-    _judge(core, p, orders_id_next(table), px, 0, &ask, &verdict)
+    _judge(core, p, orders_id_next(table), px, NULL, 0, &ask, &verdict)
     if verdict.failed:
         _denied(core, cause, p, &ask, <int64_t>verdict.failed)
         return NULL
@@ -237,7 +274,7 @@ cdef bint _amend_held_back(world_t* w, order_t* o, int64_t px_ticks, int64_t qty
 
 
 cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks, int64_t qty_lots,
-                int64_t px_protect_ticks, int64_t sibling_lots) noexcept nogil:
+                int64_t px_protect_ticks, const order_t* sibling) noexcept nogil:
     """Ask for another price and quantity of a live order: gated like a new one, under the id it has."""
     cdef world_t* w = core.world
     cdef int64_t px_judged = px_ticks if px_ticks else o.px_sent_ticks
@@ -245,13 +282,13 @@ cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks
     cdef gate_ask_t ask
     cdef verdict_t verdict
     memset(&p, 0, sizeof(p))
-    p.px_ticks, p.qty_lots, p.px_protect_ticks, p.sibling_lots = px_ticks, qty_lots, px_protect_ticks, sibling_lots
+    p.px_ticks, p.qty_lots, p.px_protect_ticks, p.sibling = px_ticks, qty_lots, px_protect_ticks, sibling
     p.symbol, p.strategy, p.tag, p.sell = o.symbol, o.strategy, o.tag, o.sell
     p.type, p.tif = o.type, o.tif
     p.lane = _lane_of(o)
     # What is filled stands in the position already, so it is taken off beside what is still open: the token is bound
     # to the whole new quantity, the exposure grows by the rest alone.
-    _judge(core, &p, o.id_order, px_judged, order_exposure_lots(o) + o.filled_lots, &ask, &verdict)
+    _judge(core, &p, o.id_order, px_judged, o, o.filled_lots, &ask, &verdict)
     if verdict.failed:
         _denied(core, cause, &p, &ask, <int64_t>verdict.failed)
         return False
@@ -286,7 +323,7 @@ cdef bint cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
     return False
 
 
-cdef bint fire(core_t* core, const event_t* cause, order_t* o, int64_t sibling_lots) noexcept nogil:
+cdef bint fire(core_t* core, const event_t* cause, order_t* o, const order_t* sibling) noexcept nogil:
     """The price of a held-back order was reached: gate it anew and let it go. True when it ended here instead."""
     cdef world_t* w = core.world
     cdef const instrument_t* i = &world_instruments(w)[o.symbol]
@@ -298,11 +335,11 @@ cdef bint fire(core_t* core, const event_t* cause, order_t* o, int64_t sibling_l
     o.trigger = 0
     if px == 0:
         px = i.bid_px_ticks if o.sell else i.ask_px_ticks
-    p.qty_lots, p.sibling_lots = order_open_lots(o), sibling_lots
+    p.qty_lots, p.sibling = order_open_lots(o), sibling
     p.symbol, p.strategy, p.tag, p.sell, p.lane = o.symbol, o.strategy, o.tag, o.sell, _lane_of(o)
     # An entry that a trigger lets go stated its stop when it was placed; the gate's side of it is asked again.
     p.px_protect_ticks = (px + 1 if o.sell else px - 1)
-    _judge(core, &p, o.id_order, px, order_exposure_lots(o), &ask, &verdict)
+    _judge(core, &p, o.id_order, px, o, 0, &ask, &verdict)
     if verdict.failed:
         _denied(core, cause, &p, &ask, <int64_t>verdict.failed)
         orders_apply(world_orders(w), o, ON_CANCEL_ASKED, w.now_ns)
@@ -321,6 +358,7 @@ cdef bint fire(core_t* core, const event_t* cause, order_t* o, int64_t sibling_l
 cdef bint recheck(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
     """The gate again on the ack. True when it would pass; one that would not is an incident."""
     cdef world_t* w = core.world
+    cdef const instrument_t* i = &world_instruments(w)[o.symbol]
     cdef place_t p
     cdef gate_ask_t ask
     cdef verdict_t verdict
@@ -332,8 +370,9 @@ cdef bint recheck(core_t* core, const event_t* cause, order_t* o) noexcept nogil
         return True
     # The stop that an entry stated is in its bracket or was judged before it left; here the rule has nothing to ask.
     p.px_protect_ticks = o.px_sent_ticks + 1 if o.sell else o.px_sent_ticks - 1
-    _judge(core, &p, o.id_order, o.px_sent_ticks, order_exposure_lots(o), &ask, &verdict)
-    failed = verdict.failed & gate_recheck_mask()
+    _judge(core, &p, o.id_order, o.px_sent_ticks, o, 0, &ask, &verdict)
+    failed = gate_recheck(&verdict, w.account.mode == MODE_PAUSED,
+                          not (i.halted or world_symbols(w)[o.symbol].halted_by))
     if failed == 0:
         return True
     incident(core, cause, INCIDENT_GATE_ON_ACK, o.symbol, o.id_order, o.px_sent_ticks, <int64_t>failed, o.strategy)

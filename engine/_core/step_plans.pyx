@@ -24,7 +24,7 @@ from engine._core.orders cimport (
     orders_slots, orders_symbols, orders_t,
 )
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
-from engine._core.step_orders cimport amend, cancel, fire, place, place_t, query
+from engine._core.step_orders cimport amend, cancel, fire, is_armed, place, place_t, query
 from engine._core.step_out cimport core_t, incident, next_output
 from engine._core.strategy cimport strategy_t
 from engine._core.strategy_abi cimport TAGS
@@ -66,14 +66,12 @@ cdef inline int _phase(core_t* core, uint32_t handle) noexcept nogil:
     return b.phase if b != NULL else 0
 
 
-cdef int64_t _sibling_lots(core_t* core, const bracket_t* b, int leg) noexcept nogil:
-    """Open lots of the bracket's other exit: it closes the same position, and only one of the two will."""
+cdef const order_t* _sibling(core_t* core, const bracket_t* b, int leg) noexcept nogil:
+    """The bracket's other exit: it closes the same position, and only one of the two will."""
     cdef int other = <int>LEG_TARGET if leg == LEG_STOP else <int>LEG_STOP
-    cdef order_t* o
-    if leg != LEG_STOP and leg != LEG_TARGET:
-        return 0
-    o = orders_find(world_orders(core.world), leg_of(b, other).id_order) if leg_of(b, other).id_order else NULL
-    return order_exposure_lots(o) if o != NULL else 0
+    if (leg != LEG_STOP and leg != LEG_TARGET) or leg_of(b, other).id_order == 0:
+        return NULL
+    return orders_find(world_orders(core.world), leg_of(b, other).id_order)
 
 
 cdef order_t* _place_leg(core_t* core, const event_t* cause, const bracket_action_t* a) noexcept nogil:
@@ -88,7 +86,7 @@ cdef order_t* _place_leg(core_t* core, const event_t* cause, const bracket_actio
     p.lane = LANE_PROTECTIVE if a.leg != LEG_ENTRY else LANE_NORMAL
     p.signal = b.signal
     p.px_protect_ticks = leg_of(b, LEG_STOP).px_stop_ticks
-    p.sibling_lots = _sibling_lots(core, b, a.leg)
+    p.sibling = _sibling(core, b, a.leg)
     return place(core, cause, &p)
 
 
@@ -115,7 +113,7 @@ cdef void _carry_out(core_t* core, const event_t* cause, const bracket_action_t*
             continue
         o = orders_find(world_orders(core.world), a.id_order) if a.id_order else NULL
         if a.kind == BRACKET_AMEND and o != NULL:
-            amend(core, cause, o, a.px_ticks, a.qty_lots, 0, _sibling_lots(core, brackets_find(t, a.handle), a.leg))
+            amend(core, cause, o, a.px_ticks, a.qty_lots, 0, _sibling(core, brackets_find(t, a.handle), a.leg))
             brackets_placed(t, o)
             if o.trigger:
                 order_changed(core, cause, o, 0)
@@ -241,7 +239,7 @@ cdef void _triggers_on_price(core_t* core, const event_t* cause, uint16_t symbol
         if o == NULL or o.trigger != actions[at].handle:
             continue
         b = brackets_find(world_brackets(w), o.bracket) if o.bracket else NULL
-        if fire(core, cause, o, _sibling_lots(core, b, o.leg) if b != NULL else 0):
+        if fire(core, cause, o, _sibling(core, b, <int>o.leg) if b != NULL else NULL):
             order_changed(core, cause, o, 0)
 
 
@@ -377,7 +375,6 @@ cdef void _fact(world_t* w, uint16_t symbol, modes_fact_t* f) noexcept nogil:
     cdef const gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
     cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head
     cdef order_t* o
-    cdef bint armed
     memset(f, 0, sizeof(modes_fact_t))
     f.lots = s.lots
     f.bid_px_ticks = s.bid_px_ticks if s.book_trusted else 0
@@ -385,11 +382,10 @@ cdef void _fact(world_t* w, uint16_t symbol, modes_fact_t* f) noexcept nogil:
     f.qty_min_lots = s.qty_min_lots
     while at != <uint32_t>ORDER_NONE:
         o = &orders_slots(world_orders(w))[at]
-        armed = o.type == TYPE_STOP or o.type == TYPE_STOP_LIMIT or o.type == TYPE_TRAILING
         f.orders_live += 1
         f.entries_live += not o.flags & ORDER_REDUCE_ONLY
         f.plan_live += o.tag == TAG_PLAN
-        if not armed:
+        if not is_armed(o):
             if o.sell:
                 f.open_sell_lots += order_exposure_lots(o)
             else:

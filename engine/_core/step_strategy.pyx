@@ -356,7 +356,7 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
             if (_passes_own_limits(core, cause, strategy, tag, sell, wish)
                     and _disciplined(core, cause, strategy, tag, sell, o.symbol, wish.px_ticks, wish,
                                      &world_strategies(core.world)[strategy].signal)
-                    and amend(core, cause, o, wish.px_ticks, o.filled_lots + wish.qty_lots, wish.stop_px_ticks, 0)):
+                    and amend(core, cause, o, wish.px_ticks, o.filled_lots + wish.qty_lots, wish.stop_px_ticks, NULL)):
                 return held
         # The new order waits until the old one is gone: two at once could both fill.
         take_back(core, cause, o)

@@ -156,6 +156,10 @@ cdef inline algos_t* world_algos(const world_t* w) noexcept nogil:
     return <algos_t*>world_section(w, SECTION_ALGOS)
 
 
+# A copy of `size` bytes of rows as an array of a dtype made once: deriving one from a struct costs tens of microseconds.
+cdef object rows_copy(const void* rows, size_t size, dtype)
+
+
 cdef class World:
     cdef world_t* c
 

@@ -1,5 +1,6 @@
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -28,6 +29,7 @@ from engine._core.ledger cimport (
     ASSET_NONE, ledger_assets, ledger_bytes, ledger_check, ledger_init, ledger_set_asset, ledger_set_symbol,
     ledger_transfer, asset_t, posting_t,
 )
+from engine._core.limits cimport LIMIT_COUNT, limit
 from engine._core.memory cimport block_free, block_new
 from engine._core.modes cimport (
     MODE_PAUSED, modes_bytes, modes_config_t, modes_defaults, modes_fact_t, modes_init, modes_t,
@@ -83,9 +85,23 @@ cdef asset_t _asset
 cdef world_symbol_t _symbol_row
 cdef world_venue_t _venue_row
 cdef world_trade_t _trade_row
+cdef gate_symbol_t _gate_row
 INSTRUMENT = np.asarray(<instrument_t[:1]>&_instrument).dtype
 POSITION = np.asarray(<position_t[:1]>&_position).dtype
 ORDER_RECORD = np.asarray(<order_t[:1]>&_order).dtype
+cdef object ASSET = np.asarray(<asset_t[:1]>&_asset).dtype
+cdef object SYMBOL_ROW = np.asarray(<world_symbol_t[:1]>&_symbol_row).dtype
+cdef object VENUE_ROW = np.asarray(<world_venue_t[:1]>&_venue_row).dtype
+cdef object GATE_ROW = np.asarray(<gate_symbol_t[:1]>&_gate_row).dtype
+cdef object TRADE_ROW = np.asarray(<world_trade_t[:1]>&_trade_row).dtype
+cdef tuple LIMIT_NAMES = tuple(Limit(i).name[len("LIMIT_"):].lower() for i in range(<int>LIMIT_COUNT))
+
+
+cdef object rows_copy(const void* rows, size_t size, dtype):
+    # An empty buffer makes no array.
+    if size == 0:
+        return np.zeros(0, dtype)
+    return np.frombuffer(PyByteArray_FromStringAndSize(<const char*>rows, <Py_ssize_t>size), dtype)
 
 
 cdef inline uint64_t _line_up(uint64_t size) noexcept nogil:
@@ -360,35 +376,39 @@ cdef class World:
 
     # -------------------------------------------------------------------------------------------------------- reading
     def instruments(self):
-        return np.array(<instrument_t[:self.c.symbol_count]>world_instruments(self.c))
+        return rows_copy(world_instruments(self.c), self.c.symbol_count * sizeof(instrument_t), INSTRUMENT)
 
     def positions(self):
-        return np.array(<position_t[:self.c.symbol_count]>world_positions(self.c))
+        return rows_copy(world_positions(self.c), self.c.symbol_count * sizeof(position_t), POSITION)
 
     def strategies(self):
-        return np.array(<strategy_t[:self.c.strategy_count]>world_strategies(self.c), STRATEGY)
+        return rows_copy(world_strategies(self.c), self.c.strategy_count * sizeof(strategy_t), STRATEGY)
 
     def symbols(self):
         """The world's own row of each symbol."""
-        return np.array(<world_symbol_t[:self.c.symbol_count]>world_symbols(self.c))
+        return rows_copy(world_symbols(self.c), self.c.symbol_count * sizeof(world_symbol_t), SYMBOL_ROW)
 
     def venues(self):
-        return np.array(<world_venue_t[:self.c.venue_count]>world_venues(self.c))
+        return rows_copy(world_venues(self.c), self.c.venue_count * sizeof(world_venue_t), VENUE_ROW)
 
     def trades(self):
         """The open trade of each strategy."""
-        return np.array(<world_trade_t[:self.c.strategy_count]>world_trades(self.c))
+        return rows_copy(world_trades(self.c), self.c.strategy_count * sizeof(world_trade_t), TRADE_ROW)
 
     def assets(self):
-        return np.array(<asset_t[:self.c.shape.assets]>ledger_assets(world_ledger(self.c)))
+        return rows_copy(ledger_assets(world_ledger(self.c)), self.c.shape.assets * sizeof(asset_t), ASSET)
 
     def account(self):
         """The account as the gate sees it, by name."""
         row = <object>self.c.account
         return {name: value for name, value in row.items() if name != "reserved"}
 
+    def limits(self):
+        """The limits in force now, by name: those of the set-up and what was tightened since."""
+        return {name: limit(&self.c.limits, at) for at, name in enumerate(LIMIT_NAMES)}
+
     def gate_symbols(self):
-        return np.array(<gate_symbol_t[:self.c.symbol_count]>gate_symbols(world_gate(self.c)))
+        return rows_copy(gate_symbols(world_gate(self.c)), self.c.symbol_count * sizeof(gate_symbol_t), GATE_ROW)
 
     def brackets(self):
         """A copy of every bracket that is in use, closed ones included."""
@@ -417,8 +437,20 @@ cdef class World:
 
     def live_orders(self):
         """A copy of every order that may still trade."""
-        rows = np.array(<order_t[:self.c.order_capacity]>orders_slots(world_orders(self.c)))
-        return rows[(rows["state"] >= STATE_CREATED) & (rows["state"] <= STATE_UNKNOWN)]
+        cdef const order_t* slots = orders_slots(world_orders(self.c))
+        cdef uint32_t i, count = 0
+        cdef order_t* rows
+        for i in range(self.c.order_capacity):
+            count += STATE_CREATED <= slots[i].state <= STATE_UNKNOWN
+        if count == 0:
+            return np.zeros(0, ORDER_RECORD)
+        room = PyByteArray_FromStringAndSize(NULL, <Py_ssize_t>(count * sizeof(order_t)))
+        rows = <order_t*>PyByteArray_AS_STRING(room)
+        for i in range(self.c.order_capacity):
+            if STATE_CREATED <= slots[i].state <= STATE_UNKNOWN:
+                rows[0] = slots[i]
+                rows += 1
+        return np.frombuffer(room, ORDER_RECORD)
 
     @property
     def guards(self):

@@ -166,7 +166,7 @@ class Gate:
             "SELF_TRADE": fails(crosses_own),
             "CLOCK_DRIFT": limits["clock_drift_ns"] - abs(a["clock_drift_ns"]),
             "SIGNAL_STALE": age(limits["signal_age_ns"], now_ns, ask.get("ts_signal_ns", 0)),
-            "NOT_REDUCING": (s["lots"] - s["open_sell_lots"] if sell else -s["lots"] - s["open_buy_lots"]) - qty,
+            "NOT_REDUCING": (s["lots"] if sell else -s["lots"]) - ask.get("closing_lots", 0) - qty,
         }
 
     def failed(self, now_ns: int, ask: dict[str, Any]) -> int:

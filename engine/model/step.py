@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from engine._core.modes import Mode
 from engine._core.order_table import OrderEvent as On
 from engine._core.order_table import OrderState as State
 from engine._core.orders import OrderActionKind, OrderFlag, OrderTif
@@ -37,10 +38,11 @@ SAYS = {
 TIF_NEEDS = {
     OrderTif.TIF_IOC: Can.CAN_IOC, OrderTif.TIF_FOK: Can.CAN_FOK, OrderTif.TIF_GTX: Can.CAN_POST,
 }  # fmt: skip
-# On the ack the order is already among the live ones: what counts orders and rates would count it twice.
+# On the ack the order is already among the live ones: what counts orders and rates would count it twice. And it rests
+# already: what is not known just now is no reason to take it back.
 NOT_AGAIN = {
     "ORDER_RATE", "CHURN", "OPEN_ORDERS_SYMBOL", "OPEN_ORDERS_ALL", "DUPLICATE_INTENT", "SELF_TRADE", "SIGNAL_STALE",
-    "NOT_REDUCING",
+    "NOT_REDUCING", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS",
 }  # fmt: skip
 Decide = Callable[[], dict[tuple[int, bool], dict[str, int]]]
 
@@ -120,10 +122,15 @@ class Step:
         self.gate.expose(symbol, touch["ask"])
 
     # ---------------------------------------------------------------------------------------------------------- gating
-    def _failed(self, ask: dict[str, Any], off: int) -> int:
-        """The gate's answer with `off` lots of this order's side not counted as open."""
+    def _failed(self, ask: dict[str, Any], own: Any = None, filled: int = 0) -> int:
+        """The gate's answer. `own` lives already and is not counted twice; the quantity asked for includes `filled`."""
         row = self.gate.rows[ask["symbol"]]
         side = "open_sell_lots" if ask["sell"] else "open_buy_lots"
+        off = (own.exposure if own else 0) + filled
+        reducing = self.orders.symbol(ask["symbol"])["reduce_sell_lots" if ask["sell"] else "reduce_buy_lots"]
+        if own and own.terms["flags"] & OrderFlag.ORDER_REDUCE_ONLY:
+            reducing -= own.exposure
+        ask["closing_lots"] = reducing - filled if ask["lane"] != "normal" else 0
         row[side] -= off
         failed = self.gate.failed(self.now, ask)
         row[side] += off
@@ -167,7 +174,7 @@ class Step:
             self._deny(strategy, tag, Stage.STAGE_STRATEGY, ask, 1 << StrategyRule.STRATEGY_RULE_CARRY)
             return 0
         ask["duplicate"] = self.orders.find_key(strategy=strategy, symbol=symbol, sell=sell, tag=tag) != 0
-        failed = self._failed(ask, 0)
+        failed = self._failed(ask)
         if failed:
             self._deny_by_gate(strategy, tag, ask, failed)
             return 0
@@ -210,8 +217,7 @@ class Step:
         qty = o.filled + wish["qty_lots"]
         ask = self._ask(t["symbol"], bool(t["sell"]), wish["px_ticks"], qty, wish["stop_px_ticks"],
                         bool(t["flags"] & OrderFlag.ORDER_REDUCE_ONLY))  # fmt: skip
-        off = o.exposure + o.filled
-        failed = self._failed(ask, off)
+        failed = self._failed(ask, o, o.filled)
         if failed:
             self._deny_by_gate(t["strategy"], t["tag"], ask, failed)
             return False
@@ -327,15 +333,22 @@ class Step:
             return
         ask = self._ask(t["symbol"], bool(t["sell"]), px, o.qty - o.filled, px + 1 if t["sell"] else px - 1,
                         bool(t["flags"] & OrderFlag.ORDER_REDUCE_ONLY))  # fmt: skip
-        failed = self._failed(ask, o.exposure)
-        if any(failed >> int(Rule["RULE_" + name]) & 1 for name in self._asked_again(ask["lane"])):
+        failed = self._failed(ask, o)
+        if any(failed >> int(Rule["RULE_" + name]) & 1 for name in self._asked_again(ask)):
             self._incident(Incident.INCIDENT_GATE_ON_ACK, t["symbol"], id_order)
             self._cancel(id_order)
 
-    @staticmethod
-    def _asked_again(lane: str) -> set[str]:
+    def _asked_again(self, ask: dict[str, Any]) -> set[str]:
+        """Limits, exposure, positions, latch; not what asks for data that may be merely not there yet."""
         rules = {rule.name.removeprefix("RULE_") for rule in Rule if rule != Rule.RULE_COUNT}
-        return rules - NOT_AGAIN - SKIPS[lane]
+        room = self.gate.headroom(self.now, ask)
+        if room["BOOK_UNTRUSTED"] < 0 or room["BOOK_STALE"] < 0:
+            rules -= {"PX_PERCENT", "PX_BAND", "LIQUIDATION"}
+        if self.gate.account["mode"] == Mode.MODE_PAUSED:
+            rules -= {"MODE"}
+        if not self.touch[ask["symbol"]]["halted"]:
+            rules -= {"SYMBOL_HALTED"}
+        return rules - NOT_AGAIN - SKIPS[ask["lane"]]
 
     def _fee(self, e: dict[str, Any]) -> int:
         key = (e["symbol"], int(bool(e["sell"])), e["id_trade"])

@@ -251,9 +251,15 @@ def test_a_reduce_only_order_skips_the_caps_but_must_really_reduce(impl):
 
 
 def test_what_is_already_being_closed_cannot_be_closed_again(impl):
+    g = gate(impl, lots=100)
+    assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 40, "closing_lots": 60}) == set()
+    assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 41, "closing_lots": 60}) == {"NOT_REDUCING"}
+
+
+def test_an_entry_on_the_same_side_closes_nothing(impl):
     g = gate(impl, lots=100, open_sell_lots=60)
-    assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 40}) == set()
-    assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 41}) == {"NOT_REDUCING"}
+    assert failed(g, **SELL | {"lane": "reduce", "qty_lots": 100}) == set()
+    assert failed(g, **SELL | {"lane": "protective", "qty_lots": 101}) == {"NOT_REDUCING"}
 
 
 def test_a_short_is_reduced_by_buying(impl):
@@ -400,6 +406,7 @@ mixed = st.one_of(small, big)
             "qty_lots": mixed,
             "px_stop_ticks": mixed,
             "px_own_opposite_ticks": small,
+            "closing_lots": small,
             "ts_signal_ns": st.integers(NOW - 2 * 10**9, NOW + 10**9),
             "correlation_ppm": st.one_of(st.integers(-1_000_000, 1_000_001), st.just(2**63 - 1)),
             "sell": st.booleans(),

@@ -6,12 +6,13 @@ import pytest
 
 from engine._core import types
 from engine._core.discipline import Reason
+from engine._core.limits import Limit
 from engine._core.modes import Act, Mode, Phase, Who
 from engine._core.order_table import OrderState
 from engine._core.orders import OrderTif, OrderType
 from engine._core.risk import Rule
 from engine._core.types import Can, Flag, Incident, Kind, Stage, Status, TermsFlag
-from engine._core.world import GUARDS, World
+from engine._core.world import GUARDS, INSTRUMENT, ORDER_RECORD, POSITION, World
 from engine.errors import Bot4Error
 from tests.support.desks import SECOND, START, Desk, event, terms_of
 
@@ -41,6 +42,39 @@ def test_a_world_that_cannot_be_is_refused(shape):
 def test_a_field_that_is_not_there_is_refused_by_name(name):
     with pytest.raises(Bot4Error, match=name):
         World(symbols=1).set_instrument(0, **{name: 1})
+
+
+def test_what_is_read_is_a_copy_of_a_dtype_made_once():
+    desk = Desk(brackets=0)
+    desk.wants()
+    desk.quote()
+    world = desk.world
+    assert desk.out.dtype is types.EVENT
+    assert desk.core.outputs().dtype is types.EVENT
+    assert (world.live_orders().dtype, world.positions().dtype, world.instruments().dtype) == (
+        ORDER_RECORD, POSITION, INSTRUMENT,
+    )  # fmt: skip
+    rows, before = world.positions(), world.state_hash()
+    rows["lots"] = 7
+    world.live_orders()["state"] = OrderState.STATE_UNKNOWN
+    assert world.state_hash() == before
+    assert world.live_orders()["id_order"].tolist() == desk.places["id_order"].tolist()
+    desk.core.step(event(Kind.KIND_CONTROL, types.CONTROL, desk.now))
+    assert (len(desk.core.outputs()), desk.core.outputs().dtype) == (0, types.EVENT)
+
+
+def test_the_limits_in_force_are_those_that_were_tightened():
+    desk = Desk()
+    before = desk.world.limits()
+    assert set(before) == {one.name.removeprefix("LIMIT_").lower() for one in Limit if one < Limit.LIMIT_COUNT}
+    record = event(Kind.KIND_LIMIT, types.EVENT, 1)
+    record["word"][0, :2] = Limit.LIMIT_DRAWDOWN_PPM, before["drawdown_ppm"] - 1
+    desk.step(record)
+    assert desk.world.limits() == before | {"drawdown_ppm": before["drawdown_ppm"] - 1}
+    record["word"][0, 1] = before["drawdown_ppm"]
+    desk.step(record)
+    assert desk.status == Status.LIMIT_LOOSER
+    assert desk.world.limits()["drawdown_ppm"] == before["drawdown_ppm"] - 1
 
 
 # ---------------------------------------------------------------------------------------------------------- the market

@@ -252,7 +252,8 @@ class Ledger:
         step = -qty_lots if correction else qty_lots
         s.bought, s.sold = (s.bought, s.sold + step) if sell else (s.bought + step, s.sold)
         # The only figure that stops at its top: nothing is decided by it.
-        s.turnover = s.turnover + (-value if correction else value) if s.turnover <= INT64_MAX - AMOUNT_MAX else INT64_MAX
+        signed = -value if correction else value
+        s.turnover = s.turnover + signed if s.turnover <= INT64_MAX - AMOUNT_MAX else INT64_MAX
         s.corrections += correction
         s.fills += not correction
         return legs

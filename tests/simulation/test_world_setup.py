@@ -14,7 +14,6 @@ FULL = {
 }  # fmt: skip
 
 
-
 def full(**other):
     return World(**(FULL | other))
 
@@ -59,7 +58,9 @@ def test_an_instrument_without_a_grid_is_known_by_name_alone():
 
 def test_the_value_of_a_unit_may_be_given():
     world = full()
-    world.set_instrument(0, **(INSTRUMENT | {"can": 0, "tick_e8": 7, "lot_e8": 3}), unit_value=5, base=1, quote=0, linear=True)
+    world.set_instrument(
+        0, **(INSTRUMENT | {"can": 0, "tick_e8": 7, "lot_e8": 3}), unit_value=5, base=1, quote=0, linear=True
+    )
     assert world.instruments()["tick_e8"][0] == 7
 
 
@@ -172,7 +173,12 @@ def test_what_stands_in_a_world_is_read_as_records():
     world = full()
     assert world.positions().dtype == POSITION
     assert world.live_orders().dtype == ORDER_RECORD
-    assert [len(rows) for rows in (world.venues(), world.trades(), world.symbols(), world.gate_symbols())] == [2, 2, 2, 2]
+    assert [len(rows) for rows in (world.venues(), world.trades(), world.symbols(), world.gate_symbols())] == [
+        2,
+        2,
+        2,
+        2,
+    ]
     assert (world.now_ns, world.event_count, world.modes["mode"]) == (0, 0, 0)
     assert full(mode="paused").modes["mode"] != 0
     assert world.counts["live_orders"] == 0

@@ -1,4 +1,4 @@
-"""What the kernel of the operating system refuses: a real failure of a real call, for one thread and as long as it lives.
+"""What the operating system refuses: a real failure of a real call, for one thread and as long as it lives.
 
 A seccomp filter answers the named calls with an error number before they reach the disk. It holds for the thread that
 set it and cannot be taken back, so everything happens in a thread of its own, and the rest of the process sees nothing.

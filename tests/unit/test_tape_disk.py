@@ -233,7 +233,7 @@ def test_the_first_record_of_a_time_is_found_by_halves(tmp_path):
     assert core.first_at(image, 0, 5) == 0
 
 
-# ------------------------------------------------------------------------------------------------- without an instruction
+# ----------------------------------------------------------------------------------------------- without instructions
 def test_the_tables_write_the_bytes_that_the_instruction_writes(tmp_path):
     seen = {}
     for level in ("", "baseline"):

@@ -1,7 +1,7 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
-from engine._core.debug cimport static_assert_c, unlikely
+from engine._core.debug cimport debug_assert, static_assert_c, unlikely
 from engine._core.ledger cimport (
     ACCOUNT_CASH, BASE_COUNT, BASE_DAY, BASE_PEAK, BASE_SESSION, asset_t, ledger_assets, ledger_positions,
     ledger_symbol_t, ledger_symbols, ledger_t,
@@ -133,8 +133,8 @@ cdef int _add_position(const ledger_t* l, uint32_t symbol, int64_t now_ns, int64
         return status
     out.oldest_ns = min(out.oldest_ns, s.mark_ts_ns)
     if s.linear:
-        if unlikely(not -BALANCE_MAX <= value - p.cost <= BALANCE_MAX):
-            return LEDGER_OVERFLOW
+        # Value and cost have the sign of the lots, so the difference of two balances is one too.
+        debug_assert(-BALANCE_MAX <= value - p.cost and value - p.cost <= BALANCE_MAX)
         status = _value(l, s.quote, value - p.cost, False, now_ns, age_max_ns, &worth, &out.oldest_ns)
         if unlikely(status != OK or _add(&out.unrealised, worth) != OK):
             return status if status != OK else LEDGER_OVERFLOW

@@ -26,6 +26,7 @@ from engine.errors import (
 AMOUNT_MAX = 2**60 - 1
 COST_MAX = 2**61 - 1
 BALANCE_MAX = 2**62 - 1
+INT64_MAX = 2**63 - 1
 DAY_NS = 86_400 * 10**9
 NONE = 0xFFFF
 
@@ -238,6 +239,8 @@ class Ledger:
         fifo_cost = sum(lot[1] for lot in s.fifo)
         if max(abs(cost), abs(s.flow + flow), abs(fifo_cost + opened)) > COST_MAX or abs(lots) > AMOUNT_MAX:
             raise self._refuse(LedgerOverflow)
+        if tally + qty_lots > BALANCE_MAX:
+            raise self._refuse(LedgerOverflow)
         legs = self._legs_of(s, flow, cost - s.cost, sign * qty_lots * s.lot_units)
         if fee:
             paid = -fee if correction else fee
@@ -248,7 +251,9 @@ class Ledger:
         s.cost, s.lots, s.flow, s.changed_ns = cost, lots, s.flow + flow, now_ns
         step = -qty_lots if correction else qty_lots
         s.bought, s.sold = (s.bought, s.sold + step) if sell else (s.bought + step, s.sold)
-        s.turnover += -value if correction else value
+        # The only figure that stops at its top: nothing is decided by it.
+        signed = -value if correction else value
+        s.turnover = s.turnover + signed if s.turnover <= INT64_MAX - AMOUNT_MAX else INT64_MAX
         s.corrections += correction
         s.fills += not correction
         return legs
@@ -376,7 +381,11 @@ class Ledger:
     def revalue(self, *, now_ns: int, age_max_ns: int) -> dict[str, int]:
         out = self.equity(now_ns=now_ns, age_max_ns=age_max_ns)
         flows = {at: a for at, a in self.assets.items() if a.pending_flow}
-        shift = sum(self.value(at, a.pending_flow, now_ns=now_ns, age_max_ns=age_max_ns) for at, a in flows.items())
+        shift = 0
+        for at, a in sorted(flows.items()):
+            shift = self._bounded(shift + self.value(at, a.pending_flow, now_ns=now_ns, age_max_ns=age_max_ns))
+        for value, _ in self.base.values():
+            self._bounded(value + shift)
         out["oldest_ns"] = min([out["oldest_ns"], *(a.mark_ts_ns for at, a in flows.items() if at)])
         for a in flows.values():
             a.pending_flow = 0
@@ -414,7 +423,10 @@ class Ledger:
         peak = self.base[Base.BASE_PEAK][0]
         if peak < 1:
             raise LedgerNoBase(f"{peak}")
-        return math.ceil(Fraction((peak - equity) * 10**8, peak))
+        share = math.ceil(Fraction((peak - equity) * 10**8, peak))
+        if share > INT64_MAX:
+            raise LedgerOverflow
+        return share
 
     # --------------------------------------------------------------------------------------------------------- reading
     def balance(self, asset: int, account: int) -> int:
@@ -445,6 +457,8 @@ class Ledger:
         }
 
     def lots(self, symbol: int) -> list[tuple[int, int]]:
+        if symbol >= self.symbol_count:
+            raise LedgerUnknownSymbol(f"{symbol}")
         return [(lots, cost) for lots, cost in self.symbols[symbol].fifo] if symbol in self.symbols else []
 
     @property

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.types import EVENT, Kind
+from engine._core.types import EVENT
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as Row
-from engine.sim.market import random_walk
+from engine.sim.market import Walk, WalkMarket
 from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue
 from engine.sim.venue.instruments import Instrument
 
-CHUNK = 4_096
 # No intent arrives sooner than this, so no event within it can depend on an answer to another one.
 REACH_NS = 2_000_000
 
@@ -36,12 +35,10 @@ class EmbeddedExchange:
             settings.engine.seed,
         )
         self._asset = settings.account.asset
-        self._seed = settings.engine.seed
-        self._px_ticks = [row.ticks(row.px_start) for row in settings.instruments.values()]
-        self._chunks = 0
-        self._events = np.empty(0, EVENT)
+        walks = [Walk(row.ticks(row.px_start)) for row in settings.instruments.values()]
+        self._market = WalkMarket(walks, seed=settings.engine.seed, start_ns=start_ns)
+        self._events: npt.NDArray[Any] = np.empty(0, EVENT)
         self._at = 0
-        self._end_ns = start_ns
 
     def poll(self, until_ns: int) -> npt.NDArray[Any]:
         while True:
@@ -96,30 +93,8 @@ class EmbeddedExchange:
 
     def _next_market_ns(self) -> int:
         if self._at == len(self._events):
-            self._generate()
+            self._events, self._at = self._market.stretch(), 0
         return int(self._events["ts_recv_ns"][self._at])
-
-    def _generate(self) -> None:
-        """One more stretch of every symbol, merged by time; each goes on from its last price."""
-        parts = []
-        for symbol, px in enumerate(self._px_ticks):
-            seed = (self._seed * 1_000 + symbol) * 1_000_003 + self._chunks
-            parts.append(
-                random_walk(
-                    seed=seed, count=CHUNK, start_ns=self._end_ns + 1, px_ticks=px, symbol=symbol,
-                    first_id=1 + self._chunks * CHUNK,
-                )
-            )  # fmt: skip
-        # Up to the end of the shortest, so that no symbol runs ahead of the others.
-        self._end_ns = min(int(part["ts_recv_ns"][-1]) for part in parts)
-        kept = [part[part["ts_recv_ns"] <= self._end_ns] for part in parts]
-        for symbol, part in enumerate(kept):
-            quotes = part[part["kind"] == int(Kind.KIND_QUOTE)]
-            if len(quotes):
-                self._px_ticks[symbol] = int(quotes["word"][-1, 0])
-        events = np.concatenate(kept)
-        self._events = events.take(np.argsort(events["ts_recv_ns"], kind="stable"))
-        self._at, self._chunks = 0, self._chunks + 1
 
 
 def venue_instrument(name: str, row: Row) -> Instrument:

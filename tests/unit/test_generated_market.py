@@ -6,8 +6,9 @@ import pytest
 
 from engine._core.strategy_abi import WishType
 from engine.errors import SimUnknownSymbol
+from engine.sim.market import CHUNK, Walk
 from engine.sim.venue.exchange import Exchange, Terms
-from engine.sim.venue.generated import CHUNK, LEVELS, GeneratedMarket, Walk
+from engine.sim.venue.generated import LEVELS, GeneratedMarket
 from engine.sim.venue.instruments import E8, default_spot
 
 START = 1_800_000_000 * 10**9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engine.sim.market.stretches import CHUNK, Market, Walk, WalkMarket
 from engine.sim.market.walk import random_walk
 
-__all__ = ["random_walk"]
+__all__ = ["CHUNK", "Market", "Walk", "WalkMarket", "random_walk"]

@@ -1,39 +1,28 @@
 """The market behind `bot4 venue`: seeded random walks of every symbol, played into the books up to the time asked for.
 
 Owns: which events are due, the crowd's levels behind the touch. Does not own: the walk (engine.sim.market), how an
-event becomes orders of the crowd (recorded.pyx), time. Stretch follows stretch: prices, ids and times go on. The same
-seed, start and times of asking give the same market as long as nobody trades. Cost: about 15 us an event, 1,500 a
-second with three symbols.
+event becomes orders of the crowd (recorded.pyx), time. The same seed, start and times of asking give the same market
+as long as nobody trades. Cost: about 15 us an event, 1,500 a second with three symbols.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.types import EVENT, LEVEL, QUOTE, TRADE, Flag, Kind
+from engine._core.types import EVENT, LEVEL, Flag, Kind
 from engine.errors import SimUnknownSymbol
-from engine.sim.market import random_walk
+from engine.sim.market import Walk, WalkMarket
 from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.recorded import Recorded
 
-CHUNK = 4_096
 LEVELS = 40
 
 
-@dataclass(frozen=True)
-class Walk:
-    """How a walk of small whole numbers becomes prices and sizes of one symbol."""
-
-    px_start: int  # ticks
-    step: int  # ticks that one step of the walk is worth: with some 14 steps a second's deviation, about 65 % a year
-    lots: int = 100  # lots that one unit of size is worth
-
-
-WALKS = {"BTCUSDT": Walk(6_000_000, 50), "ETHUSDT": Walk(300_000, 2), "BNBUSDT": Walk(60_000, 1)}
+# A step is worth what makes, with some 14 steps a second's deviation, about 65 % a year; a unit of size is 100 lots.
+WALKS = {"BTCUSDT": Walk(6_000_000, 50, 100), "ETHUSDT": Walk(300_000, 2, 100), "BNBUSDT": Walk(60_000, 1, 100)}
 
 
 class GeneratedMarket:
@@ -41,7 +30,6 @@ class GeneratedMarket:
 
     def __init__(self, exchange: Exchange, *, seed: int, start_ns: int, walks: dict[str, Walk] | None = None) -> None:
         self._exchange = exchange
-        self._seed = seed
         self._names = list(exchange.markets)
         table = WALKS if walks is None else walks
         if unknown := [name for name in self._names if name not in table]:
@@ -49,15 +37,14 @@ class GeneratedMarket:
         self._walks = [table[name] for name in self._names]
         self._books = [exchange.market(name).book for name in self._names]
         self._recorded = [Recorded(book) for book in self._books]
-        self._px = [walk.px_start // walk.step for walk in self._walks]
+        self._market = WalkMarket(self._walks, seed=seed, start_ns=start_ns)
         self._rng = np.random.default_rng(seed)
         self._events: npt.NDArray[Any] = np.empty(0, EVENT)
         self._at = 0
-        self._chunks = 0
-        self._end_ns = start_ns
         for symbol, walk in enumerate(self._walks):
-            self._books[symbol].set_last(self._px[symbol] * walk.step)
-            self._touch(symbol, self._px[symbol] * walk.step, (self._px[symbol] + 1) * walk.step)
+            px = walk.px_start // walk.step * walk.step
+            self._books[symbol].set_last(px)
+            self._touch(symbol, px, px + walk.step)
             self._deepen(symbol)
 
     @property
@@ -70,9 +57,9 @@ class GeneratedMarket:
         played = 0
         while True:
             if self._at == len(self._events):
-                if self._end_ns >= now_ns:
+                if self._market.end_ns >= now_ns:
                     break
-                self._generate()
+                self._events, self._at = self._market.stretch(), 0
             end = int(np.searchsorted(self._events["ts_recv_ns"], now_ns, side="right"))
             if end == self._at:
                 break
@@ -127,29 +114,3 @@ class GeneratedMarket:
             rows += [(sell, px, 0) for px, _ in book.depth(sell, 10 * LEVELS) if (px > edge if sell else px < edge)]
         if rows:
             self._levels(symbol, rows)
-
-    def _generate(self) -> None:
-        """One more stretch of every symbol, merged by time; each goes on from its last price."""
-        parts = []
-        for symbol, px in enumerate(self._px):
-            seed = (self._seed * 1_000 + symbol) * 1_000_003 + self._chunks
-            part = random_walk(
-                seed=seed, count=CHUNK, start_ns=self._end_ns + 1, px_ticks=px, symbol=symbol,
-                first_id=1 + self._chunks * CHUNK,
-            )  # fmt: skip
-            parts.append(part)
-        # Up to the end of the shortest, so that no symbol runs ahead of the others.
-        self._end_ns = min(int(part["ts_recv_ns"][-1]) for part in parts)
-        kept = [part[part["ts_recv_ns"] <= self._end_ns] for part in parts]
-        for symbol, (part, walk) in enumerate(zip(kept, self._walks, strict=True)):
-            quotes, trades = part["kind"] == Kind.KIND_QUOTE, part["kind"] == Kind.KIND_TRADE
-            if quotes.any():
-                self._px[symbol] = int(part.view(QUOTE)["bid_px_ticks"][quotes][-1])
-            for name, factor in (("bid_px_ticks", walk.step), ("ask_px_ticks", walk.step),
-                                 ("bid_qty_lots", walk.lots), ("ask_qty_lots", walk.lots)):  # fmt: skip
-                part.view(QUOTE)[name][quotes] *= factor
-            for name, factor in (("px_ticks", walk.step), ("qty_lots", walk.lots)):
-                part.view(TRADE)[name][trades] *= factor
-        events = np.concatenate(kept)
-        self._events = events.take(np.argsort(events["ts_recv_ns"], kind="stable"))
-        self._at, self._chunks = 0, self._chunks + 1

@@ -27,6 +27,7 @@ from engine.cli.replay import replay
 from engine.cli.reset import reset
 from engine.cli.run import run
 from engine.cli.strategy import strategy
+from engine.cli.sweep import sweep
 from engine.cli.tiers import tiers
 from engine.cli.venue import venue
 from engine.errors import Bot4Error
@@ -36,7 +37,7 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "tail", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "data", "backtest", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "backtest", "sweep", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
@@ -93,6 +94,7 @@ COMMANDS = (
     reset,
     run,
     strategy,
+    sweep,
     tiers,
     uninstall,
     venue,

@@ -29,6 +29,7 @@ td,th{padding:.2rem .6rem;text-align:right}
 td,th{border-bottom:1px solid var(--line)}
 td:first-child,th:first-child{text-align:left}.soft{color:var(--soft)}.bad{color:var(--bad)}.box{overflow:auto;max-height:30rem}
 .curve{fill:none;stroke:var(--a);stroke-width:1.5}.fall{fill:var(--bad);fill-opacity:.35;stroke:none}
+.dot{fill:var(--a);fill-opacity:.6}.bar{fill:var(--good);fill-opacity:.6}
 .buy{fill:var(--good)}.sell{fill:var(--bad)}text{font-size:12px;fill:var(--soft)}
 """
 

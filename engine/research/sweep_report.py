@@ -49,7 +49,7 @@ def as_json(result: Result, told: Told) -> dict[str, Any]:
         "monte_carlo": {name: _known(value) for name, value in asdict(result.monte_carlo).items()},
         "folds": [asdict(fold) for fold in result.folds],
         "unseen": {
-            "periods": len(unseen), "return": _known(figures.cumulative(unseen)[-1]) if len(unseen) else None,
+            "periods": len(unseen), "return": _known(float(figures.cumulative(unseen)[-1])) if len(unseen) else None,
             "sharpe_period": _known(figures.sharpe(unseen)), "sharpe_error": _known(figures.sharpe_error(unseen)),
         },
         "scores": {str(number): score for number, score in sorted(result.scores.items())},

@@ -23,6 +23,7 @@ from engine.cli.features import features
 from engine.cli.install import install, uninstall
 from engine.cli.keys import keys
 from engine.cli.output import EXIT_CODES
+from engine.cli.parity import parity
 from engine.cli.replay import replay
 from engine.cli.reset import reset
 from engine.cli.run import run
@@ -37,7 +38,7 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "tail", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "data", "backtest", "sweep", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "backtest", "sweep", "parity", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
@@ -89,6 +90,7 @@ COMMANDS = (
     install,
     journal,
     keys,
+    parity,
     record,
     replay,
     reset,

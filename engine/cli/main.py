@@ -23,10 +23,12 @@ from engine.cli.features import features
 from engine.cli.install import install, uninstall
 from engine.cli.keys import keys
 from engine.cli.output import EXIT_CODES
+from engine.cli.parity import parity
 from engine.cli.replay import replay
 from engine.cli.reset import reset
 from engine.cli.run import run
 from engine.cli.strategy import strategy
+from engine.cli.sweep import sweep
 from engine.cli.tiers import tiers
 from engine.cli.venue import venue
 from engine.errors import Bot4Error
@@ -36,7 +38,7 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "tail", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "data", "backtest", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "backtest", "sweep", "parity", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
@@ -88,11 +90,13 @@ COMMANDS = (
     install,
     journal,
     keys,
+    parity,
     record,
     replay,
     reset,
     run,
     strategy,
+    sweep,
     tiers,
     uninstall,
     venue,

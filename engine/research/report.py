@@ -6,23 +6,19 @@ is in the account's asset. The page is one file: styles and drawings inside, no 
 
 from __future__ import annotations
 
-import html
 import math
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from engine.research import figures
 from engine.research.backtest import Difference, Fill, Run
 from engine.research.dataset import Meta
+from engine.research.page import POINTS, Floats, Scale, cell, curve, document, escaped, table, words
 
-Floats = npt.NDArray[np.float64]
 E8 = 10**8
 YEAR_NS = 365 * 86_400 * 10**9
-WIDTH, HEIGHT, POINTS = 960, 240, 1_200
 TRADES_SHOWN = 500
 
 
@@ -159,24 +155,6 @@ def _n(value: Any, digits: int = 2, times: float = 1.0) -> str:
 
 
 # --------------------------------------------------------------------------------------------------------------- page
-_STYLE = """
-:root{color-scheme:light dark}
-:root{--ink:#1b1f24;--soft:#6a737d;--line:#d0d7de;--page:#fff}
-:root{--a:#0969da;--bad:#cf222e;--good:#1a7f37}
-@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--soft:#8b949e;--line:#30363d;--page:#0d1117}}
-@media(prefers-color-scheme:dark){:root{--a:#58a6ff;--bad:#ff7b72;--good:#56d364}}
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page)}
-body{max-width:1000px;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.5rem}h2{font-size:1.1rem;margin-top:2rem}svg{width:100%;height:auto;border:1px solid var(--line)}
-table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
-td,th{padding:.2rem .6rem;text-align:right}
-td,th{border-bottom:1px solid var(--line)}
-td:first-child,th:first-child{text-align:left}.soft{color:var(--soft)}.bad{color:var(--bad)}.box{overflow:auto;max-height:30rem}
-.curve{fill:none;stroke:var(--a);stroke-width:1.5}.fall{fill:var(--bad);fill-opacity:.35;stroke:none}
-.buy{fill:var(--good)}.sell{fill:var(--bad)}text{font-size:12px;fill:var(--soft)}
-"""
-
-
 def page(told: Told) -> str:
     """The whole report as one HTML file."""
     run = told.run
@@ -186,86 +164,26 @@ def page(told: Told) -> str:
     title = f"{told.strategy} on {told.data.symbol}"
     failed = ' class="bad"' if told.check.difference else ""
     parts = [
-        f"<h1>{_e(title)}</h1>",
-        f'<p class="soft">{_e(told.data.source)}, seed {told.seed}, latency {_e(told.latency)}; parameters '
-        f"{_e(', '.join(f'{k} = {v}' for k, v in told.params.items()) or 'as the strategy has them')}</p>",
-        f"<p><b>{_e(verdict(told))}.</b> <span{failed}>Look-ahead check {_e(told.check.text)}.</span></p>",
-        "<h2>Figures</h2>", _table(("figure", "value"), ((_words(k), _cell(v)) for k, v in measures(told).items())),
-        f"<h2>Equity, {_e(told.asset)}</h2>", _curve(x, equity, "curve"),
-        "<h2>Fall from the peak, %</h2>", _curve(x, (equity / peak - 1) * 100, "fall", zero=True),
-        f"<h2>Price and fills, {_e(told.data.symbol)}</h2>", _prices(told, x),
-        "<h2>Position, lots</h2>", _curve(x, run.position.astype(np.float64), "curve"),
-        f"<h2>Costs, {_e(told.asset)}</h2>",
-        _table(("part", "amount"), ((k, f"{v:,.4f}") for k, v in costs(told).items())),
+        f"<h1>{escaped(title)}</h1>",
+        f'<p class="soft">{escaped(told.data.source)}, seed {told.seed}, latency {escaped(told.latency)}; parameters '
+        f"{escaped(', '.join(f'{k} = {v}' for k, v in told.params.items()) or 'as the strategy has them')}</p>",
+        f"<p><b>{escaped(verdict(told))}.</b> <span{failed}>Look-ahead check {escaped(told.check.text)}.</span></p>",
+        "<h2>Figures</h2>", table(("figure", "value"), ((words(k), cell(v)) for k, v in measures(told).items())),
+        f"<h2>Equity, {escaped(told.asset)}</h2>", curve(x, equity, "curve"),
+        "<h2>Fall from the peak, %</h2>", curve(x, (equity / peak - 1) * 100, "fall", zero=True),
+        f"<h2>Price and fills, {escaped(told.data.symbol)}</h2>", _prices(told, x),
+        "<h2>Position, lots</h2>", curve(x, run.position.astype(np.float64), "curve"),
+        f"<h2>Costs, {escaped(told.asset)}</h2>",
+        table(("part", "amount"), ((k, f"{v:,.4f}") for k, v in costs(told).items())),
         "<p class='soft'>Spread: fills against the mid of their moment. Delay: that mid against the one at the "
         "decision, for a resting order it is what waiting gained or lost. At mid: net without fees and spread.</p>",
-        "<h2>Why not</h2>", _table(("reason", "count"), ((k, f"{v:,}") for k, v in run.denials.items())),
-        "<h2>Data</h2>", _table(("note", "count"), ((_words(k), f"{v:,}") for k, v in told.done.items())),
+        "<h2>Why not</h2>", table(("reason", "count"), ((k, f"{v:,}") for k, v in run.denials.items())),
+        "<h2>Data</h2>", table(("note", "count"), ((words(k), f"{v:,}") for k, v in told.done.items())),
         f"<h2>Fills{f', the first {TRADES_SHOWN} of {len(run.fills):,}' if len(run.fills) > TRADES_SHOWN else ''}</h2>",
         f'<div class="box">{_trades(told)}</div>',
         f'<p class="soft">state {run.state_hash}<br>tape {run.tape_hash}</p>',
     ]  # fmt: skip
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>{_e(title)}</title><style>{_STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
-    )
-
-
-def _e(text: str) -> str:
-    return html.escape(text)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
-def _cell(value: Any) -> str:
-    return "-" if value is None else f"{value:,.6g}" if isinstance(value, float) else f"{value}"
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    body = "".join(f"<tr>{''.join(f'<td>{_e(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    if not body:
-        return '<p class="soft">none</p>'
-    return f"<table><tr>{''.join(f'<th>{_e(head)}</th>' for head in heads)}</tr>{body}</table>"
-
-
-class _Scale:
-    """Data to drawing: x to the right, y upward."""
-
-    def __init__(self, x: Floats, y: Floats) -> None:
-        good = y[np.isfinite(y)]
-        self.low, self.high = (float(good.min()), float(good.max())) if good.size else (0.0, 1.0)
-        if self.high == self.low:
-            self.low, self.high = self.low - 1, self.high + 1
-        self.first, self.width = float(x[0]), max(float(x[-1] - x[0]), 1e-9)
-
-    def x(self, value: float) -> float:
-        return (value - self.first) / self.width * WIDTH
-
-    def y(self, value: float) -> float:
-        return HEIGHT - 8 - (value - self.low) / (self.high - self.low) * (HEIGHT - 16)
-
-    def frame(self, inside: str) -> str:
-        marks = f'<text x="4" y="16">{self.high:,.8g}</text><text x="4" y="{HEIGHT - 6}">{self.low:,.8g}</text>'
-        return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{inside}{marks}</svg>'
-
-    def line(self, x: Floats, y: Floats) -> str:
-        """Points of a line; of many the lowest and the highest of each stretch stay, so no fall is smoothed away."""
-        keep = np.arange(len(x))
-        if len(x) > POINTS:
-            stretches = np.array_split(keep, POINTS // 2)
-            keep = np.unique([s[f(y[s])] for s in stretches for f in (np.argmin, np.argmax)])
-        return " ".join(f"{self.x(float(x[i])):.1f},{self.y(float(y[i])):.1f}" for i in keep)
-
-
-def _curve(x: Floats, y: Floats, style: str, *, zero: bool = False) -> str:
-    scale = _Scale(x, y)
-    points = scale.line(x, y)
-    if zero:
-        points = f"0,{scale.y(0):.1f} {points} {WIDTH},{scale.y(0):.1f}"
-    return scale.frame(f'<polyline class="{style}" points="{points}"/>')
+    return document(title, parts)
 
 
 def _prices(told: Told, x: Floats) -> str:
@@ -276,7 +194,7 @@ def _prices(told: Told, x: Floats) -> str:
     x, y = x[known], run.mids[known] * tick
     shown = run.fills[:: max(1, len(run.fills) // POINTS)]
     marks = [((f.ts_ns - run.times_ns[0]) / 1e9, f.px_ticks * tick, f.sell) for f in shown]
-    scale = _Scale(x, np.concatenate([y, [px for _, px, _ in marks]]))
+    scale = Scale(x, np.concatenate([y, [px for _, px, _ in marks]]))
     dots = "".join(
         f'<path class="{"sell" if sell else "buy"}" d="M{scale.x(at):.1f} {scale.y(px):.1f}'
         f'{"l-4 -7h8z" if sell else "l-4 7h8z"}"/>'
@@ -297,4 +215,4 @@ def _trades(told: Told) -> str:
                 f"{fill.fee / E8:,.6f}", f"{held * lot:g}",
             )
         )  # fmt: skip
-    return _table(("time", "side", "quantity", "price", "role", "fee", "held after"), rows)
+    return table(("time", "side", "quantity", "price", "role", "fee", "held after"), rows)

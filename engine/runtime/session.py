@@ -124,6 +124,7 @@ class Session:
             hang_up=self._hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
         )
+        self.picture.life = self.life
         self._paused_by_journal = False
 
     async def run(self, *, seconds: float | None = None, ready: Callable[[], Any] | None = None) -> Ended:

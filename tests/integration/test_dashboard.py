@@ -220,6 +220,11 @@ def test_the_history_takes_fixed_room(engine):
 
 # -------------------------------------------------------------------------------------------------- in a browser
 BROWSER = chromium()
+# Drawing is done by the processor here: two pictures a second leave room for everything else on a busy machine. What
+# waits for the page waits long: a page that shows it at once costs nothing of that.
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+PATIENCE_MS = 240_000
+CALM_HZ = 2.0
 needs_browser = pytest.mark.skipif(
     BROWSER is None or importlib.util.find_spec("playwright") is None,
     reason="no Chromium on this machine: apt install chromium-headless-shell",
@@ -231,14 +236,15 @@ def browser():
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=ARGS, timeout=PATIENCE_MS)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def page(browser):
-    page = browser.new_page(viewport={"width": 1500, "height": 1150})
+    page = browser.new_page(viewport={"width": 1100, "height": 700})
+    page.set_default_timeout(PATIENCE_MS)
     page.wrong = []
     page.on("console", lambda m: page.wrong.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: page.wrong.append(str(error)))
@@ -260,7 +266,7 @@ def hand(tmp_path):
 
 @pytest.fixture
 def board(loop, hand):
-    dashboard = Dashboard(Display(hand.picture), port=0)
+    dashboard = Dashboard(Display(hand.picture), port=0, rate_hz=CALM_HZ)
     loop.run(dashboard.start())
     yield dashboard
     loop.run(dashboard.close())
@@ -380,7 +386,7 @@ def test_a_trip_just_before_the_end_is_still_told(page, loop, hand, board):
 
 @needs_browser
 def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path):
-    first = Dashboard(Display(engine), port=0)
+    first = Dashboard(Display(engine), port=0, rate_hz=CALM_HZ)
     loop.run(first.start())
     page.goto(first.address)
     page.wait_for_selector('#head[data-state="good"]')
@@ -389,7 +395,7 @@ def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path)
     assert page.text_content("#mode") == "no engine"
     other = PaperEngine(tmp_path / "next", seed=11)
     other.run()
-    second = Dashboard(Display(other), port=first.port)
+    second = Dashboard(Display(other), port=first.port, rate_hz=CALM_HZ)
     loop.run(second.start())
     try:
         page.wait_for_selector('#head[data-state="good"]')
@@ -402,7 +408,7 @@ def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path)
 
 @needs_browser
 def test_the_display_rule_holds_on_the_page(page, served):
-    page.goto(served(redact=True).address)
+    page.goto(served(redact=True, rate_hz=CALM_HZ).address)
     page.wait_for_selector("#redacted:not([hidden])")
     page.wait_for_selector("#symbols tbody tr")
     cells = page.locator("#symbols tbody tr").first.locator("td").all_text_contents()

@@ -19,7 +19,9 @@ from engine.safety.life import audit_key
 
 EXIT_CHANGED = 3
 _STATE = click.Path(path_type=Path, file_okay=False)
-state_option = click.option("--state", type=_STATE, default=Path("/var/lib/bot4/main"), show_default=True)
+state_option = click.option(
+    "--state", type=_STATE, default=Path("/var/lib/bot4/main"), show_default=True, help="The engine's folder."
+)
 key_option = click.option("--key", type=click.Path(path_type=Path, exists=True), help="A file with the audit's key.")
 
 
@@ -85,7 +87,7 @@ def show(state: Path, kind: tuple[str, ...], last: int, *, as_json: bool) -> Non
 @key_option
 @click.option("--anchor", type=click.Path(path_type=Path, exists=True), multiple=True, help="A copied-out anchor.")
 @click.option("--journal", is_flag=True, help="Take the anchors that systemd's journal holds, too.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def verify_command(state: Path, key: Path | None, anchor: tuple[Path, ...], *, journal: bool, as_json: bool) -> None:
     """Walk the whole chain and hold every anchor against it. Exit 0: whole. 3: changed, and where.
 

@@ -42,7 +42,7 @@ def make_setup(strategy: str) -> Setup:
 @click.argument("strategy", default="strategies.quoter")
 @click.option("--seeds", type=click.IntRange(1, 1_000_000), default=20, show_default=True, help="How many worlds.")
 @click.option("--hours", type=click.FloatRange(0.05, 10_000), default=10, show_default=True, help="Simulated, of each.")
-@click.option("--first-seed", type=int, default=0, show_default=True)
+@click.option("--first-seed", type=int, default=0, show_default=True, help="The others follow it.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; one for each core by default.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
 def certify(strategy: str, seeds: int, hours: float, first_seed: int, workers: int | None, as_json: bool) -> None:

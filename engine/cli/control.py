@@ -165,12 +165,13 @@ def _act(directory: Path | None, socket: Path | None, command: c.Command, as_jso
 @click.option("--reason", default="", help="For the audit.")
 @_directory
 @_socket
-def halt(reason: str, directory: Path | None, socket: Path | None) -> None:
+@_json
+def halt(reason: str, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Stop everything, now: trip the latch. Trading needs `bot4 reset` at the machine afterwards.
 
     Example: bot4 halt --reason "the venue answers strangely"
     """
-    _act(directory, socket, c.Halt(reason))
+    _act(directory, socket, c.Halt(reason), as_json)
 
 
 @click.command()
@@ -178,14 +179,15 @@ def halt(reason: str, directory: Path | None, socket: Path | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @_directory
 @_socket
-def liquidate(aggressive: bool, yes: bool, directory: Path | None, socket: Path | None) -> None:
+@_json
+def liquidate(aggressive: bool, yes: bool, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Cancel every order and close every position: mode Emergency.
 
     Example: bot4 liquidate --yes
     """
     if not yes:
         click.confirm("Close every position?", abort=True)
-    _act(directory, socket, c.Liquidate(aggressive))
+    _act(directory, socket, c.Liquidate(aggressive), as_json)
 
 
 @click.command()
@@ -193,20 +195,22 @@ def liquidate(aggressive: bool, yes: bool, directory: Path | None, socket: Path 
 @click.argument("value", type=int)
 @_directory
 @_socket
-def tighten(limit: str, value: int, directory: Path | None, socket: Path | None) -> None:
+@_json
+def tighten(limit: str, value: int, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Make one LIMIT of the gate stricter, now, until the next start. `bot4 config show limits` names them.
 
     Example: bot4 tighten order_notional 100000000000
     """
-    _act(directory, socket, c.Tighten(limit, value))
+    _act(directory, socket, c.Tighten(limit, value), as_json)
 
 
 def _simple(name: str, command: Callable[[], Any], text: str) -> click.Command:
     @click.command(name=name, help=text)
     @_directory
     @_socket
-    def run(directory: Path | None, socket: Path | None) -> None:
-        _act(directory, socket, command())
+    @_json
+    def run(directory: Path | None, socket: Path | None, as_json: bool) -> None:
+        _act(directory, socket, command(), as_json)
 
     return run
 
@@ -224,4 +228,42 @@ reload = _simple(
     "Read the settings again: tightening acts, loosening waits its day.\n\nExample: bot4 reload",
 )
 
-COMMANDS = (status, top, why, tail, halt, pause, resume, reduce, liquidate, tighten, reload)
+
+@click.command()
+@_directory
+@_socket
+@_json
+def alerts(directory: Path | None, socket: Path | None, as_json: bool) -> None:
+    """Show the alerts that are open, the worst first. Exit code 4 when there is one that nobody acknowledged.
+
+    Example: bot4 alerts
+    """
+    with connect(directory, socket) as client:
+        found = client.alerts()
+    if as_json:
+        echo_json(found)
+    else:
+        for alert in found:
+            seen = "acknowledged" if alert.acknowledged else "ESCALATED" if alert.escalated else "open"
+            told = seen if alert.told_ns is not None else "not told: it follows from another, or waits"
+            click.echo(f"{alert.severity} {alert.group:10} {iso(alert.since_ns)} {alert.text} ({told})")
+        if not found:
+            click.echo("no alert is open")
+    if any(alert.told_ns is not None and not alert.acknowledged for alert in found):
+        sys.exit(EXIT_UNHEALTHY)
+
+
+@click.command()
+@click.argument("group", default="")
+@_directory
+@_socket
+@_json
+def ack(group: str, directory: Path | None, socket: Path | None, as_json: bool) -> None:
+    """Acknowledge the open alerts of GROUP, or all: somebody looks after them, so they are not escalated.
+
+    Example: bot4 ack halt
+    """
+    _act(directory, socket, c.Acknowledge(group), as_json)
+
+
+COMMANDS = (status, top, why, tail, alerts, ack, halt, pause, resume, reduce, liquidate, tighten, reload)

@@ -39,7 +39,9 @@ def _screen(session: PaperSession, seconds: float) -> Table:
 @click.command()
 @click.option("--seconds", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True, help="How long to run.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Seed of the generated market.")
-@click.option("--directory", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True)
+@click.option(
+    "--directory", type=click.Path(path_type=Path), default=Path("var/demo"), show_default=True, help="Emptied."
+)
 def demo(seconds: float, seed: int, directory: Path) -> None:
     """Run the whole path live: market, core, strategy, gate, venue, tape.
 

@@ -30,7 +30,7 @@ def _figures(evidence: drills.Evidence) -> list[str]:
 @click.option("--sealed", type=click.Path(path_type=Path), help="crash: the courier's sealed credentials.")
 @click.option("--live-cancel-only", is_flag=True, help="crash: the configuration is of a live account; cancel there.")
 @click.option("--every-days", type=float, default=7, show_default=True, help="When a drill is overdue.")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def drill(
     kind: str,
     state: Path,

@@ -150,8 +150,8 @@ def cut(directory: Path) -> None:
 
 @journal.command()
 @DIRECTORY
-@click.option("--market-days", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--audit-days", type=click.IntRange(1), default=7 * 366, show_default=True)
+@click.option("--market-days", type=click.IntRange(1), default=30, show_default=True, help="Keep market data so long.")
+@click.option("--audit-days", type=click.IntRange(1), default=7 * 366, show_default=True, help="Keep orders so long.")
 @click.option(
     "--session-days", type=click.IntRange(1), help="Remove whole sessions of recorded market data older than it."
 )

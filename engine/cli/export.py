@@ -1,4 +1,4 @@
-"""`bot4 export`: a session's tape as CSV or JSON lines, for tools that read those."""
+"""`bot4 export`: a session's records as CSV or JSON lines, for tools that read those."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import click
 import msgspec
 import numpy as np
 
-from engine._core.tape import Tape
 from engine._core.types import DECISION, EVENT, INTENT, ORDER, QUOTE, TRADE, Kind
+from engine.journal.layout import find_session
+from engine.journal.query import Question, ask
 
 LAYOUTS = {"all": EVENT, "quotes": QUOTE, "trades": TRADE, "orders": ORDER, "intents": INTENT, "decisions": DECISION}
 KINDS = {
@@ -22,7 +23,6 @@ KINDS = {
     "intents": {k for k in Kind if k.name is not None and k.name.startswith("KIND_INTENT")},
     "decisions": {Kind.KIND_DECISION},
 }
-CHUNK = 65_536
 
 
 @click.command()
@@ -32,20 +32,21 @@ CHUNK = 65_536
 def export(directory: Path, what: str, form: str) -> None:
     """Write the records of the session in DIRECTORY to standard output: ticks and lots, as they were.
 
-    Example: bot4 export var/demo --what orders > orders.csv
+    DIRECTORY is one session, or a journal, of which the newest session is taken. Parquet is written by `bot4 events`.
+
+    Exit codes: 0 written; 1 the session is damaged or not there.
+
+    Example: bot4 export var/bot4/journal --what orders > orders.csv
     """
-    tape = Tape(directory / "tape.b4")
     layout = LAYOUTS[what]
     names = [name for name in layout.names or () if not name.startswith("reserved")]
     columns = [column for name in names for column in _columns(name, layout[name])]
     writer = csv.writer(sys.stdout)
     if form == "csv":
         writer.writerow(columns)
-    kinds = np.array(sorted(int(kind) for kind in KINDS.get(what, ())), dtype=np.uint8)
-    records = tape.records()
-    for start in range(0, len(records), CHUNK):
-        rows = records[start : start + CHUNK]
-        rows = rows[np.isin(rows["kind"], kinds)].view(layout) if what != "all" else rows
+    kinds = frozenset(int(kind) for kind in KINDS.get(what, ()))
+    for _, records in ask(find_session(directory), Question(kinds=kinds)):
+        rows = np.ascontiguousarray(records).view(layout)
         parts = [rows[name].reshape(len(rows), -1) for name in names]
         for at in range(len(rows)):
             row = [value for part in parts for value in part[at].tolist()]

@@ -10,7 +10,9 @@ import click
 from engine.errors import InstallRefused
 from engine.safety import install as installer
 
-_root = click.option("--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True)
+_root = click.option(
+    "--root", type=click.Path(path_type=Path), default=Path("/"), show_default=True, help="Of the system's files."
+)
 _dry = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 
 

@@ -36,7 +36,7 @@ from engine.errors import Bot4Error
 # The help lists commands by what one is doing; a command in no group stands under "more".
 GROUPS = {
     "run": ("run", "demo", "record", "venue"),
-    "look": ("status", "top", "why", "tail", "events", "journal", "export"),
+    "look": ("status", "top", "why", "tail", "alerts", "ack", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
     "strategies": ("strategy", "features", "data", "backtest", "sweep", "parity", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),

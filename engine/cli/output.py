@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,3 +31,17 @@ def echo_json(value: Any) -> None:
 def iso(ts_ns: int) -> str:
     """A time of UTC as text, to the second."""
     return f"{np.datetime64(ts_ns, 'ns').astype('datetime64[s]')}Z"
+
+
+def program() -> str:
+    """How this program is called from here, so that a command that is printed can be copied: `bot4`, or its path."""
+    called = Path(sys.argv[0])
+    found = shutil.which("bot4")
+    if called.name != "bot4" or not called.exists():
+        return "bot4"
+    if found is not None and Path(found).samefile(called):
+        return "bot4"
+    try:
+        return str(called.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(called.absolute())

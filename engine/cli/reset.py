@@ -17,11 +17,16 @@ from engine.safety.life import reset as reset_latch
 @state_option
 @key_option
 @click.option("--reason", required=True, help="What the cause was; goes into the audit.")
-@click.option("--switch", type=click.Choice(["gpio", "none"]), default="gpio", show_default=True)
-@click.option("--chip", default="/dev/gpiochip0", show_default=True)
-@click.option("--line", "lines", type=int, multiple=True, default=(17, 27), show_default=True)
-@click.option("--bias", type=click.Choice(["pull-up", "external", "as-is"]), default="pull-up", show_default=True)
-@click.option("--json", "as_json", is_flag=True)
+@click.option(
+    "--switch", type=click.Choice(["gpio", "none"]), default="gpio", show_default=True, help="none: it has no switch."
+)
+@click.option("--chip", default="/dev/gpiochip0", show_default=True, help="The GPIO device that the switch is on.")
+@click.option("--line", "lines", type=int, multiple=True, default=(17, 27), show_default=True, help="Must be closed.")
+@click.option(
+    "--bias", type=click.Choice(["pull-up", "external", "as-is"]), default="pull-up", show_default=True,
+    help="What raises a line that is cut.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def reset(
     state: Path,
     key: Path | None,

@@ -14,9 +14,10 @@ import uvloop
 from rich.console import Console
 from rich.live import Live
 
-from engine.cli.output import echo_json
-from engine.cli.screen import number, screen
+from engine.cli.output import echo_json, program
+from engine.cli.screen import duration, number, screen
 from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError
+from engine.observe import logs
 from engine.observe.commands import Handlers
 from engine.observe.status import StatusSource
 from engine.runtime.lifecycle import EXIT_TRIPPED
@@ -70,10 +71,18 @@ def run(
         lambda: Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory), faces=faces)
     )
     watch = sys.stdout.isatty() and not plain
-    board = shown[0].dashboard
-    if board is not None and not as_json:
-        click.echo(f"the page: http://{board.host}:{board.port}")
-    ended = uvloop.run(_watched(session, seconds) if watch else session.run(seconds=seconds))
+    _begin_logs(loaded, session.root, to_file=watch)
+
+    def page() -> str:
+        board = shown[0].dashboard
+        return board.address if board is not None else ""
+
+    def ready() -> None:
+        if page() and not as_json:
+            click.echo(f"the page: {page()}")
+
+    # With a live view the address stands in it.
+    ended = uvloop.run(_watched(session, seconds, page) if watch else session.run(seconds=seconds, ready=ready))
     if as_json:
         echo_json(ended)
     else:
@@ -93,6 +102,12 @@ def _or_leave(build: Callable[[], T]) -> T:
     sys.exit(code)
 
 
+def _begin_logs(loaded: Loaded, root: Path, *, to_file: bool) -> None:
+    """As the settings say; a line on stderr would tear a live view, so below one they go to a file of the folder."""
+    stream = (root / "log.jsonl").open("a", encoding="utf-8") if to_file else None
+    logs.setup(loaded.settings.logs, loaded.settings.engine.name, stream=stream)
+
+
 def read_settings(files: tuple[Path, ...], directory: Path | None) -> Loaded:
     """The settings of `files`, the environment on top. A name alone is an instance in /etc/bot4, or one in config/."""
     found = [_found(path) for path in files or (Path("paper.toml"),)]
@@ -109,12 +124,15 @@ def _found(path: Path) -> Path:
     return instance if path.name == str(path) and instance.exists() else config_directory() / path.with_suffix(".toml")
 
 
-async def _watched(session: Session, seconds: float | None) -> Ended:
-    with Live(console=Console(), screen=False, auto_refresh=False, transient=True) as live:
+async def _watched(session: Session, seconds: float | None, page: Callable[[], str]) -> Ended:
+    console = Console()
+    # On a screen of its own, so that what stood in the terminal before is there again afterwards.
+    with Live(console=console, screen=True, auto_refresh=False) as live:
 
         async def refresh() -> None:
             while True:
-                live.update(screen(session.picture.status(), list(session.picture.latest(4))), refresh=True)
+                events = list(session.picture.latest(8))
+                live.update(screen(session.picture.status(), events, height=console.height, page=page()), refresh=True)
                 await asyncio.sleep(REFRESH_S)
 
         task = asyncio.create_task(refresh())
@@ -126,16 +144,24 @@ async def _watched(session: Session, seconds: float | None) -> Ended:
 
 def summary(ended: Ended) -> str:
     """What happened, where it is kept, and how to look at it again."""
-    counts, account = ended.status.counts, ended.status.account
-    profit = number(account.day_profit, sign=True)
-    return "\n".join(
-        (
-            f"session {Path(ended.directory).name}: {ended.seconds:,.0f} s, ended because {ended.reason}",
-            f"  {counts['events']:,} events, {counts['intents']:,} intents, {counts['fills']:,} fills, "
-            f"{counts['denied']:,} denied; {counts['live_orders']} orders left open",
-            f"  equity {number(account.equity)} {account.asset}, today {profit}",
-            f"  {ended.records:,} records in {ended.directory}; state {ended.state_hash}",
-            f"replay it, byte for byte:  bot4 replay {ended.directory} --verify",
-            f"look at its events:        bot4 events {ended.directory}",
-        )
-    )
+    status = ended.status
+    counts, account, way, bot4 = status.counts, status.account, status.stage("tick_to_order"), program()
+    held = [f"{number(row.position, 4)} {row.name}" for row in status.symbols if row.position]
+    lines = [
+        f"session {Path(ended.directory).name}: {ended.seconds:,.0f} s, ended because {ended.reason}",
+        f"  {counts['events']:,} events, {counts['intents']:,} intents, {counts['fills']:,} fills, "
+        f"{counts['denied']:,} denied; {counts['live_orders']} orders left open",
+        f"  equity {number(account.equity)} {account.asset}, today {number(account.day_profit, sign=True)}; "
+        f"held: {', '.join(held) or 'nothing'}",
+    ]
+    if way is not None and way.count:
+        lines.append(f"  tick to order: p50 {duration(way.p50_ns)}, p99 {duration(way.p99_ns)} of {way.count:,}")
+    lines.append(f"  {ended.records:,} records in {ended.directory}; state {ended.state_hash}")
+    if status.latch.tripped:
+        lines.append(f"  HALTED: {', '.join(status.latch.reasons)}; nothing starts before `{bot4} reset`")
+    lines += [
+        f"replay it, byte for byte:  {bot4} replay {ended.directory} --verify",
+        f"look at its events:        {bot4} events {ended.directory} --type fill",
+        f"take its orders along:     {bot4} export {ended.directory} --what orders",
+    ]
+    return "\n".join(lines)

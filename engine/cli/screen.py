@@ -47,8 +47,10 @@ def headline(status: Status) -> Text:
     else:
         text.append(f" {status.mode} ", f"{_MODE_STYLE.get(status.mode, 'bold')} reverse")
     text.append(f"  {status.name} ({status.run}), tier {status.tier}", "bold")
-    if status.unhealthy and not status.latch.tripped:
-        text.append(f"  not healthy: {'; '.join(status.unhealthy)}", "bold red")
+    if status.started_ns:
+        text.append(f"  up {duration(status.ts_ns - status.started_ns)}", "dim")
+    if not status.healthy and not status.latch.tripped:
+        text.append("  NOT HEALTHY", "bold red")
     if status.redacted:
         text.append("  positions and profit hidden until the daily cut", "yellow")
     if status.waiting:
@@ -106,22 +108,27 @@ def facts(status: Status) -> Table:
         "counted", ", ".join(f"{counts[n]:,} {n}" for n in ("events", "intents", "fills", "denied") if n in counts)
     )
     bad = [f"{b.name} {b.state}" for b in status.breakers if b.state != "closed"]
-    table.add_row("breakers", Text(", ".join(bad), "red") if bad else Text(f"{len(status.breakers)} closed"))
+    closed = f"{len(status.breakers)} closed" if status.breakers else "none in use"
+    table.add_row("breakers", Text(", ".join(bad), "red") if bad else Text(closed))
+    table.add_row("health", health(status))
     lost = [feed.name for feed in status.feeds if not feed.connected]
     table.add_row("feeds", Text(f"lost: {', '.join(lost)}", "red") if lost else Text(f"{len(status.feeds)} connected"))
     table.add_row("switch", f"{status.safety.switch or '-'}, dead-man {status.safety.dead_man or '-'}")
     return table
 
 
-def orders(status: Status, most: int = 10) -> Table:
-    table = _grid("order", "side", "price", "quantity", "filled", "age")
+def orders(status: Status, most: int = 10, *, total: bool = True) -> Table:
+    head = "order" if total else f"order ({len(status.orders)} live)"
+    table = _grid(head, "side", "price", "quantity", "filled", "age")
     for row in status.orders[:most]:
         hidden = status.redacted
         table.add_row(
             row.symbol, row.side, number(row.px, hidden=hidden), number(row.qty, 4, hidden=hidden),
             number(row.filled, 4, hidden=hidden), duration(row.age_ns),
         )  # fmt: skip
-    if len(status.orders) > most:
+    if not status.orders:
+        table.add_row(Text("none", "dim"), *[""] * 5)
+    if total and len(status.orders) > most:
         table.add_row(f"and {len(status.orders) - most} more", *[""] * 5)
     return table
 
@@ -137,15 +144,23 @@ def headroom(status: Status, width: int = 24) -> Table:
 
 
 def refusals(status: Status, most: int = 5) -> Table:
+    """The last ones; those that say the same of the same strategy are one line."""
     table = _grid("last why not", "side", "reasons")
-    for row in status.why[:most]:
-        table.add_row(f"{row.symbol} {row.strategy}".strip(), row.side, Text(", ".join(row.reasons), "yellow"))
+    alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for row in status.why:
+        sides = alike.setdefault((row.symbol, row.strategy, row.reasons), [])
+        if row.side not in sides:
+            sides.append(row.side)
+    for (symbol, strategy, reasons), sides in list(alike.items())[:most]:
+        table.add_row(f"{symbol} {strategy}".strip(), ", ".join(sides), Text(", ".join(reasons), "yellow"))
+    if not status.why:
+        table.add_row(Text("nothing was refused", "dim"), "", "")
     return table
 
 
-def strategies(status: Status) -> Table:
+def strategies(status: Status, most: int = 64) -> Table:
     table = _grid("strategy", "symbol", "calls", "intents", "denied", "state")
-    for row in status.strategies:
+    for row in status.strategies[:most]:
         state = Text(row.state, "green" if row.state == "running" else "red")
         table.add_row(row.name, row.symbol, f"{row.calls:,}", f"{row.intents:,}", f"{row.denied:,}", state)
     return table
@@ -154,22 +169,86 @@ def strategies(status: Status) -> Table:
 def tail(events: list[Event], most: int = 8) -> Table:
     table = _grid("event", "")
     style = {"warning": "yellow", "error": "bold red"}
-    for event in events[-most:]:
-        table.add_row(Text(event.kind, style.get(event.severity, "")), Text(event.text or event.symbol))
+    for event in events[-most:] if most > 0 else ():
+        table.add_row(Text(event.kind, style.get(event.severity, "")), Text(f"{event.symbol} {event.text}".strip()))
+    if not events:
+        table.add_row(Text("nothing yet", "dim"), "")
     return table
 
 
-def screen(status: Status, events: list[Event] | None = None) -> RenderableType:
-    """The compact form: one panel, as `bot4 run` shows it."""
-    parts: list[RenderableType] = [headline(status), Text(), symbols(status), Text(), facts(status)]
-    if status.strategies:
-        parts += [Text(), strategies(status)]
-    if status.why:
-        parts += [Text(), refusals(status, 3)]
-    if events:
-        parts += [Text(), tail(events, 4)]
+def health(status: Status) -> Text:
+    """One line: well, or everything that is not."""
+    if status.latch.tripped:
+        return Text("the latch is tripped: nothing leaves", "bold red")
+    if not status.healthy:
+        return Text("; ".join(status.unhealthy) or "not healthy", "bold red")
+    lost = sum(not feed.connected for feed in status.feeds)
+    parts = [f"well, {len(status.feeds) - lost} streams connected"]
+    parts.append(f"{len(status.breakers)} breakers closed" if status.breakers else "no breaker in use")
+    if status.loop_lag_ns is not None:
+        parts.append(f"loop {duration(status.loop_lag_ns)} late")
+    if status.memory_bytes is not None:
+        parts.append(size(status.memory_bytes))
+    return Text(", ".join(parts), "green")
+
+
+def _short_facts(status: Status) -> Table:
+    """What `bot4 run` says of account, latency, journal and health: a line each."""
+    account, journal, way, counts = status.account, status.journal, status.stage("tick_to_order"), status.counts
+    table = Table(box=None, show_header=False, pad_edge=False, expand=True)
+    table.add_column(style="dim", no_wrap=True, width=13)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    fall = "-" if account.drawdown_ppm is None else f"{account.drawdown_ppm / 10_000:.2f} %"
+    equity = f"{number(account.equity, hidden=status.redacted)} {account.asset}, today "
+    today = _profit(account.day_profit, status.redacted)
+    table.add_row("equity", Text.assemble(equity, today, f", drawdown {fall}"))
+    done = ", ".join(f"{counts[n]:,} {n}" for n in ("events", "intents", "fills", "denied") if n in counts)
+    table.add_row("counted", done)
+    if way is not None:
+        table.add_row(
+            "tick to order", f"p50 {duration(way.p50_ns)}, p99 {duration(way.p99_ns)} of {way.count:,} orders"
+        )
+    state = ("healthy" if journal.healthy else "NOT HEALTHY") if journal.enabled else "off"
+    words = (
+        f"{state}, {journal.records:,} records, {size(journal.bytes)}, {journal.mode}, lag {duration(journal.lag_ns)}"
+    )
+    table.add_row("journal", Text(words, "" if journal.healthy else "bold red"))
+    table.add_row("health", health(status))
+    return table
+
+
+def _rows_for(height: int, wants: list[tuple[int, int]]) -> list[int]:
+    """Shares `height` lines out to tables that want (least, most) rows each, one line of heading included."""
+    given = [least for least, _ in wants]
+    spare = height - sum(given)
+    while spare > 0 and any(have < most for have, (_, most) in zip(given, wants, strict=True)):
+        for at, (_, most) in enumerate(wants):
+            if given[at] < most and spare > 0:
+                given[at] += 1
+                spare -= 1
+    return given
+
+
+def screen(
+    status: Status, events: list[Event] | None = None, *, height: int | None = None, page: str = ""
+) -> RenderableType:
+    """One panel, as `bot4 run` shows it live. With a height it is never taller: 24 lines hold every part."""
+    tail_of = events or []
+    fixed = 2 + 1 + 1 + len(status.symbols) + 5
+    wants = [
+        (2, 1 + min(12, max(1, len(status.orders)))),  # orders
+        (2, 1 + min(6, max(1, len(status.why)))),  # why not
+        (2, 1 + min(8, max(1, len(tail_of)))),  # events
+        (0, 1 + len(status.strategies)),
+    ]
+    lines = _rows_for(height - fixed, wants) if height is not None else [most for _, most in wants]
+    parts: list[RenderableType] = [headline(status), symbols(status), _short_facts(status)]
+    parts += [orders(status, lines[0] - 1, total=False), refusals(status, lines[1] - 1), tail(tail_of, lines[2] - 1)]
+    if lines[3] > 1:
+        parts.append(strategies(status, lines[3] - 1))
     style = "red" if status.latch.tripped else "green" if status.mode == "Normal" else "yellow"
-    return Panel(Group(*parts), title=f"Bot4 {status.session}", border_style=style)
+    hint = f"Ctrl-C stops in order{f' - {page}' if page else ''}"
+    return Panel(Group(*parts), title=f"Bot4 {status.session}", subtitle=hint if page else None, border_style=style)
 
 
 def full_screen(status: Status, events: list[Event]) -> RenderableType:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from engine.cli.output import echo_json
 from engine.cli.run import read_settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
@@ -18,6 +19,7 @@ _directory = click.option(
     default=None,
     help="The cache folder; else BOT4_STRATEGY_CACHE, else the user's cache.",
 )
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -27,21 +29,28 @@ def strategy() -> None:
 
 @strategy.command("list")
 @_directory
-def list_(directory: Path | None) -> None:
+@_json
+def list_(directory: Path | None, as_json: bool) -> None:
     """Show every strategy with its parameters: unit, default, range.
 
     Example: bot4 strategy list
     """
     cache = Cache(directory)
+    rows = []
     for name in registry.names():
         definition = registry.find(name)
         if definition.decide is None:
             state = "plain Python"
         else:
             state = "built" if cache.is_built(definition.decide, definition.parameters) else "not built"
+        if as_json:
+            rows.append({"name": name, "state": state, "text": definition.text, "parameters": definition.parameters})
+            continue
         click.echo(f"{name} ({state}): {definition.text.splitlines()[0]}")
         for p in definition.parameters:
             click.echo(f"    {p.name} = {p.default} {p.unit} ({p.low} to {p.high}): {p.text}")
+    if as_json:
+        echo_json(rows)
 
 
 @strategy.command()
@@ -72,10 +81,11 @@ def build(
 
 @strategy.command()
 @click.argument("name")
-@click.option("--views", "count", type=click.IntRange(1, 1_000_000), default=5_000, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--views", "count", type=click.IntRange(1, 1_000_000), default=5_000, show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the views.")
 @_directory
-def check(name: str, count: int, seed: int, directory: Path | None) -> None:
+@_json
+def check(name: str, count: int, seed: int, directory: Path | None, as_json: bool) -> None:
     """Hold the built strategy NAME against the same source run as Python, on generated views with every edge.
 
     Example: bot4 strategy check strategies.quoter --views 20000
@@ -86,6 +96,9 @@ def check(name: str, count: int, seed: int, directory: Path | None) -> None:
     library = Cache(directory).build(definition.decide, definition.parameters)
     views = generated_views(seed, count, definition.parameters)
     difference = compare(reference(definition.decide), library, views)
+    if as_json:
+        echo_json({"strategy": name, "views": count, "seed": seed, "equal": difference is None})
     if difference is not None:
         raise click.ClickException(f"view {difference.index} of seed {seed}: {difference.what}")
-    click.echo(f"equal: {name} gave the same answer, state and wishes on {count:,} views, as Python and built")
+    if not as_json:
+        click.echo(f"equal: {name} gave the same answer, state and wishes on {count:,} views, as Python and built")

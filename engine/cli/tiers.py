@@ -11,6 +11,7 @@ from rich.table import Table
 from engine._core.clock import utc_ns
 from engine.cli.config import read
 from engine.cli.output import echo_json, iso
+from engine.runtime.evidence import gather
 from engine.settings import tiers as ladder_of
 from engine.settings.units import to_text
 
@@ -19,8 +20,9 @@ from engine.settings.units import to_text
 @click.option("--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def tiers(files: tuple[Path, ...], as_json: bool) -> None:
-    """Show the capital tiers, the one that is in force, and what promotion still needs.
+    """Show the capital tiers, the one that is in force, what was earned in it, and what promotion still needs.
 
+    Days, drills and parity are read from the engine's folder (journal, audit, latch, drills, parity).
     Targets are text beside the realised figure; nothing is sized or gated by them.
 
     Example: bot4 tiers --config my.toml
@@ -28,14 +30,17 @@ def tiers(files: tuple[Path, ...], as_json: bool) -> None:
     loaded = read(files)
     settings = loaded.settings
     standing = ladder_of.read_standing(Path(settings.engine.directory) / "tier.json")
+    earned = gather(Path(settings.engine.directory), standing.since_ns if standing is not None else 0)
     move = ladder_of.move(
-        loaded.ladder, settings.account.capital, ladder_of.Evidence(), standing, utc_ns(),
+        loaded.ladder, settings.account.capital, earned.evidence, standing, utc_ns(),
         hysteresis_ppm=settings.tier.hysteresis_ppm, cooldown_days=settings.tier.cooldown_days,
     )  # fmt: skip
     if as_json:
         echo_json({
             "capital": to_text(settings.account.capital, "amount"), "settings_tier": loaded.tier.name,
             "standing": standing, "change": move.change, "missing": list(move.missing),
+            "evidence": earned.evidence, "days_paper": earned.days_paper, "drills_failed": earned.drills_failed,
+            "trips": [iso(ts_ns) for ts_ns in earned.trips],
             "ladder": [file.tier for file in loaded.ladder],
         })  # fmt: skip
         return
@@ -56,5 +61,12 @@ def tiers(files: tuple[Path, ...], as_json: bool) -> None:
     click.echo(f"\nThese settings stand in tier {loaded.tier.name}; the account has {has}.")
     if standing is not None:
         click.echo(f"In force live: {standing.name}, since {iso(standing.since_ns)}.")
+    e = earned.evidence
+    parity = f"{e.parity_ppm / 10_000:.0f} % parity" if earned.comparisons else "no comparison with paper"
+    click.echo(
+        f"Earned: {e.days_clean} clean days live ({earned.days_paper} on paper, which do not count), {e.drills} drills "
+        f"passed and {earned.drills_failed} failed, {parity}, {len(earned.trips)} trips"
+        + (f", the last {iso(earned.trips[-1])}." if earned.trips else ".")
+    )
     for need in move.missing:
         click.echo(f"Promotion needs: {need}.")

@@ -82,6 +82,12 @@ class AlertUndelivered(AlertError, ConnectionError):
     remedy = "Check its address and secret; the alert went to the other sinks and to the log."
 
 
+class AlertUnknown(AlertError, LookupError):
+    code = "BOT4-1422"
+    sentence = "No alert of that group is open."
+    remedy = "`bot4 alerts` shows what is open; without a group all of it is acknowledged."
+
+
 class TracingMissing(Bot4Error, ImportError):
     code = "BOT4-1430"
     sentence = "Traces are switched on and OpenTelemetry is not installed."

@@ -9,8 +9,9 @@ lost, P3 worth knowing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from engine.observe.commands import OpenAlert
 from engine.observe.status import Status
 from engine.observe.times import minute_of_day
 from engine.settings.schema import Alerts
@@ -57,6 +58,7 @@ class Message:
     engine: str
     findings: tuple[Finding, ...]
     suppressed: tuple[str, ...] = ()  # what follows from these and is not told by itself
+    escalated: bool = False  # resolved: whoever it was escalated to is told as well
 
     @property
     def title(self) -> str:
@@ -104,6 +106,17 @@ class AlertEngine:
     def open(self) -> tuple[Finding, ...]:
         return tuple(entry.finding for entry in self._open.values())
 
+    def listed(self) -> list[OpenAlert]:
+        """What is open, the worst first."""
+        rows = [
+            OpenAlert(
+                self._group_of(entry.finding.rule), entry.finding.rule, entry.finding.subject, entry.finding.severity,
+                entry.finding.text, entry.since_ns, entry.told_ns, entry.acknowledged, entry.escalated,
+            )
+            for entry in self._open.values()
+        ]  # fmt: skip
+        return sorted(rows, key=lambda row: (row.severity, row.since_ns, row.rule, row.subject))
+
     def acknowledge(self, group: str | None = None) -> int:
         """Somebody has seen it: what is open in the group (or everywhere) is not escalated."""
         seen = 0
@@ -147,6 +160,7 @@ class AlertEngine:
 
     def _resolve(self, found: dict[tuple[str, str], Finding], now_ns: int) -> Iterator[Message]:
         gone: dict[str, list[Finding]] = {}
+        escalated = set[str]()
         for key in [key for key in self._open if key not in found]:
             entry = self._open.pop(key)
             group = self._group_of(key[0])
@@ -155,8 +169,10 @@ class AlertEngine:
                 waiting.remove(entry.finding)
             if entry.told_ns is not None:
                 gone.setdefault(group, []).append(entry.finding)
+            if entry.escalated:
+                escalated.add(group)
         for group, findings in gone.items():
-            yield self._message("resolved", group, findings, (), now_ns)
+            yield replace(self._message("resolved", group, findings, (), now_ns), escalated=group in escalated)
 
     def _flush(self, suppressed: set[tuple[str, str]], now_ns: int) -> Iterator[Message]:
         for name, group in self._groups.items():

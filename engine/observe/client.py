@@ -11,7 +11,7 @@ from typing import Any, Self
 import msgspec
 
 from engine.errors import ControlRefused, ControlUnreachable
-from engine.observe.commands import Command, GetEvents, GetStatus, GetWhy, Reply, Watch
+from engine.observe.commands import Command, GetAlerts, GetEvents, GetStatus, GetWhy, OpenAlert, Reply, Watch
 from engine.observe.status import Event, Status, WhyNot
 
 
@@ -58,6 +58,9 @@ class ControlClient:
 
     def events(self, after: int = 0, most: int = 100) -> list[Event]:
         return msgspec.convert(self.call(GetEvents(after, most)).data, list[Event])
+
+    def alerts(self) -> list[OpenAlert]:
+        return msgspec.convert(self.call(GetAlerts()).data, list[OpenAlert])
 
     def watch(self, rate_hz: float) -> Iterator[Status]:
         for reply in self.stream(Watch(rate_hz)):

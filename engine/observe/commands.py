@@ -52,6 +52,16 @@ class Reload(_Command, frozen=True, tag="reload"):
     """Read the settings again: tightening acts, loosening is queued; the answer is the difference."""
 
 
+class Acknowledge(_Command, frozen=True, tag="acknowledge"):
+    """Somebody has seen the alerts of a group, or all: they are not escalated any more."""
+
+    group: str = ""
+
+
+class GetAlerts(_Command, frozen=True, tag="alerts"):
+    """What is open: since when, told when, seen by somebody or not."""
+
+
 class GetStatus(_Command, frozen=True, tag="status"):
     """One picture."""
 
@@ -77,7 +87,10 @@ class Watch(_Command, frozen=True, tag="watch"):
     rate_hz: float = 4.0
 
 
-Command = Halt | Pause | Resume | Reduce | Liquidate | Tighten | Reload | GetStatus | GetWhy | GetEvents | Watch
+Command = (
+    Halt | Pause | Resume | Reduce | Liquidate | Tighten | Reload
+    | Acknowledge | GetAlerts | GetStatus | GetWhy | GetEvents | Watch
+)  # fmt: skip
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -86,7 +99,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     ok: bool
     text: str = ""  # a sentence for a person
     code: str = ""  # of the error
-    kind: Literal["reply", "status", "events", "why"] = "reply"
+    kind: Literal["reply", "status", "events", "why", "alerts"] = "reply"
     data: Any = None
 
 
@@ -99,6 +112,28 @@ class Peer(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"uid {self.uid} pid {self.pid}"
+
+
+class OpenAlert(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong, as a person is told of it."""
+
+    group: str
+    rule: str
+    subject: str
+    severity: str
+    text: str
+    since_ns: int
+    told_ns: int | None = None
+    acknowledged: bool = False
+    escalated: bool = False
+
+
+class AlertDesk(Protocol):
+    """Who keeps the alerts. Called on the loop's thread."""
+
+    def alerts(self) -> list[OpenAlert]: ...
+
+    def acknowledge(self, peer: Peer, group: str) -> str: ...
 
 
 class Handlers(Protocol):

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 from engine.errors import DashboardError, DashboardExposed
 from engine.observe.display import Display
 from engine.observe.status import LatencyStatus, Status
+from engine.observe.tracing import OFF, Tracer
 from engine.settings.relations import is_loopback
 
 MODES = ("Normal", "Paused", "Reduced", "Emergency")
@@ -154,12 +155,12 @@ def _ratio(ppm: int | None) -> float | None:
 class MetricsServer:
     """GET /metrics on loopback."""
 
-    def __init__(self, display: Display, *, host: str = "127.0.0.1", port: int = 9090) -> None:
+    def __init__(self, display: Display, *, host: str = "127.0.0.1", port: int = 9090, tracer: Tracer = OFF) -> None:
         if not is_loopback(host):
             raise DashboardExposed(f"metrics at {host}")
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(StatusCollector(display))
-        self.host, self.port = host, port
+        self.host, self.port, self.tracer = host, port, tracer
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -181,4 +182,6 @@ class MetricsServer:
             self._runner = None
 
     async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        with self.tracer.span("scrape"):
+            text = generate_latest(self.registry)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -27,9 +27,10 @@ from engine.errors import (
     ControlTaken,
 )
 from engine.observe import commands as c
-from engine.observe.commands import LINE_MAX, Handlers, Peer, Reply
+from engine.observe.commands import LINE_MAX, AlertDesk, Handlers, Peer, Reply
 from engine.observe.display import Display
 from engine.observe.status import StatusSource
+from engine.observe.tracing import OFF, Tracer
 
 PATH_MAX = 107
 BUFFER_MAX = 1 << 20
@@ -50,12 +51,15 @@ class ControlServer:
         display: Display | None = None,
         clients_max: int = 16,
         uids: Collection[int] | None = None,
+        alerts: AlertDesk | None = None,
+        tracer: Tracer = OFF,
     ) -> None:
         self.path = path
         self.source = source
         self.handlers = handlers
         self.display = display or Display(source)
         self.clients_max = clients_max
+        self.alerts, self.tracer = alerts, tracer
         # Root can do all of this anyway; whoever else gets past the file's mode is refused by name.
         self.uids = frozenset(uids if uids is not None else {os.geteuid(), 0})
         self.refused_count = 0
@@ -168,12 +172,17 @@ class ControlServer:
             elif isinstance(command, c.GetEvents) and command.follow:
                 await self._follow(command, reader, writer)
             else:
-                self._send(writer, self._act(command, peer))
+                with self.tracer.span("control", command=type(command).__name__.lower(), uid=peer.uid):
+                    reply = self._act(command, peer)
+                self._send(writer, reply)
                 await writer.drain()
         except Bot4Error as error:
             self._send(writer, _refusal(error))
 
     def _act(self, command: c.Command, peer: Peer) -> Reply:
+        answer = self._answer_of(command)
+        if answer is not None:
+            return answer
         do = self.handlers
         match command:
             case c.Halt(reason=reason):
@@ -190,16 +199,30 @@ class ControlServer:
                 text = do.tighten(peer, limit, value)
             case c.Reload():
                 text = do.reload(peer)
+            case c.Acknowledge(group=group):
+                text = self._desk().acknowledge(peer, group)
+            case _:
+                raise ControlBadRequest(f"{command}.")
+        self.notify()
+        return Reply(True, text)
+
+    def _answer_of(self, command: c.Command) -> Reply | None:
+        """The answer to a question; None when it is none."""
+        match command:
             case c.GetStatus():
                 return Reply(True, kind="status", data=self.display.status())
             case c.GetWhy(most=most, symbol=symbol):
                 return Reply(True, kind="why", data=list(self.display.why(most, symbol)))
             case c.GetEvents(after=after, most=most):
                 return Reply(True, kind="events", data=list(self.display.events(after, most)))
-            case _:
-                raise ControlBadRequest(f"{command}.")
-        self.notify()
-        return Reply(True, text)
+            case c.GetAlerts():
+                return Reply(True, kind="alerts", data=self._desk().alerts())
+        return None
+
+    def _desk(self) -> AlertDesk:
+        if self.alerts is None:
+            raise ControlBadRequest("This engine keeps no alerts.")
+        return self.alerts
 
     # ---------------------------------------------------------------------------------------------------- streams
     async def _watch(self, command: c.Watch, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -92,7 +92,8 @@ class SinkTask:
 
     def wants(self, message: Message) -> bool:
         enough = SEVERITIES.index(message.severity) <= SEVERITIES.index(self.sink.severity_min)
-        return enough and (message.kind == "escalation" or not self.sink.escalation)
+        # Who is woken by an escalation is also told that it is over.
+        return enough and (not self.sink.escalation or message.kind == "escalation" or message.escalated)
 
     def offer(self, message: Message) -> None:
         """Never waits: with a full queue the oldest message is lost, for the newest says more."""

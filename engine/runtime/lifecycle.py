@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine._core.clock import monotonic_ns
+from engine._core.histogram import Histogram
 from engine.runtime.engine import Engine
 
 EXIT_CLEAN, EXIT_OPEN, EXIT_TRIPPED = 0, 5, 70
@@ -62,7 +63,8 @@ class Lifecycle:
         self.phase = Phase.STARTING
         self.reason = ""
         self.turns = 0
-        self.worst_turn_ns = 0
+        self.turn_ns = Histogram()
+        self.lag_ns = 0  # how much later than asked for the loop came back, the last time
         self._each_turn, self._wind_down = each_turn, wind_down
         self._quiet, self._tripped, self._grace_s = quiet, tripped, grace_s
         self._hang_up = hang_up
@@ -103,15 +105,16 @@ class Lifecycle:
         self.engine.advance(self.pace.until_ns(since_ns, self.engine.now_ns))
         self._each_turn()
         self.turns += 1
-        self.worst_turn_ns = max(self.worst_turn_ns, monotonic_ns() - begun)
+        self.turn_ns.record(monotonic_ns() - begun)
 
     async def _pause(self) -> None:
+        due_ns = monotonic_ns() + int(self.pace.turn_s * 1e9)
         try:
             # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
             async with asyncio.timeout(self.pace.turn_s):
                 await self._stop.wait()
         except TimeoutError:
-            return
+            self.lag_ns = max(0, monotonic_ns() - due_ns)
 
     def _hear_signals(self) -> None:
         loop = asyncio.get_running_loop()

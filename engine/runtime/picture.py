@@ -6,7 +6,7 @@ It reads the world and the counters, never writes, and is asked on the loop's th
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -36,8 +36,10 @@ from engine.observe.status import (
     SymbolStatus,
     WhyNot,
 )
+from engine.runtime import figures
 from engine.runtime.build import strategies_of, symbols_of
 from engine.runtime.engine import Engine
+from engine.runtime.lifecycle import Lifecycle
 from engine.settings.load import Loaded
 
 E8 = 10**8
@@ -89,13 +91,23 @@ class Picture:
         # By slot; one place more for what the engine itself asks.
         self._placed = np.zeros(len(self._slots) + 1, np.int64)
         self._denied = np.zeros(len(self._slots) + 1, np.int64)
+        self._denied_by: Counter[str] = Counter()
         self._number = 0
+        self._venues = [name for name, venue in self._settings.venues.items() if venue.enabled]
+        self._venue_of = np.array([self._venues.index(row.venue) for row in self._rows], np.int64)
+        self._messages = np.zeros(len(self._venues), np.int64)
+        self._machine, self._lag = figures.Machine(self._settings.engine.directory), figures.Lag()
+        self._mode_at = ("", started_ns)
         self.waiting = 0  # settings that wait their day
+        self.life: Lifecycle | None = None  # who moves the clock, once there is somebody
         engine.watch(self._note_inputs, self._note_outputs)
 
     # ----------------------------------------------------------------------------------------------- what passes by
     def _note_inputs(self, events: npt.NDArray[Any]) -> None:
         kinds = events["kind"]
+        market = events["symbol"][kinds < int(Kind.KIND_ORDER_ACK)]
+        if len(market):
+            self._messages += np.bincount(self._venue_of[market], minlength=len(self._venues))
         reports = np.flatnonzero((kinds >= int(Kind.KIND_ORDER_ACK)) & (kinds < int(Kind.KIND_TIMER)))
         for at in reports:
             name = REPORTS.get(Kind(int(kinds[at])))
@@ -117,6 +129,8 @@ class Picture:
         for at in np.flatnonzero(outputs["kind"] == int(Kind.KIND_DECISION)):
             decision = outputs[at : at + 1].view(DECISION)[0]
             row = self._rows[int(decision["symbol"])]
+            reasons = tuple(reason.rule for reason in explain(decision))
+            self._denied_by.update(reasons)
             self._denied[min(int(decision["origin"]) & 0xFFFF, len(self._slots))] += 1
             self._why.appendleft(
                 WhyNot(
@@ -126,7 +140,7 @@ class Picture:
                     side="sell" if decision["flags"] & Flag.FLAG_SELL else "buy",
                     px=int(decision["px_ticks"]) * row.tick / E8,
                     qty=int(decision["qty_lots"]) * row.lot / E8,
-                    reasons=tuple(reason.rule for reason in explain(decision)),
+                    reasons=reasons,
                     largest_qty=int(decision["headroom_lots"]) * row.lot / E8,
                 )
             )
@@ -148,30 +162,49 @@ class Picture:
         return list(islice((why for why in self._why if symbol in (None, why.symbol)), most))
 
     def status(self) -> Status:
-        world = self._engine.core.world
-        counts = world.counts
+        world, now_ns = self._engine.core.world, self._engine.now_ns
+        self._machine.look()
+        orders, symbols, strategies = self._order_rows(), self._symbol_rows(), self._strategy_rows()
+        latch, journal, feeds = self._latch_row(), self._journal(), self._feeds()
+        words = figures.unhealthy(
+            journal=figures.journal_words(self._engine.tape.health),
+            durable=latch.durable,
+            feeds=feeds,
+            symbols=symbols,
+            strategies=strategies,
+        )
+        wrong = tuple(words)
+        mode = self._mode()
+        if mode != self._mode_at[0]:
+            self._mode_at = (mode, now_ns if self._mode_at[0] else self._started_ns)
         return Status(
             name=self._settings.engine.name,
             session=self._session,
             run=self._settings.engine.mode,
-            ts_ns=self._engine.now_ns,
+            ts_ns=now_ns,
             started_ns=self._started_ns,
-            mode=self._mode(),
+            mode=mode,
+            mode_since_ns=self._mode_at[1],
             tier=self._tier.name,
             settings_hash=self._hash,
-            latch=self._latch_row(),
+            healthy=not (wrong or latch.tripped),
+            unhealthy=wrong,
+            latch=latch,
             safety=SafetyStatus(switch=self._settings.safety.switch),
             headroom=self._headroom(),
-            feeds=(FeedStatus(name="market", venue="paper", connected=True),),
-            account=self._account(),
-            symbols=self._symbol_rows(),
-            orders=self._order_rows(),
-            latency=(_latency("tick_to_order", self._engine.order_ns), _latency("step", self._engine.step_ns)),
-            journal=self._journal(),
-            strategies=self._strategy_rows(),
-            counts=counts,
+            feeds=feeds,
+            account=self._account(symbols),
+            symbols=symbols,
+            orders=orders,
+            latency=self._stages(),
+            journal=journal,
+            strategies=strategies,
+            denied_by_rule=dict(self._denied_by),
+            counts=world.counts,
             why=tuple(islice(self._why, 5)),
             waiting=self.waiting,
+            loop_lag_ns=self.life.lag_ns if self.life is not None else None,
+            memory_bytes=self._machine.memory_bytes,
         )
 
     # ---------------------------------------------------------------------------------------------------- the parts
@@ -180,6 +213,20 @@ class Picture:
 
     def _mode(self) -> str:
         return Mode(self._engine.core.world.modes["mode"]).name.removeprefix("MODE_").capitalize()
+
+    def _stages(self) -> tuple[LatencyStatus, ...]:
+        stages = [("tick_to_order", self._engine.order_ns), ("step", self._engine.step_ns)]
+        if self.life is not None:
+            stages.append(("loop_turn", self.life.turn_ns))
+        return tuple(_latency(stage, taken) for stage, taken in stages)
+
+    def _feeds(self) -> tuple[FeedStatus, ...]:
+        world = self._engine.core.world
+        newest = [0] * len(self._venues)
+        for venue, ts_ns in zip(self._venue_of, world.instruments()["book_ts_ns"], strict=False):
+            newest[venue] = max(newest[venue], int(ts_ns))
+        messages = [int(count) for count in self._messages]
+        return figures.feeds(world.venues(), self._venues, newest, messages, self._engine.now_ns)
 
     def _latch_row(self) -> LatchStatus:
         record = self._latch.record()
@@ -214,7 +261,7 @@ class Picture:
         )
         return tuple(rows)
 
-    def _account(self) -> AccountStatus:
+    def _account(self, symbols: tuple[SymbolStatus, ...]) -> AccountStatus:
         a = self._engine.core.world.account()
         equity, peak, base = a["equity"], a["peak"], a["day_base"]
         return AccountStatus(
@@ -225,10 +272,15 @@ class Picture:
             day_profit=(equity - base) / E8,
             drawdown_ppm=(peak - equity) * 10**6 // peak if peak > 0 else None,
             margin_available=a["margin_available"] / E8,
+            gross=a["gross_worst"] / E8,
+            net=max(a["long_worst"], a["short_worst"]) / E8,
+            realised=sum(row.realised or 0.0 for row in symbols),
+            unrealised=sum(row.unrealised or 0.0 for row in symbols),
         )
 
     def _symbol_rows(self) -> tuple[SymbolStatus, ...]:
         world, now_ns = self._engine.core.world, self._engine.now_ns
+        open_orders = np.bincount(world.live_orders()["symbol"].astype(np.int64), minlength=len(self._symbols))
         rows = []
         for at, (name, i, p) in enumerate(zip(self._symbols, world.instruments(), world.positions(), strict=True)):
             row = self._rows[at]
@@ -254,6 +306,7 @@ class Picture:
                     entry=cost / (lots * lot) if lots else None,
                     unrealised=value - cost if known else None,
                     realised=(int(p["cash_value"]) + int(p["cost"])) / E8,
+                    orders_open=int(open_orders[at]),
                 )
             )
         return tuple(rows)
@@ -300,5 +353,7 @@ class Picture:
             mode=self._settings.journal.mode,
             records=tape.count,
             bytes=tape.count * 64,
+            lag_ns=self._lag.look(tape),
+            disk_free_bytes=self._machine.disk_free_bytes,
             path=str(tape.path),
         )

@@ -139,6 +139,7 @@ class Session:
             hang_up=self._hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
         )
+        self.picture.life = self.life
         self._paused_by_journal = False
 
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
@@ -166,7 +167,7 @@ class Session:
         name = self.journal.session.path.name
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
 
-    async def run(self, *, seconds: float | None = None) -> Ended:
+    async def run(self, *, seconds: float | None = None, ready: Callable[[], object] = lambda: None) -> Ended:
         name = self.journal.session.path.name
         with self._kept:
             self.journal.start()
@@ -179,6 +180,7 @@ class Session:
                 if self.faces is not None:
                     await self.faces.start()
                 self.notifier.ready(f"paper session {name}; {self.switch}")
+                ready()
                 code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
                 status = self.picture.status()

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from engine._core.clock import utc_ns
-from engine.errors import Bot4Error
+from engine.errors import AlertUnknown, Bot4Error
 from engine.observe.alerts import RULES, AlertEngine
-from engine.observe.commands import Handlers
+from engine.observe.commands import Handlers, OpenAlert, Peer
 from engine.observe.display import Display
 from engine.observe.history import History
 from engine.observe.metrics import MetricsServer
 from engine.observe.server import ControlServer
 from engine.observe.sinks import Dispatcher, SinkTask
 from engine.observe.status import StatusSource
+from engine.observe.tracing import Tracer
 from engine.settings.schema import Settings
 from engine.settings.secrets import Secrets
 from engine.web.server import Dashboard, tls_context
@@ -32,14 +34,26 @@ ALERT_PERIOD_S = 0.25
 class Faces:
     """`start` binds what the settings switch on; `notify` makes a trip seen at once; `close` ends it all."""
 
-    def __init__(self, settings: Settings, source: StatusSource, handlers: Handlers, secrets: Secrets) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        source: StatusSource,
+        handlers: Handlers,
+        secrets: Secrets,
+        *,
+        now_ns: Callable[[], int] = utc_ns,
+    ) -> None:
         board, control = settings.dashboard, settings.control
         redact = board.redact == "on" or (board.redact == "auto" and settings.engine.mode == "live")
         hour = settings.account.day_cut_hour_utc
         # Each face its own view: the display rule keeps the picture of the cut, and faces ask at different times.
         self.displays = [Display(source, redact=redact, day_cut_hour_utc=hour) for _ in range(3)]
         path = Path(settings.engine.directory) / control.socket
-        self.control = ControlServer(path, source, handlers, display=self.displays[0], clients_max=control.clients_max)
+        self.tracer = Tracer(settings.tracing, settings.engine.name)
+        self.control = ControlServer(
+            path, source, handlers, display=self.displays[0], clients_max=control.clients_max, alerts=self,
+            tracer=self.tracer,
+        )  # fmt: skip
         self.dashboard: Dashboard | None = None
         if board.enabled:
             self.dashboard = Dashboard(
@@ -54,9 +68,10 @@ class Faces:
             )
         self.metrics: MetricsServer | None = None
         if settings.metrics.enabled:
-            self.metrics = MetricsServer(self.displays[2], host=settings.metrics.host, port=settings.metrics.port)
-        self._source = source
-        self.alerts = AlertEngine(settings.alerts, RULES, engine=settings.engine.name)
+            metrics = settings.metrics
+            self.metrics = MetricsServer(self.displays[2], host=metrics.host, port=metrics.port, tracer=self.tracer)
+        self._source, self._now_ns = source, now_ns
+        self.judge = AlertEngine(settings.alerts, RULES, engine=settings.engine.name)
         queue_max = settings.alerts.queue_max
         self.sinks = Dispatcher([
             SinkTask(name, sink, secrets.get(sink.credential), queue_max=queue_max)
@@ -96,13 +111,36 @@ class Faces:
         if self.dashboard is not None:
             await self.dashboard.close()
         await self.control.close()
+        # What is traced and not sent yet gets its time, away from the loop.
+        await asyncio.to_thread(self.tracer.close)
+
+    # --------------------------------------------------------------------------------------------------------- alerts
+    def alerts(self) -> list[OpenAlert]:
+        """What is open, for `bot4 alerts`."""
+        return self.judge.listed()
+
+    def acknowledge(self, peer: Peer, group: str) -> str:
+        """Somebody has seen them: what is open is not escalated. Who it was goes into the log."""
+        known = sorted({alert.group for alert in self.alerts() if alert.told_ns is not None})
+        if group and group not in known:
+            raise AlertUnknown(f"{group!r}; open are: {', '.join(known) or 'none'}.")
+        count = self.judge.acknowledge(group or None)
+        log.warning("acknowledged", extra={"group": group or "all", "alerts": count, "peer": str(peer)})
+        return f"{count} {'alert is' if count == 1 else 'alerts are'} acknowledged: no escalation."
+
+    def look(self) -> None:
+        """Judge the picture of this moment and hand out what there is to tell."""
+        messages = self.judge.step(self._source.status(), self._now_ns())
+        for message in messages:
+            with self.tracer.span("alert", group=message.group, severity=message.severity, kind=message.kind):
+                self.sinks.send([message])
 
     async def _watch(self) -> None:
         """Alerts look at the true picture: what they tell are names and shares, no position."""
         while True:
             self._wake.clear()
             try:
-                self.sinks.send(self.alerts.step(self._source.status(), utc_ns()))
+                self.look()
             except (Bot4Error, ArithmeticError, LookupError) as error:
                 log.error("the alerts could not judge a picture: %s", error)
             try:

@@ -37,6 +37,7 @@ FILES = {
 }
 COOKIE = "bot4_token"
 RATE_MAX_HZ = 20.0
+LAST_S = 0.5  # what the last picture may take
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -145,6 +146,7 @@ class Dashboard:
             self._sending.cancel()
             await asyncio.gather(self._sending, return_exceptions=True)
             self._sending = None
+            await self._send_last()
         for viewer in list(self._viewers):
             await viewer.close(code=WSCloseCode.GOING_AWAY)
         if self._runner is not None:
@@ -205,8 +207,25 @@ class Dashboard:
 
     async def _write(self, viewer: Viewer) -> None:
         while not viewer.socket.closed:
-            await viewer.socket.send_str((await viewer.queue.get()).decode())
-            self.sent_count += 1
+            line = await viewer.queue.get()
+            try:
+                await viewer.socket.send_str(line.decode())
+                self.sent_count += 1
+            finally:
+                viewer.queue.task_done()
+
+    async def _send_last(self) -> None:
+        """What ended the engine, a trip above all, must be seen: one picture more, if the viewers take it in time."""
+        picture = self.history.update()
+        for viewer in self._viewers.values():
+            if viewer.queue.full():
+                viewer.queue.get_nowait()
+                viewer.queue.task_done()
+            viewer.queue.put_nowait(_line(picture.status, self.history.events_after(viewer.last_event)))
+            viewer.last_event = self.history.last_event
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_S):
+                await asyncio.gather(*(viewer.queue.join() for viewer in self._viewers.values()))
 
     # --------------------------------------------------------------------------------------------------- pictures
     async def _send_pictures(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from engine._core.clock import utc_ns
+from engine._core.types import Kind
 from engine.cli.main import GROUPS, cli
 from engine.cli.output import EXIT_CODES, EXIT_UNHEALTHY
 from engine.settings import keys
@@ -22,6 +23,7 @@ from engine.settings.cooldown import Cooldown
 from engine.settings.load import load
 from engine.settings.schema import Settings
 from tests.source.files import ROOT
+from tests.support.hand import Hand
 from tests.support.paper_source import PaperEngine
 
 
@@ -50,10 +52,45 @@ def test_every_command_has_a_sentence_and_an_example():
 def test_every_option_says_what_it_is():
     for path, command in _commands(cli):
         for parameter in command.params:
-            own = isinstance(parameter, click.Option) and path[0] in (
-                "config", "keys", "tiers", "doctor", "status", "top", "why", "events", "halt", "export", "bench",
-            )  # fmt: skip
-            assert not own or parameter.help, (path, parameter.name)
+            ours = isinstance(parameter, click.Option) and path[0] in WANTED
+            assert not ours or parameter.help, (path, parameter.name)
+
+
+WANTED = (
+    "run backtest replay record venue certify drill status top why events halt pause resume reset config tiers keys "
+    "doctor audit bench export"
+).split()
+
+
+def test_every_command_that_was_promised_is_there_and_stands_in_a_group():
+    assert set(WANTED) <= set(cli.commands)
+    grouped = [name for names in GROUPS.values() for name in names]
+    assert len(grouped) == len(set(grouped))
+    assert set(grouped) >= set(WANTED)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in _commands(cli)], ids=" ".join)
+def test_the_help_of_every_command_is_printed_and_shows_its_example(path):
+    shown = bot4(*path, "--help")
+    assert shown.startswith("Usage: ")
+    assert "Example: bot4" in shown
+
+
+# They show no report: a script that is taken as it is, records in a form of their own, a picture that moves, a page.
+NO_JSON = {
+    "completion", "export", "top", "demo", "venue", "config schema", "config hash", "record", "install", "uninstall",
+    "data import", "journal cut", "journal prune", "strategy build", "keys add", "keys remove", "keys rotate",
+    "keys seal", "keys unseal", "audit report", "config show", "bench",
+}  # fmt: skip
+
+
+def test_whatever_reports_can_do_it_as_json():
+    without = {
+        " ".join(path)
+        for path, command in _commands(cli)
+        if "--json" not in {word for parameter in command.params for word in parameter.opts}
+    }
+    assert without <= NO_JSON, without - NO_JSON
 
 
 def test_the_help_is_grouped_and_names_the_exit_codes():
@@ -162,14 +199,24 @@ def test_doctor_finds_a_folder_and_a_keystore_that_others_can_reach(tmp_path):
 
 
 # ----------------------------------------------------------------------------------------------------------- export
-def test_export_writes_the_records_of_a_session(tmp_path):
+def test_export_writes_the_records_of_a_session_of_bot4_run(tmp_path):
+    hand = Hand(tmp_path / "run")
+    hand.run(3_000)
+    world, tape = hand.session.engine.core.world, hand.session.engine.tape
+    count, fills = tape.count, world.counts["fills"]
+    hand.close()
+    journal = str(tmp_path / "run" / "journal")
+    rows = list(csv.DictReader(io.StringIO(bot4("export", journal, "--what", "orders"))))
+    assert sum(int(row["kind"]) == int(Kind.KIND_ORDER_FILL) for row in rows) == fills > 0
+    trades = bot4("export", journal, "--what", "trades", "--form", "jsonl").splitlines()
+    assert {"px_ticks", "qty_lots", "ts_recv_ns"} <= json.loads(trades[0]).keys()
+    whole = bot4("export", journal, "--what", "all").splitlines()
+    assert len(whole) == count + 1
+
+
+def test_export_also_reads_the_single_tape_of_bot4_demo(tmp_path):
     engine = PaperEngine(tmp_path / "session")
     engine.run()
-    rows = list(csv.DictReader(io.StringIO(bot4("export", str(tmp_path / "session"), "--what", "orders"))))
-    fills = [row for row in rows if int(row["filled_lots"])]
-    assert len(fills) >= engine.session.core.world.counts["fills"] > 0
-    trades = bot4("export", str(tmp_path / "session"), "--what", "trades", "--form", "jsonl").splitlines()
-    assert {"px_ticks", "qty_lots", "ts_recv_ns"} <= json.loads(trades[0]).keys()
     whole = bot4("export", str(tmp_path / "session"), "--what", "all").splitlines()
     assert len(whole) == engine.session.tape.count + 1
 

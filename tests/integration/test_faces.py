@@ -47,7 +47,7 @@ def test_they_start_show_the_same_engine_tell_a_trip_and_stop(tmp_path, engine):
             client.call(c.Halt("drill"))
             loop.call(faces.notify)
         # The alert engine has seen the trip as soon as the loop ran its turn.
-        while not any(finding.rule == "halted" for finding in loop.call(lambda: faces.alerts.open)):
+        while not any(finding.rule == "halted" for finding in loop.call(lambda: faces.judge.open)):
             loop.call(faces.notify)
         loop.run(faces.close())
         loop.run(faces.close())

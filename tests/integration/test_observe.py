@@ -27,6 +27,7 @@ from engine.settings.redact import REDACTOR, Redactor
 from engine.settings.schema import Logs, Sink, Tracing
 from engine.settings.secrets import Secret
 from tests.source.files import ROOT
+from tests.support.hand import Hand
 from tests.support.paper_source import PaperEngine
 from tests.support.serving import running_loop
 
@@ -159,6 +160,33 @@ def test_every_query_of_every_panel_and_rule_names_metrics_and_labels_that_are_e
     # The other way round: what nobody looks at would be a metric for nothing.
     made = ("_created", "_info", "_bucket", "_sum", "_count")
     assert {name for name in exposed if name not in used and not name.endswith(made)} == set()
+
+
+# What a session on paper has none of: nothing there is called over a network, and the core runs in the loop itself.
+NOT_ON_PAPER = {"bot4_breaker", "bot4_breaker_trips_total", "bot4_ring_used", "bot4_ring_refused_total"}
+
+
+def test_every_panel_of_grafana_has_something_to_show_of_a_session_of_bot4_run(loop, tmp_path):
+    from prometheus_client.parser import text_string_to_metric_families  # noqa: PLC0415
+
+    hand = Hand(tmp_path / "run")
+    hand.run(3_000)
+    text = _scrape(loop, Display(hand.picture))
+    hand.close()
+    samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            samples.setdefault(sample.name, []).append(sample.labels)
+    assert hand.picture.status().counts["denied"] > 0
+    for where, title, expression in _expressions():
+        for name, matchers in re.findall(r"\b(bot4_\w+)(?:\{([^}]*)\})?", expression):
+            if name in NOT_ON_PAPER:
+                assert name not in samples
+                assert re.search(rf"^# TYPE {name.removesuffix('_total')}", text, re.MULTILINE), (where, title, name)
+                continue
+            wanted = dict(re.findall(r'(\w+)="([^"$]*)"', matchers))
+            found = [labels for labels in samples.get(name, []) if wanted.items() <= labels.items()]
+            assert found, (where, title, name, wanted)
 
 
 # ------------------------------------------------------------------------------------------------------------- logs

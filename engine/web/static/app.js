@@ -66,8 +66,9 @@ function head(s) {
   el("mode").textContent = s.mode || "-";
   el("latch").hidden = !halted;
   el("latch").textContent = halted ? "HALTED: " + ((s.latch.reasons || []).join(", ") || "unknown") : "";
-  el("health").textContent = (s.unhealthy || []).join("; ");
-  el("health").className = "note" + ((s.unhealthy || []).length ? " bad" : "");
+  const wrong = (s.unhealthy || []).join("; ");
+  el("health").textContent = wrong || (halted ? "" : "well");
+  el("health").className = "note " + (wrong ? "bad" : "good");
   el("tier").textContent = s.tier ? "tier " + s.tier : "";
   el("redacted").hidden = !s.redacted;
   el("clock").textContent = new Date(s.ts_ns / 1e6).toISOString().replace("T", " ").slice(0, 19) + " UTC";
@@ -91,6 +92,7 @@ function boxes(s) {
   facts("account", [["equity", number(a.equity) + " " + a.asset], ["today", number(a.day_profit, 2, true), tone(a.day_profit)],
     ["peak", number(a.peak)], ["drawdown", a.drawdown_ppm === undefined || a.drawdown_ppm === null ? "-" : (a.drawdown_ppm / 1e4).toFixed(2) + " %"]]);
   facts("journal", [["journal", j.enabled ? (j.healthy ? "healthy" : "NOT HEALTHY") : "off", j.healthy ? "good" : "bad"], ["mode", j.mode || "-"],
+    ["memory", s.memory_bytes ? bytes(s.memory_bytes) : "-"], ["loop late", duration(s.loop_lag_ns)],
     ["records", (j.records || 0).toLocaleString("en")], ["size", bytes(j.bytes)], ["lag", duration(j.lag_ns)], ["disk free", j.disk_free_bytes ? bytes(j.disk_free_bytes) : "-"]]);
   const bars = (s.headroom || []).filter((r) => r.used_ppm !== undefined && r.used_ppm !== null).sort((x, y) => y.used_ppm - x.used_ppm);
   const place = el("headroom");
@@ -115,7 +117,8 @@ function boxes(s) {
     chip.className = b.state;
     return chip;
   });
-  el("breakers").replaceChildren(...chips);
+  if (chips.length) el("breakers").replaceChildren(...chips);
+  else if (el("breakers").textContent !== "none in use") el("breakers").textContent = "none in use";
 }
 function charts(s) {
   const names = (s.symbols || []).map((r) => r.name);
@@ -164,9 +167,12 @@ function take(s, events) {
   h.events = h.events.concat(events).slice(-200);
   h.fills = h.fills.concat(events.filter((e) => e.kind === "fill")).slice(-500);
 }
-function offline(text) {
-  el("head").dataset.state = "offline";
-  el("mode").textContent = text;
+// What was halted stays red: a trip ends the engine, and the page must not take it for a lost connection.
+function offline() {
+  const halted = state.status && state.status.latch && state.status.latch.tripped;
+  if (halted) show();
+  el("head").dataset.state = halted ? "halted" : "offline";
+  el("mode").textContent = halted ? "engine ended" : "no engine";
 }
 function connect() {
   const stream = new WebSocket((location.protocol === "https:" ? "wss://" : "ws://") + location.host + "/stream");
@@ -183,7 +189,7 @@ function connect() {
     // A drawing that waits would show the engine as it was.
     cancelAnimationFrame(state.drawn);
     state.drawn = 0;
-    offline("no engine");
+    offline();
     setTimeout(connect, state.retry);
     state.retry = Math.min(state.retry * 2, 5000);
   });

@@ -70,12 +70,12 @@ function drawCandles(canvas, rows, fills, candleMs) {
   fills.forEach((fill) => {
     const left = x.get(Math.floor(fill.ms / candleMs) * candleMs);
     if (left === undefined || fill.px === null) return;
-    const buy = fill.side === "buy", at = y(fill.px), to = buy ? 4 : -4;
+    const buy = fill.side === "buy", at = y(fill.px), to = buy ? 7 : -7;
     draw.fillStyle = COLOURS.cool;
     draw.beginPath();
     draw.moveTo(left, at);
-    draw.lineTo(left - 3, at + to);
-    draw.lineTo(left + 3, at + to);
+    draw.lineTo(left - 4, at + to);
+    draw.lineTo(left + 4, at + to);
     draw.fill();
   });
 }

@@ -64,6 +64,12 @@ class EmbeddedExchange:
     def submit(self, outputs: npt.NDArray[Any]) -> None:
         self.venue.submit(outputs)
 
+    async def start(self, engine: object) -> None:
+        """Nothing has to be opened: it is polled."""
+
+    async def close(self) -> None:
+        """Nothing is left behind."""
+
     def _next_market_ns(self) -> int:
         if self._at == len(self._events):
             self._generate()

@@ -21,8 +21,8 @@ from engine.observe.commands import Handlers
 from engine.observe.status import Status, StatusSource
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.control import LATCH_FILE, Control, control_event
-from engine.runtime.embedded import EmbeddedExchange
 from engine.runtime.engine import Engine
+from engine.runtime.exchanges import open_exchange
 from engine.runtime.lifecycle import Lifecycle, Pace
 from engine.runtime.picture import Picture
 from engine.safety.notify import Notifier, Watchdog
@@ -94,17 +94,20 @@ class Session:
         self.latch = Latch(self.root / self.settings.safety.latch_file)
         self.latch.require_clear()
         self.started_ns = utc_ns()
-        core = build_core(self.settings, meter=meter)
+        # The exchange first: a venue over sockets says its steps, its fees and what the account holds.
+        opened = open_exchange(self.settings, self.started_ns)
+        self.exchange = opened.exchange
+        loaded = replace(loaded, settings=opened.settings)
+        core = build_core(opened.settings, meter=meter, holdings=opened.holdings)
         self.journal = JournalWriter(
             self.root / "journal",
             journal_config(self.settings.journal),
             seed=self.settings.engine.seed,
             now_ns=utc_ns,
             world=core.world,
-            meta=session_meta(self.settings),
+            meta=session_meta(opened.settings, opened.holdings),
         )
-        exchange = EmbeddedExchange(self.settings, self.started_ns)
-        self.engine = Engine(core, self.journal.tape, exchange, now_ns=self.started_ns, meter=meter)
+        self.engine = Engine(core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
         name = self.journal.session.path.name
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
         self.picture.waiting = len(admitted.waiting)
@@ -134,10 +137,13 @@ class Session:
             self.notifier.ready(f"paper session {self.journal.session.path.name}")
             if ready is not None:
                 ready()
+            await self.exchange.start(self.engine)
             code = await self.life.run(seconds=seconds)
             self.notifier.stopping(self.life.reason)
+            await self.exchange.close()
             status = self.picture.status()
         finally:
+            await self.exchange.close()
             if self.faces is not None:
                 await self.faces.close()
             self.journal.close()

@@ -62,7 +62,7 @@ class Records:
         self._put(int(Kind.KIND_POSITION), 0, symbol, ts_venue_ns, ts_recv_ns, *words)
 
     def feed(
-        self, *, feed: int, up: bool, venue: int, ts_recv_ns: int, symbol: int = SYMBOL_ALL, reason: int = 0
+        self, *, feed: int, up: int, venue: int, ts_recv_ns: int, symbol: int = SYMBOL_ALL, reason: int = 0
     ) -> None:
         self._put(int(Kind.KIND_FEED), 0, symbol, 0, ts_recv_ns, feed, int(up), venue, reason, 0)
 

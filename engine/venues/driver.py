@@ -224,8 +224,9 @@ class Tally:
                 filled_lots=so_far[trade.id_order], id_venue=trade.id_trade,
             )  # fmt: skip
             records.fee(
-                symbol=trade.symbol, ts_venue_ns=trade.ts_ns, ts_recv_ns=ts_recv_ns, id_order=trade.id_order,
-                id_trade=trade.id_trade, asset=trade.fee_asset, amount=trade.fee, maker=trade.maker,
+                symbol=trade.symbol, sell=trade.sell, ts_venue_ns=trade.ts_ns, ts_recv_ns=ts_recv_ns,
+                id_order=trade.id_order, id_trade=trade.id_trade, asset=trade.fee_asset, amount=trade.fee,
+                maker=trade.maker,
             )  # fmt: skip
         return records.take()
 

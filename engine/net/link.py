@@ -48,6 +48,7 @@ class _Life:
         self.pinged_ns = 0
         self.has_spoken = False
         self.retiring_ns = 0  # when its successor was asked for
+        self.is_closing = False
         self.ended = False
 
     def on_open(self, connection: Connection) -> None:
@@ -96,6 +97,7 @@ class Link:
         self._backoff = Backoff(seed, backoff)
         self._lives: list[_Life] = []
         self._task: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Task[Connection] | None = None
         self._wake: asyncio.Event | None = None
         self._stopping = False
         self._is_up = False
@@ -134,6 +136,9 @@ class Link:
     async def stop(self) -> None:
         self._stopping = True
         self._nudge()
+        if self._attempt is not None:
+            # A peer that takes the connection and says nothing would hold the end up for the whole time-out.
+            self._attempt.cancel()
         if self._task is not None:
             await self._task
             self._task = None
@@ -198,9 +203,14 @@ class Link:
             return
         self._backoff.trying(monotonic_ns())
         url = self._url() if callable(self._url) else self._url
-        try:
-            await self._transport.connect(url, _Life(self), headers=self._headers)
-        except ConnectFailed as error:
+        connecting = self._transport.connect(url, _Life(self), headers=self._headers)
+        self._attempt = asyncio.get_running_loop().create_task(connecting)
+        # Waited for, not awaited: a cancelled attempt is told from a cancelled link.
+        await asyncio.wait((self._attempt,))
+        attempt, self._attempt = self._attempt, None
+        if not attempt.cancelled() and (error := attempt.exception()) is not None:
+            if not isinstance(error, ConnectFailed):
+                raise error
             self.failure_count += 1
             self.last_reason = str(error)
             self._backoff.failed(monotonic_ns())
@@ -208,7 +218,9 @@ class Link:
     async def _rest(self, seconds: float) -> None:
         assert self._wake is not None
         try:
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
         except TimeoutError:
             return
         self._wake.clear()
@@ -219,10 +231,11 @@ class Link:
         fresh = [life for life in self._open() if not life.retiring_ns and life.has_spoken]
         for life in self._open():
             silent = now - life.heard_ns
-            if life.connection is None:
+            if life.connection is None or life.is_closing:
                 continue
             if silent > self.config.silence_ns:
                 self.silence_count += 1
+                life.is_closing = True
                 life.connection.close()
             elif silent > self.config.ping_ns and now - life.pinged_ns > self.config.ping_ns:
                 life.pinged_ns = now
@@ -230,6 +243,7 @@ class Link:
             if life.retiring_ns:
                 if len(fresh) >= self.config.wanted or now - life.retiring_ns > self.config.overlap_ns:
                     self.rollover_count += 1
+                    life.is_closing = True
                     life.connection.close()
             elif now - life.opened_ns > self.config.life_ns:
                 life.retiring_ns = now

@@ -5,11 +5,15 @@ The same settings give the same core, byte for byte; so a replay builds it from 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
+from engine._core.book import Quotes, Rule
 from engine._core.step import Core
+from engine._core.types import Can
+from engine._core.validate import Class, defaults
 from engine._core.world import World
 from engine.journal.layout import Session
 from engine.runtime.wiring import make_core, session_seed
@@ -19,6 +23,8 @@ from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
+SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
+BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
 
@@ -41,9 +47,15 @@ def build_core(
     cache: Cache | None = None,
     compile_missing: bool = True,
     meter: Meter | None = None,
+    holdings: Mapping[int, int] | None = None,
 ) -> Core:
-    """The core as it stands before its first event. With a meter the driver owes its events to the core."""
+    """The core as it stands before its first event. With a meter the driver owes its events to the core.
+
+    `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
+    capital of the settings is all there is.
+    """
     symbols, slots = symbols_of(settings), strategies_of(settings)
+    over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
     capacity = settings.capacity
     world = World(
         symbols=len(symbols),
@@ -53,6 +65,8 @@ def build_core(
         triggers=capacity.orders,
         tracked=len(symbols),
         sample_ns=SAMPLE_NS,
+        book_levels=BOOK_LEVELS if over else 0,
+        book_ticks=BOOK_TICKS,
         validate=True,
         seed=settings.engine.seed,
         epoch=epoch,
@@ -63,11 +77,17 @@ def build_core(
     )
     for name, symbol in symbols.items():
         row = settings.instruments[name]
-        world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core())
+        can = {"can": int(SPOT_CAN)} if name in over else {}
+        world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core(), **can)
         world.set_gate_symbol(symbol, **row.gate())
+        if name in over:
+            world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))
+            # Spot's best bid and ask carry a number and no time.
+            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~(1 << Class.CLASS_QUOTE))
     world.set_tracked(list(symbols.values()))
     world.set_account(**settings.account.core())
-    world.set_cash(0, settings.account.capital)
+    for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
+        world.set_cash(asset, amount)
     world.set_limits(**settings.limits.core())
     core = Core(world)
     cache = cache or Cache()
@@ -87,9 +107,12 @@ def build_core(
     return core
 
 
-def session_meta(settings: Settings, *, paused: bool = False) -> dict[str, Any]:
+def session_meta(
+    settings: Settings, holdings: Mapping[int, int] | None = None, *, paused: bool = False
+) -> dict[str, Any]:
     """What a replay needs to build the same core."""
-    return {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash(), "paused": paused}
+    meta = {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash(), "paused": paused}
+    return meta if holdings is None else meta | {"holdings": {str(k): v for k, v in holdings.items()}}
 
 
 def core_of(session: Session) -> Core:
@@ -97,4 +120,7 @@ def core_of(session: Session) -> Core:
     if session.file is None or "settings" not in session.file.meta:
         return make_core(seed=session_seed(session.path))
     settings = msgspec.convert(session.file.meta["settings"], Settings)
-    return build_core(settings, epoch=session.file.epoch, paused=bool(session.file.meta.get("paused")))
+    held = session.file.meta.get("holdings")
+    holdings = None if held is None else {int(asset): int(amount) for asset, amount in held.items()}
+    paused = bool(session.file.meta.get("paused"))
+    return build_core(settings, epoch=session.file.epoch, paused=paused, holdings=holdings)

@@ -91,6 +91,12 @@ class EmbeddedExchange:
                 total += lots * instrument.lot_e8 * mid_e8 // 10**8
         return total
 
+    async def start(self, engine: object) -> None:
+        """Nothing has to be opened: it is polled."""
+
+    async def close(self) -> None:
+        """Nothing is left behind."""
+
     def _next_market_ns(self) -> int:
         if self._at == len(self._events):
             self._events, self._at = self._market.stretch(), 0

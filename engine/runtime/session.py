@@ -26,9 +26,9 @@ from engine.runtime.audited import OrderAudit
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
-from engine.runtime.embedded import EmbeddedExchange
 from engine.runtime.engine import Engine
 from engine.runtime.events import control_event
+from engine.runtime.exchanges import open_exchange
 from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
@@ -149,7 +149,10 @@ class Session:
         # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
         epoch = max((session.file.epoch for session in earlier if session.file is not None), default=0) + 1
         paused = (self.root / PAUSED_NAME).exists()
-        core = build_core(settings, epoch=epoch, paused=paused, meter=meter)
+        # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
+        opened = open_exchange(settings, self.started_ns)
+        self.exchange = opened.exchange
+        core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings)
         self.journal = JournalWriter(
             journal,
             journal_config(settings.journal),
@@ -157,14 +160,14 @@ class Session:
             epoch=epoch,
             now_ns=utc_ns,
             world=core.world,
-            meta=session_meta(settings, paused=paused),
+            meta=session_meta(opened.settings, opened.holdings, paused=paused),
         )
         undo.callback(self.journal.close)
-        exchange = EmbeddedExchange(settings, self.started_ns)
-        self.engine = Engine(core, self.journal.tape, exchange, now_ns=self.started_ns, meter=meter)
+        self.engine = Engine(core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
         self.chain = Chain(settings, self.root, self.latch, self.audit, self.engine)
         self.orders = OrderAudit(self.audit, self.engine, settings)
         name = self.journal.session.path.name
+        loaded = replace(loaded, settings=opened.settings)
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
 
     async def run(self, *, seconds: float | None = None, ready: Callable[[], object] = lambda: None) -> Ended:
@@ -181,12 +184,15 @@ class Session:
                     await self.faces.start()
                 self.notifier.ready(f"paper session {name}; {self.switch}")
                 ready()
+                await self.exchange.start(self.engine)
                 code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
+                await self.exchange.close()
                 status = self.picture.status()
                 self.orders.close()
                 self.audit.note(Entry(About.STOP, "stop", trigger=self.life.reason, data={"exit_code": code}))
             finally:
+                await self.exchange.close()
                 if self.faces is not None:
                     await self.faces.close()
         return Ended(

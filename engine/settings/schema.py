@@ -166,6 +166,7 @@ class Venue(Section, frozen=True, kw_only=True):
     testnet: Annotated[bool, plain("switch", "Whether its money is not real.")] = False
     rest: Annotated[str, text("Address of requests; empty: the venue's own.", r"^(https?://\S+)?$")] = ""
     stream: Annotated[str, text("Address of streams; empty: the venue's own.", r"^(wss?://\S+)?$")] = ""
+    api: Annotated[str, text("Address of the order connection; empty: the venue's own.", r"^(wss?://\S+)?$")] = ""
     credential: Annotated[str, text("Name of its secret; never the secret.", r"^([A-Za-z0-9][\w.-]*)?$")] = ""
     weight_per_minute: Annotated[int, whole("weight", 1, 1_000_000, "Request budget.", "down")] = 1_000
     orders_per_10s: Annotated[int, whole("orders", 1, 100_000, "Order budget.", "down")] = 50

@@ -236,10 +236,10 @@ class CcxtBridge:
             asset = self.directory.assets.index(str(fee.get("currency")))
             head: dict[str, Any] = {
                 "symbol": instrument.index, "ts_venue_ns": int(trade["timestamp"]) * 1_000_000, "ts_recv_ns": utc_ns(),
-                "id_order": id_order,
+                "id_order": id_order, "sell": trade["side"] == "sell",
             }  # fmt: skip
             records.order(
-                Kind.KIND_ORDER_FILL, **head, sell=trade["side"] == "sell",
+                Kind.KIND_ORDER_FILL, **head,
                 px_ticks=instrument.ticks(_text(trade["price"])),
                 qty_lots=instrument.lots(_text(trade["amount"])), id_venue=int(trade["id"]),
             )  # fmt: skip

@@ -33,6 +33,7 @@ class Light(IntEnum):
     CLOCK = 3
     RECONCILED = 4
     DUTIES = 5
+    BUDGET = 6
 
 
 class StartGate:
@@ -62,7 +63,7 @@ class StartGate:
         self._why.pop(light, None)
 
     def red(self, light: Light, reason: str) -> None:
-        self.closed_count += self.is_open
+        self.closed_count += int(self.is_open)
         self._why[light] = reason
 
     # ------------------------------------------------------------------------------------------------ what happened
@@ -95,6 +96,19 @@ class StartGate:
             self.red(Light.CLOCK, why_not_sign)
         else:
             self.green(Light.CLOCK)
+
+    def budget(self, reason: str) -> None:
+        """The venue's limits: empty when a new order may be asked for."""
+        if reason:
+            self.red(Light.BUDGET, reason)
+        else:
+            self.green(Light.BUDGET)
+
+    def duties(self, overdue: list[str]) -> None:
+        if overdue:
+            self.red(Light.DUTIES, f"too long without {', '.join(overdue)}")
+        else:
+            self.green(Light.DUTIES)
 
     def reconciled(self, *, breaks: int) -> None:
         """The books of record were compared. Green only with the stream up: without it they are out of date at once."""
@@ -210,8 +224,9 @@ class Tally:
                 filled_lots=so_far[trade.id_order], id_venue=trade.id_trade,
             )  # fmt: skip
             records.fee(
-                symbol=trade.symbol, ts_venue_ns=trade.ts_ns, ts_recv_ns=ts_recv_ns, id_order=trade.id_order,
-                id_trade=trade.id_trade, asset=trade.fee_asset, amount=trade.fee, maker=trade.maker,
+                symbol=trade.symbol, sell=trade.sell, ts_venue_ns=trade.ts_ns, ts_recv_ns=ts_recv_ns,
+                id_order=trade.id_order, id_trade=trade.id_trade, asset=trade.fee_asset, amount=trade.fee,
+                maker=trade.maker,
             )  # fmt: skip
         return records.take()
 

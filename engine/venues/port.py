@@ -45,6 +45,10 @@ class SyncPort:
         question: Coroutine[Any, Any, T] = wait()
         return self._runner.run(question)
 
+    def ask(self, what: Awaitable[T]) -> T:
+        """Any other question of the account, to its end."""
+        return self._run(what)
+
     def open_orders(self) -> list[VenueOrder]:
         return self._run(self._account.open_orders())
 

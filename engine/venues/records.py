@@ -36,11 +36,12 @@ class Records:
         self._put(int(kind), flags, symbol, ts_venue_ns, ts_recv_ns, *words)
 
     def fee(
-        self, *, symbol: int, ts_venue_ns: int, ts_recv_ns: int, id_order: int, id_trade: int, asset: int, amount: int,
-        maker: bool,
+        self, *, symbol: int, sell: bool, ts_venue_ns: int, ts_recv_ns: int, id_order: int, id_trade: int, asset: int,
+        amount: int, maker: bool,
     ) -> None:  # fmt: skip
-        words = (id_order, id_trade, asset, amount, int(maker))
-        self._put(int(Kind.KIND_FEE), 0, symbol, ts_venue_ns, ts_recv_ns, *words)
+        # The side too: a fee finds its fill by symbol, side and trade.
+        words, flags = (id_order, id_trade, asset, amount, int(maker)), int(Flag.FLAG_SELL) if sell else 0
+        self._put(int(Kind.KIND_FEE), flags, symbol, ts_venue_ns, ts_recv_ns, *words)
 
     def funding(
         self, *, symbol: int, ts_venue_ns: int, ts_recv_ns: int, id_funding: int, asset: int, amount: int,
@@ -62,7 +63,7 @@ class Records:
         self._put(int(Kind.KIND_POSITION), 0, symbol, ts_venue_ns, ts_recv_ns, *words)
 
     def feed(
-        self, *, feed: int, up: bool, venue: int, ts_recv_ns: int, symbol: int = SYMBOL_ALL, reason: int = 0
+        self, *, feed: int, up: int, venue: int, ts_recv_ns: int, symbol: int = SYMBOL_ALL, reason: int = 0
     ) -> None:
         self._put(int(Kind.KIND_FEED), 0, symbol, 0, ts_recv_ns, feed, int(up), venue, reason, 0)
 

@@ -136,6 +136,29 @@ class BinanceAccount:
         # The answer to a trade names the venue's order number; ours is found by it.
         return await self._named(out)
 
+    async def trades_from(
+        self, instrument: Instrument, id_trade: int, known: Mapping[tuple[int, int], int]
+    ) -> list[VenueTrade]:
+        """One symbol's trades from a number on, oldest first. `known`: our numbers by (symbol, the venue's number)."""
+        name = "myTrades" if self.market == "spot" else "userTrades"
+        out: list[VenueTrade] = []
+        rows: list[Any] = [None] * TRADES_PAGE
+        while len(rows) == TRADES_PAGE:
+            params = {"symbol": instrument.text, "limit": TRADES_PAGE, "fromId": id_trade}
+            rows = await self._ask("GET", f"{self._base}/{name}", params)
+            out += [self._trade(row, instrument) for row in rows]
+            id_trade = int(rows[-1]["id"]) + 1 if rows else id_trade
+        told = [trade for trade in out if (trade.symbol, trade.id_order) in known]
+        rest = [trade for trade in out if (trade.symbol, trade.id_order) not in known]
+        named = [replace(trade, id_order=known[trade.symbol, trade.id_order]) for trade in told]
+        return sorted(named + await self._named(rest), key=lambda trade: trade.id_trade)
+
+    async def last_trade(self, instrument: Instrument) -> int:
+        """The number of this account's newest trade of a symbol, 0 when it never traded."""
+        name = "myTrades" if self.market == "spot" else "userTrades"
+        rows = await self._ask("GET", f"{self._base}/{name}", {"symbol": instrument.text, "limit": 1})
+        return int(rows[-1]["id"]) if rows else 0
+
     async def _named(self, trades: list[VenueTrade]) -> list[VenueTrade]:
         ours: dict[tuple[int, int], int] = {}
         out = []

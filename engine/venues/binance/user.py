@@ -216,7 +216,7 @@ class UserStream:
             self.needs_tally = True
             return
         self.records.fee(
-            symbol=instrument.index, ts_venue_ns=head["ts_venue_ns"], ts_recv_ns=head["ts_recv_ns"],
+            symbol=instrument.index, sell=head["sell"], ts_venue_ns=head["ts_venue_ns"], ts_recv_ns=head["ts_recv_ns"],
             id_order=head["id_order"], id_trade=id_trade, asset=asset,
             amount=self.directory.assets.units(asset, amount), maker=bool(o["m"]),
         )  # fmt: skip

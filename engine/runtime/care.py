@@ -1,0 +1,275 @@
+"""What a live driver does beside the hot path: images, clock, tally, instruments, fees, reconciliation, the last look.
+
+Every question goes over REST through the venue's one budget, in a task of its own; what comes of it is told to the core
+as events. A question that fails is asked again later and never ends the driver; a fault of ours does.
+
+Owns: the time table, tasks under way by name, which trades were compared. Does not own: sockets of the hot path, the
+gate's meaning. Invariants: at most one task of a name; nothing is reconciled while an order of ours has no known fate.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine._core.clock import utc_ns
+from engine._core.order_table import OrderState
+from engine._core.types import EVENT, SYMBOL, Kind
+from engine.errors import Bot4Error
+from engine.journal.port import VenueOrder
+from engine.net.budget import SECOND
+from engine.net.clocksync import MS
+from engine.venues.binance import info
+from engine.venues.binance.ids import Request
+from engine.venues.driver import DUTIES, Duties, Duty
+from engine.venues.feed import IMAGE_LEVELS
+from engine.venues.records import Records
+
+if TYPE_CHECKING:
+    from engine.runtime.live import LiveExchange
+
+# Spot has neither funding, listen keys nor a dead-man timer.
+SPOT_DUTIES = tuple(duty for duty in DUTIES if duty.name in ("clock", "tally", "instruments", "fees"))
+_MAY_BE_OPEN = (
+    OrderState.STATE_SENT, OrderState.STATE_OPEN, OrderState.STATE_PARTIAL, OrderState.STATE_PENDING_CANCEL,
+    OrderState.STATE_PENDING_REPLACE, OrderState.STATE_UNKNOWN,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CareConfig:
+    duties: tuple[Duty, ...] = SPOT_DUTIES
+    young_ns: int = SECOND  # a trade younger than this may still be on its way over the stream
+    again_s: float = 0.25  # between two tries of an image or a comparison
+    settle_s: float = 3.0  # longest last look
+
+
+class Care:
+    def __init__(self, live: LiveExchange) -> None:
+        self.live = live
+        self.config: CareConfig = live.config.care
+        self.duties = Duties(self.config.duties, utc_ns())
+        self.running: dict[str, asyncio.Task[None]] = {}
+        self.failures: dict[str, str] = {}  # the newest of each name
+        self.next_trade: dict[int, int] = {}  # by symbol: the first number that was not compared yet
+        self.net_lots: dict[int, int] = {}  # by symbol: what the venue's own list of trades adds up to
+        self.stray_count = 0
+        self.image_count = 0
+        self._room_ns = 0
+        self._compare = False
+
+    # ----------------------------------------------------------------------------------------------------------- tasks
+    def _once(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if name not in self.running:
+            self.running[name] = asyncio.get_running_loop().create_task(self._guarded(name, make))
+
+    async def _guarded(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            await make()
+        except Bot4Error as error:
+            self.failures[name] = str(error)
+            self.live.note(name, str(error))
+            if name in self.duties.failures:
+                self.duties.failed(name, utc_ns())
+        except Exception as error:  # noqa: BLE001  (handed on: `poll` raises it in the engine's own turn)
+            self.live.fail(error)
+        else:
+            self.failures.pop(name, None)
+            if name in self.duties.failures:
+                self.duties.done(name, utc_ns())
+        finally:
+            del self.running[name]
+
+    def stop(self) -> None:
+        for task in self.running.values():
+            task.cancel()
+
+    async def stopped(self) -> None:
+        self.stop()
+        await asyncio.gather(*self.running.values(), return_exceptions=True)
+
+    def tick(self, now_ns: int) -> None:
+        acts = {
+            "clock": self._clock, "tally": self._tally, "instruments": self._instruments, "fees": self._fees,
+        }  # fmt: skip
+        for name in self.duties.due(now_ns):
+            if name != "clock" and self.live.clock.why_not_sign(now_ns):
+                self.duties.failed(name, now_ns)
+            else:
+                self._once(name, acts[name])
+        gate = self.live.gate
+        gate.clock(self.live.clock.why_not_sign(now_ns))
+        gate.duties(self.duties.overdue(now_ns))
+        blocked = not self.live.budget.open_until(self.live.clock.venue_now_ns(now_ns)) or now_ns < self._room_ns
+        gate.budget("the venue's limits leave no room for new orders" if blocked else "")
+        if self._compare and self.live.connection is not None and not blocked:
+            self._once("reconcile", self._reconcile)
+
+    def at_once(self, name: str, now_ns: int) -> None:
+        self.duties.at_once(name, now_ns)
+
+    def no_room(self, until_ns: int) -> None:
+        self._room_ns = max(self._room_ns, min(until_ns, utc_ns() + 60 * SECOND))
+
+    # ---------------------------------------------------------------------------------------------------------- images
+    def want_images(self, symbols: Iterable[int]) -> None:
+        for symbol in symbols:
+            self._once(f"image {symbol}", lambda symbol=symbol: self._image(symbol))  # type: ignore[misc]
+
+    async def _image(self, symbol: int) -> None:
+        instrument = self.live.directory.at(symbol)
+        assert instrument is not None
+        while symbol in self.live.feed.wants_image():
+            try:
+                body = await self.live.account.depth(instrument.text, limit=IMAGE_LEVELS)
+            except Bot4Error as error:
+                self.failures[f"image {symbol}"] = str(error)
+                await asyncio.sleep(self.config.again_s)
+                continue
+            self.image_count += 1
+            if not self.live.image(symbol, body, utc_ns()):
+                await asyncio.sleep(self.config.again_s)
+
+    # ---------------------------------------------------------------------------------------------------------- duties
+    async def _clock(self) -> None:
+        await self.live.account.measure_clock()
+        now = utc_ns()
+        best = self.live.clock.best(now)
+        if best is not None:
+            records = Records()
+            records.clock(
+                venue=0, offset_ns=best.offset_ns, uncertainty_ns=best.uncertainty_ns,
+                synchronised=abs(best.offset_ns) <= self.live.clock.limits.offset_ns, ts_venue_ns=now + best.offset_ns,
+                ts_recv_ns=now,
+            )  # fmt: skip
+            self.live.tell(records.take())
+        if self.live.clock.why_not_sign(now):
+            # Measured, and not good enough: again soon.
+            self.duties.at_once("clock", now + self._again_ns("clock"))
+
+    def _again_ns(self, name: str) -> int:
+        return next(duty.again_ns for duty in self.config.duties if duty.name == name)
+
+    async def _instruments(self) -> None:
+        described = await self.live.account.exchange_info()
+        listed = {row["symbol"] for row in described["symbols"]}
+        wanted = [i.text for i in self.live.directory if i.text in listed]
+        changed = self.live.directory.refresh(info.instruments(described, wanted))
+        for text in changed:
+            instrument = self.live.directory.find(text)
+            assert instrument is not None
+            event = np.zeros(1, EVENT)
+            event["kind"], event["symbol"], event["ts_recv_ns"] = Kind.KIND_SYMBOL, instrument.index, utc_ns()
+            event.view(SYMBOL)["halt"] = int(not instrument.trading)
+            self.live.note("instruments", f"{text} changed; trading: {instrument.trading}")
+            self.live.tell(event)
+
+    async def _fees(self) -> None:
+        for instrument in self.live.directory:
+            maker, taker = await self.live.account.fees(instrument.text)
+            if (maker, taker) != (instrument.fee_maker_e8, instrument.fee_taker_e8):
+                self.live.directory.set_fees(instrument.text, maker, taker)
+                self.live.note("fees", f"{instrument.text}: maker {maker}, taker {taker} in 1e-8")
+
+    async def _tally(self) -> None:
+        await self._count_trades(young_ns=self.config.young_ns)
+
+    async def _count_trades(self, *, young_ns: int) -> None:
+        """Hold the venue's list of trades against what the stream told; tell what is missing."""
+        live = self.live
+        for instrument in live.directory:
+            symbol = instrument.index
+            trades = await live.account.trades_from(instrument, self.next_trade.get(symbol, 1), live.known)
+            now = utc_ns()
+            oldest = live.clock.venue_now_ns(now) - young_ns
+            ripe = [trade for trade in trades if trade.ts_ns <= oldest]
+            if not ripe:
+                continue
+            self.next_trade[symbol] = ripe[-1].id_trade + 1
+            signed = sum(-trade.qty_lots if trade.sell else trade.qty_lots for trade in ripe)
+            self.net_lots[symbol] = self.net_lots.get(symbol, 0) + signed
+            filled = {int(row["id_order"]): int(row["filled_lots"]) for row in live.core.world.live_orders()}
+            live.tell(live.tally.missing(ripe, filled, now))
+
+    # -------------------------------------------------------------------------------------------------- reconciliation
+    def reconcile(self) -> None:
+        """The user stream came back: nothing new leaves before both sides were compared."""
+        self._compare = True
+
+    def _live_at_venue(self) -> dict[int, Any]:
+        """Our orders that the venue may have, by id; what waits here for its price is not among them."""
+        rows = self.live.core.world.live_orders()
+        return {int(r["id_order"]): r for r in rows if r["state"] in _MAY_BE_OPEN and not r["trigger"]}
+
+    async def _reconcile(self) -> None:
+        live = self.live
+        self._compare = False
+        try:
+            await self._count_trades(young_ns=0)
+            found = await live.account.open_orders()
+            ours = self._live_at_venue()
+            strays = [order for order in found if order.id_order and order.id_order not in ours]
+            await self._cancel(strays)
+            now = utc_ns()
+            there = {order.id_order for order in found}
+            for id_order, row in ours.items():
+                if id_order not in there or row["state"] == OrderState.STATE_UNKNOWN:
+                    live.sender.ask(Request("q", bool(row["sell"]), id_order, int(row["symbol"])), now)
+            waiting = len(live.sender.asks)
+            if strays or waiting:
+                # Asked for now; compared again when the answers are there.
+                live.gate.reconciled(breaks=len(strays) + waiting)
+                await self._until_answered()
+                self._compare = True
+                return
+            await self._count_trades(young_ns=0)
+        except Bot4Error:
+            self._compare = True
+            await asyncio.sleep(self.config.again_s)
+            raise
+        live.gate.reconciled(breaks=0)
+
+    async def _until_answered(self) -> None:
+        tries = 0
+        while self.live.sender.asks and self.live.connection is not None and tries < 400:
+            tries += 1
+            await asyncio.sleep(self.live.config.tick_s)
+        await asyncio.sleep(self.config.again_s)
+
+    async def _cancel(self, orders: Iterable[VenueOrder]) -> None:
+        for order in orders:
+            self.stray_count += 1
+            self.live.note("stray", f"{order.client_id} is open at the venue and ended here: cancelled")
+            await self.live.account.cancel(order)
+
+    def verify(self, symbols: Iterable[int]) -> None:
+        """The plan asks what the venue holds: its own list of trades says so."""
+        names = sorted(set(symbols))
+        self._once("verify", lambda: self._verify(names))
+
+    async def _verify(self, symbols: list[int]) -> None:
+        await self._count_trades(young_ns=0)
+        records, now = Records(), utc_ns()
+        for symbol in symbols:
+            records.position(
+                symbol=symbol, ts_venue_ns=self.live.clock.venue_now_ns(now) // MS * MS, ts_recv_ns=now,
+                lots=self.net_lots.get(symbol, 0), entry_px_e8=0,
+            )  # fmt: skip
+        self.live.tell(records.take())
+
+    async def settle(self) -> None:
+        """The last look: what still rests is cancelled, what was filled meanwhile is told."""
+        try:
+            async with asyncio.timeout(self.config.settle_s):
+                found = await self.live.account.open_orders()
+                for order in found:
+                    if order.id_order:
+                        await self.live.account.cancel(order)
+                await self._count_trades(young_ns=0)
+        except (Bot4Error, TimeoutError) as error:
+            self.failures["settle"] = str(error)
+            self.live.note("settle", f"the last look at the venue failed: {error}")

@@ -1,0 +1,190 @@
+"""Which exchange a session trades at: the one in this process, or a venue over sockets; what it says of itself first.
+
+A venue's own facts win over the settings: steps, ranges, least values, and what the account holds. They are asked for
+before the core is built and are kept with the session, so a replay builds the same core without asking anybody.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+import msgspec
+
+from engine.errors import SettingsError, VenueNotSupported
+from engine.net.backoff import BackoffConfig
+from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
+from engine.net.clocksync import ClockSync
+from engine.net.http import HttpClient
+from engine.net.link import LinkConfig
+from engine.net.transport import make as make_transport
+from engine.runtime.care import CareConfig
+from engine.runtime.embedded import EmbeddedExchange
+from engine.runtime.live import LiveConfig, LiveExchange
+from engine.settings.schema import Settings, Venue
+from engine.settings.secrets import Secrets
+from engine.settings.trading import Instrument as Row
+from engine.venues.binance import info, market
+from engine.venues.binance.account import BinanceAccount
+from engine.venues.binance.orders import Form, encoder
+from engine.venues.binance.sign import Ed25519Signer, HmacSigner, Signer
+from engine.venues.directory import Assets, Directory, Instrument
+from engine.venues.port import SyncPort
+from engine.venues.sender import SenderConfig
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An exchange that stands ready, the settings as the venue's facts made them, and what the account held."""
+
+    settings: Settings
+    exchange: EmbeddedExchange | LiveExchange
+    holdings: dict[int, int] | None = None  # by the ledger's asset, in its units; None: the settings' capital
+
+
+def venue_of(settings: Settings) -> tuple[str, Venue] | None:
+    """The one venue over sockets that the instruments trade at; None: the embedded one."""
+    used = sorted({row.venue for row in settings.instruments.values()})
+    over = [name for name in used if settings.venues[name].protocol != "embedded"]
+    if not over:
+        return None
+    if used != over or len(over) > 1:
+        raise VenueNotSupported(f"instruments at {', '.join(used)}: one session trades at one venue.")
+    return over[0], settings.venues[over[0]]
+
+
+def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = None) -> Opened:
+    """What a session trades at. Asks the venue, so it is called before a loop runs."""
+    found = venue_of(settings)
+    if found is None:
+        return Opened(settings, EmbeddedExchange(settings, start_ns))
+    name, venue = found
+    if venue.protocol != "binance_spot":
+        raise VenueNotSupported(f"venues.{name}: no driver for {venue.protocol}; binance_spot has one.")
+    endpoints = endpoints_of(name, venue, paper=settings.engine.mode == "paper")
+    signer, secret = signer_of(venue, secrets or Secrets(os.environ))
+    facts = ask(settings, venue, endpoints, signer)
+    directory = Directory(facts.instruments.values(), facts.assets)
+    settings = msgspec.structs.replace(
+        settings, instruments={text: adopt(row, facts.instruments[text]) for text, row in settings.instruments.items()}
+    )
+    form = Form.SESSION if isinstance(signer, Ed25519Signer) else Form.HMAC
+    clock = ClockSync()
+    http = HttpClient(
+        endpoints.rest, budget_of(venue), counts_of=info.counts_of_headers, venue_now_ns=clock.venue_now_ns
+    )
+    exchange = LiveExchange(
+        LiveConfig(
+            endpoints,
+            link=LinkConfig(life_ns=venue.roll_over_hours * 3600 * SECOND),
+            backoff=BackoffConfig(first_ns=venue.reconnect_ms_min * 10**6, most_ns=venue.reconnect_ms_max * 10**6),
+            sender=SenderConfig(),
+            care=CareConfig(),
+            seed=settings.engine.seed,
+        ),
+        directory,
+        signer,
+        encoder("spot", form, directory.rows(), api_key=signer.api_key, secret=secret),
+        BinanceAccount("spot", http, signer, directory, clock),
+        make_transport("picows"),
+    )
+    exchange.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
+    return Opened(settings, exchange, facts.holdings)
+
+
+# ------------------------------------------------------------------------------------------------------ what is written
+def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
+    own = market.SPOT_TESTNET if venue.testnet else market.SPOT
+    out = market.Endpoints(
+        market_ws=venue.stream or own.market_ws, user_ws="", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
+    )
+    hosts = {urlsplit(url).hostname or "" for url in (out.market_ws, out.api_ws, out.rest)}
+    if paper and not hosts <= set(LOOPBACK):
+        # Paper never reaches an account with money, whatever key is at hand.
+        raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
+    return out
+
+
+def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
+    """The key of the account: `key` and `secret` lines, the secret a text (HMAC) or a PEM (Ed25519)."""
+    if not venue.credential:
+        # `bot4 venue` opens this account when it is told of none.
+        return HmacSigner("key", b"secret"), b"secret"
+    text = secrets.get(venue.credential).reveal().strip()
+    key, _, secret = text.partition("\n")
+    key, secret = key.removeprefix("key=").strip(), secret.strip().removeprefix("secret=").strip()
+    if not key or not secret:
+        raise SettingsError(f"credential {venue.credential}: wants the lines key= and secret=.")
+    if "PRIVATE KEY" in secret:
+        return Ed25519Signer(key, secret.encode()), None
+    return HmacSigner(key, secret.encode()), secret.encode()
+
+
+def budget_of(venue: Venue) -> RateBudget:
+    return RateBudget(
+        [
+            Limit(LimitKind.WEIGHT, 60 * SECOND, venue.weight_per_minute),
+            Limit(LimitKind.ORDERS, 10 * SECOND, venue.orders_per_10s),
+        ]
+    )
+
+
+# ------------------------------------------------------------------------------------------------- what the venue says
+@dataclass(frozen=True)
+class Facts:
+    instruments: dict[str, Instrument]
+    assets: Assets
+    holdings: dict[int, int]
+    last_trades: dict[int, int]
+
+
+def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: Signer) -> Facts:
+    """One conversation over REST before anything starts."""
+    assets = Assets()
+    assets.add(settings.account.asset)
+    for row in settings.instruments.values():
+        if row.quote != settings.account.asset or row.market != "spot":
+            raise VenueNotSupported(f"{row.base}{row.quote}: spot, quoted in the account's {settings.account.asset}.")
+        if assets.add(row.base) != len(assets.names) - 1:
+            raise VenueNotSupported(f"{row.base}: two instruments of one base asset.")
+    directory = Directory(assets=assets)
+    clock, budget = ClockSync(), budget_of(venue)
+    account: list[BinanceAccount] = []
+
+    def make() -> BinanceAccount:
+        http = HttpClient(endpoints.rest, budget, counts_of=info.counts_of_headers, venue_now_ns=clock.venue_now_ns)
+        account.append(BinanceAccount("spot", http, signer, directory, clock))
+        return account[0]
+
+    with SyncPort(make) as port:
+        port.ask(account[0].measure_clock())
+        found = info.instruments(port.ask(account[0].exchange_info()), settings.instruments)
+        instruments, last_trades = {}, {}
+        for text, instrument in found.items():
+            maker, taker = port.ask(account[0].fees(text))
+            instruments[text] = replace(instrument, fee_maker_e8=maker, fee_taker_e8=taker)
+            directory.add(instruments[text])
+            last_trades[instrument.index] = port.ask(account[0].last_trade(instrument))
+        return Facts(instruments, assets, port.balances(), last_trades)
+
+
+def adopt(row: Row, fact: Instrument) -> Row:
+    """The settings' row with the venue's steps; of two limits the narrower one holds."""
+    tick, lot = fact.tick_e8, fact.lot_e8
+    px_max = fact.px_max_ticks * tick
+    qty_max = fact.qty_max_lots * lot
+    return msgspec.structs.replace(
+        row,
+        tick=tick,
+        lot=lot,
+        px_min=max(row.px_min, fact.px_min_ticks * tick),
+        px_max=min(row.px_max, px_max) if row.px_max else px_max,
+        qty_min=max(row.qty_min, fact.qty_min_lots * lot),
+        qty_max=min(row.qty_max, qty_max) if row.qty_max else qty_max,
+        notional_min=max(row.notional_min, fact.notional_min_e8),
+        fee_maker=fact.fee_maker_e8,
+        fee_taker=fact.fee_taker_e8,
+    )

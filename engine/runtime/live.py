@@ -1,0 +1,415 @@
+"""The live driver: joins a venue's sockets to the core, with the seam that the embedded exchange has.
+
+Market frames go from the socket's callback through the parser into the core in one call; an intent that comes out of it
+is written to its socket before that call returns. Everything slow (images, questions over REST, the clock, the tally)
+runs in tasks beside (`care.py`), whose results come in as events like any other.
+
+Owns: connections, their lights, the one door into the core (`_tell`). Does not own: what messages mean
+(`engine/venues`), the core's judgement: the gate of the core is shut and opened by events, so a replay sees the same;
+the driver's own gate stands behind it as the second line. Invariants: an event reaches the core only through `_tell`,
+never inside another step; no new order leaves while a light is red; nothing here blocks the loop.
+Cost: bench/bench_live.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine._core.clock import utc_ns
+from engine._core.encode import Encoder
+from engine._core.types import EVENT, ORDER, Feed, Kind
+from engine.net.backoff import BackoffConfig
+from engine.net.link import Link, LinkConfig
+from engine.net.transport import Connection, Transport
+from engine.runtime.care import Care, CareConfig
+from engine.venues.binance import market, sign
+from engine.venues.binance.account import BinanceAccount
+from engine.venues.binance.api import Answer, OrderApi
+from engine.venues.binance.user import NoteKind, UserStream
+from engine.venues.directory import Directory
+from engine.venues.driver import Light, StartGate, Tally
+from engine.venues.feed import MarketFeed
+from engine.venues.outcome import Act
+from engine.venues.records import SYMBOL_ALL, Records
+from engine.venues.sender import Sender, SenderConfig
+
+Events = npt.NDArray[Any]
+MS = 1_000_000
+STREAMS = ("depth@100ms", "bookTicker", "trade")
+_NOTHING = np.zeros(0, EVENT)
+_SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
+
+
+class Taker(Protocol):
+    """What the driver needs of an engine."""
+
+    @property
+    def core(self) -> Any: ...
+    def take(self, events: Events) -> None: ...
+
+
+@dataclass(frozen=True)
+class LiveConfig:
+    endpoints: market.Endpoints
+    link: LinkConfig = field(default_factory=LinkConfig)
+    backoff: BackoffConfig = field(default_factory=BackoffConfig)
+    sender: SenderConfig = field(default_factory=SenderConfig)
+    care: CareConfig = field(default_factory=CareConfig)
+    tick_s: float = 0.02
+    seed: int = 0
+
+
+class LiveExchange:
+    """One account at one venue. `start` when a loop runs; `close` cancels what rests and leaves nothing behind."""
+
+    def __init__(
+        self, config: LiveConfig, directory: Directory, signer: sign.Signer, encoder: Encoder,
+        account: BinanceAccount, transport: Transport,
+    ) -> None:  # fmt: skip
+        self.config, self.directory, self.signer, self.account = config, directory, signer, account
+        self.budget, self.clock = account.http.budget, account.clock
+        self.feed = MarketFeed(directory)
+        self.user = UserStream(directory)
+        self.api = OrderApi(directory, self.user)
+        self.sender = Sender(encoder, self.api, self.budget, config.sender)
+        self.gate = StartGate(i.index for i in directory)
+        self.tally = Tally()
+        self.care = Care(self)
+        self.notes: deque[tuple[str, str]] = deque(maxlen=256)
+        self.known: dict[tuple[int, int], int] = {}  # our order by (symbol, the venue's number)
+        self.failure: Exception | None = None
+        self.event_count = 0
+        self.opened_count = 0  # how often the core was told that all is green
+        self._session = isinstance(signer, sign.Ed25519Signer)
+        self._engine: Taker | None = None
+        self._queue: deque[Events] = deque()
+        self._busy = False
+        self._records = Records()
+        self._ready: list[Connection] = []  # may carry orders, and carries the user stream
+        self._told_open = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        names = [market.stream(i.text, name) for i in directory for name in STREAMS]
+        self.market_links = [
+            Link(
+                transport, url, self._on_market, on_up=self._market_up, on_down=self._market_down,
+                config=config.link, backoff=config.backoff, seed=config.seed + at,
+            )
+            for at, url in enumerate(market.urls(account.market, config.endpoints, names))
+        ]  # fmt: skip
+        self.account_link = Link(
+            transport, config.endpoints.api_ws, self._on_account, on_up=self._account_up, on_down=self._account_down,
+            config=config.link, backoff=config.backoff, seed=config.seed + 99,
+        )  # fmt: skip
+
+    # ------------------------------------------------------------------------------------------------ the engine's seam
+    def poll(self, until_ns: int) -> Events:  # noqa: ARG002  (what is here has happened)
+        if self.failure is not None:
+            raise self.failure
+        return self._queue.popleft() if self._queue else _NOTHING
+
+    def submit(self, outputs: Events) -> None:
+        """The outputs of one step: intents leave now, a refused book is fetched anew."""
+        now = utc_ns()
+        # Inside a step: what has to be told because of it waits until the step is over.
+        was_busy, self._busy = self._busy, True
+        try:
+            out = self.sender.take(outputs, now, self.clock.venue_now_ns(now), may_place=self.gate.is_open)
+            if out.messages:
+                self._send(out.messages, now)
+            if len(out.reports):
+                self._queue.append(out.reports)
+            if out.wait_ns:
+                self.care.no_room(now + out.wait_ns)
+            if out.verify:
+                self.care.verify(out.verify)
+            for symbol in out.distrusted:
+                if self.feed.is_live(symbol):
+                    self._lose_book(symbol, "the book refused a change")
+        finally:
+            self._busy = was_busy
+
+    def _send(self, messages: list[bytes], now: int) -> None:
+        connection = self.connection
+        for message in messages:
+            if connection is None or not connection.send(message):
+                self._queue.append(self.sender.unsent(message, now))
+
+    def positions(self) -> dict[int, int]:
+        """By its own list of trades, as of the last tally."""
+        return dict(self.care.net_lots)
+
+    def equity(self) -> int:
+        """Not known: its balances are not valued here."""
+        return 0
+
+    # ------------------------------------------------------------------------------------------------------------- life
+    async def start(self, engine: Taker) -> None:
+        """Open everything. Returns at once: the core stays shut until every light is green."""
+        self._engine = engine
+        now = utc_ns()
+        for feed in (Feed.FEED_MARKET, Feed.FEED_USER, Feed.FEED_ORDERS):
+            self._feed(feed, up=0, now=now)
+        self._flush()
+        for link in self.market_links:
+            link.start()
+        self._spawn(self._tick())
+
+    async def close(self) -> None:
+        """Take back what rests, tell the last fills, end every connection and task."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.care.stopped()
+        if self._engine is not None and self.failure is None:
+            await self.care.settle()
+        self._engine = None
+        for link in (*self.market_links, self.account_link):
+            await link.stop()
+        await self.account.close()
+
+    @property
+    def connection(self) -> Connection | None:
+        """The newest one that orders may go over."""
+        return next((c for c in reversed(self._ready) if c.is_open), None)
+
+    @property
+    def core(self) -> Any:
+        assert self._engine is not None
+        return self._engine.core
+
+    def _spawn(self, what: Any) -> None:
+        task = asyncio.get_running_loop().create_task(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """A fault of ours: it ends the session through `poll`, not silently in a task."""
+        if self.failure is None:
+            self.failure = error if isinstance(error, Exception) else RuntimeError(repr(error))
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.tick_s)
+            now = utc_ns()
+            self.care.tick(now)
+            if not self.clock.why_not_sign(now):
+                # Nothing signed may leave before the clock is known, so neither does the log-on.
+                self.account_link.start()
+            self._look(now)
+
+    def _look(self, now: int) -> None:
+        messages, reports = self.sender.due(now, self.clock.venue_now_ns(now))
+        self.tell(reports)
+        self._send(messages, now)
+        self._ready = [c for c in self._ready if c.is_open]
+        if not self._ready and Light.USER_STREAM.name.lower() not in self.gate.why():
+            self._account_lost("its connection is gone", now)
+        if self.feed.shutdown_said:
+            self.feed.shutdown_said = False
+            for link in self.market_links:
+                link.roll_over()
+        self._show_gate(now)
+        self._flush()
+
+    # ------------------------------------------------------------------------------------------------ the core's door
+    def tell(self, events: Events) -> None:
+        """Give events to the core now, or right after the step that is under way."""
+        if len(events):
+            self._heard(events)
+            self._queue.append(events)
+            self._flush()
+
+    def _flush(self) -> None:
+        if len(self._records):
+            self._queue.append(self._records.take())
+        if self._busy or self._engine is None or self.failure is not None:
+            return
+        self._busy = True
+        try:
+            while self._queue:
+                events = self._queue.popleft()
+                self.event_count += len(events)
+                self._engine.take(events)
+        except Exception as error:
+            self.fail(error)
+            raise
+        finally:
+            self._busy = False
+
+    def _heard(self, events: Events) -> None:
+        """Remember which fills were told, and our numbers behind the venue's."""
+        if Kind.KIND_ORDER_ACK <= events["kind"][0] <= Kind.KIND_ORDER_LOST:
+            self.tally.heard(events)
+            for row in events[np.isin(events["kind"], _SENT_TWICE)].view(ORDER):
+                if row["id_venue"]:
+                    self.known[int(row["symbol"]), int(row["id_venue"])] = int(row["id_order"])
+            while len(self.known) > 65_536:
+                del self.known[next(iter(self.known))]
+
+    def _feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
+        self._records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
+
+    def _show_gate(self, now: int) -> None:
+        """The core's own gate follows: 2 opens it; 1 shuts it until somebody has compared."""
+        is_open = self.gate.is_open
+        if is_open != self._told_open and self._ready:
+            self._feed(Feed.FEED_USER, up=2 if is_open else 1, now=now)
+            self.opened_count += int(is_open)
+        self._told_open = is_open
+
+    def note(self, kind: str, text: str) -> None:
+        self.notes.append((kind, text))
+
+    # ------------------------------------------------------------------------------------------------------ market data
+    def _on_market(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:  # noqa: ARG002
+        released = self.feed.on_frame(payload, ts_recv_ns)
+        if released:
+            for events in released:
+                self._queue.append(events)
+            self._flush()
+        if self.feed.lost:
+            for symbol in self.feed.lost:
+                self._lose_book(symbol, "a change is missing")
+            self.feed.lost.clear()
+        if wanted := self.feed.wants_image():
+            self.care.want_images(wanted)
+
+    def image(self, symbol: int, body: bytes, ts_recv_ns: int) -> bool:
+        """An image that was asked for; false when it is too old and another one is wanted."""
+        released = self.feed.on_image(symbol, body, ts_recv_ns)
+        if not released:
+            return False
+        self._feed(Feed.FEED_MARKET, up=1, now=ts_recv_ns, symbol=symbol)
+        self._queue.append(self._records.take())
+        self._queue.extend(released)
+        self._flush()
+        self.gate.book(symbol, whole=self.feed.is_live(symbol))
+        return True
+
+    def _lose_book(self, symbol: int, why: str) -> None:
+        if self.feed.is_live(symbol):
+            self.feed.restart(symbol)
+        self.gate.book(symbol, whole=False)
+        self.note("book", f"{symbol}: {why}")
+        self._feed(Feed.FEED_MARKET, up=0, now=utc_ns(), symbol=symbol)
+        self._flush()
+
+    def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
+        self._flush()
+
+    def _market_down(self, reason: str) -> None:
+        self.feed.down()
+        for instrument in self.directory:
+            self.gate.book(instrument.index, whole=False)
+        self.note("market", reason)
+        self._feed(Feed.FEED_MARKET, up=0, now=utc_ns())
+        self._flush()
+
+    # ---------------------------------------------------------------------------------------------- orders and account
+    def _account_up(self, connection: Connection) -> None:
+        now_ms = self.clock.venue_now_ns(utc_ns()) // MS
+        if isinstance(self.signer, sign.Ed25519Signer):
+            connection.send(sign.logon(self.signer, "logon", now_ms=now_ms))
+        else:
+            self._subscribe(connection, now_ms)
+
+    def _subscribe(self, connection: Connection, now_ms: int) -> None:
+        if self._session:
+            connection.send(sign.ws_plain("user", "userDataStream.subscribe"))
+        else:
+            connection.send(sign.subscribe_user(self.signer, "user", now_ms=now_ms))
+
+    def _on_account(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:
+        answer = self.sender.on_frame(payload, ts_recv_ns)
+        if len(answer.events):
+            self.tell(answer.events)
+        if not answer.from_user_stream:
+            self._judge(connection, answer, ts_recv_ns)
+        if self.user.notes:
+            self._read_notes(connection, ts_recv_ns)
+        if self.user.needs_tally or self.api.needs_tally:
+            self.user.needs_tally = self.api.needs_tally = False
+            self.care.at_once("tally", ts_recv_ns)
+
+    def _judge(self, connection: Connection, answer: Answer, now: int) -> None:
+        """What an answer says besides its order's fate."""
+        if answer.request_id == "logon" and answer.meaning.act is Act.NONE:
+            self._subscribe(connection, self.clock.venue_now_ns(now) // MS)
+        elif answer.request_id == "user" and answer.meaning.act is Act.NONE:
+            self._account_ready(connection, now)
+        venue_ns = self.clock.venue_now_ns(now)
+        for kind, interval_ns, count in answer.counts:
+            self.budget.told(kind, interval_ns, count, venue_ns)
+        act = answer.meaning.act
+        if act is Act.NONE:
+            return
+        self.note("answer", f"{answer.request_id} {answer.meaning.name}: {answer.text}")
+        wait = None if answer.retry_until_ms is None else max(0, answer.retry_until_ms * MS - venue_ns)
+        if act is Act.SLOW:
+            self.budget.too_many(venue_ns, wait)
+        elif act is Act.SLOW_ORDERS:
+            self.budget.too_many_orders(venue_ns, wait)
+        elif act is Act.BAN:
+            until_ms = answer.banned_until_ms
+            self.budget.banned(venue_ns, None if until_ms is None else until_ms * MS)
+        elif act is Act.CLOCK:
+            self.clock.clear()
+            self.care.at_once("clock", now)
+        elif act is Act.KEY:
+            self.gate.orders(up=False, reason=f"the venue refuses the key: {answer.text}")
+        elif act in (Act.FIX, Act.HALT):
+            self.care.at_once("instruments", now)
+        if answer.request_id in ("logon", "user"):
+            # Without it this connection carries nothing: a new one tries again after its pause.
+            connection.close()
+
+    def _read_notes(self, connection: Connection, now: int) -> None:
+        for note in self.user.take_notes():
+            self.note("user", note.kind.name.lower())
+            if note.kind is NoteKind.STREAM_ENDED:
+                self._ready = [c for c in self._ready if c is not connection]
+                if not self._ready:
+                    self._account_lost("the venue ended the user stream", now)
+                self._subscribe(connection, self.clock.venue_now_ns(now) // MS)
+            elif note.kind is NoteKind.SHUTDOWN:
+                self.account_link.roll_over()
+
+    def _account_ready(self, connection: Connection, now: int) -> None:
+        first = self.connection is None
+        if connection not in self._ready:
+            self._ready.append(connection)
+        if not first:
+            return
+        self.gate.orders(up=True)
+        self.gate.user_stream(up=True)
+        self._feed(Feed.FEED_ORDERS, up=1, now=now)
+        self._feed(Feed.FEED_USER, up=1, now=now)
+        self._flush()
+        self.care.reconcile()
+
+    def _account_down(self, reason: str) -> None:
+        self._account_lost(reason, utc_ns())
+
+    def _account_lost(self, reason: str, now: int) -> None:
+        self._ready.clear()
+        if not {"user_stream", "orders"} <= self.gate.why().keys():
+            self.note("account", reason)
+            self.gate.user_stream(up=False, reason=reason)
+            self.gate.orders(up=False, reason=reason)
+            self._told_open = False
+            self._feed(Feed.FEED_ORDERS, up=0, now=now)
+            self._feed(Feed.FEED_USER, up=0, now=now)
+            self._queue.append(self._records.take())
+        self.tell(self.sender.gone(now))
+        self._flush()

@@ -1,0 +1,152 @@
+"""The live driver against the embedded venue over real sockets: it trades, and both books of trades are one.
+
+Faults come by script: a venue that restarts, a user stream that ends, answers that never leave, limits, a wrong clock.
+After each of them positions and money are equal, and no order was made twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from engine._core.clock import utc_ns
+from engine.sim.venue.wire import MS, ApiError
+from tests.support.loopback import Clumsy, bench
+
+
+def run(tmp_path, body, **options):
+    async def main():
+        async with bench(tmp_path, **options) as both:
+            await body(both)
+
+    asyncio.run(main())
+
+
+def test_no_order_leaves_before_every_light_is_green_and_then_both_trade_the_same(tmp_path):
+    async def body(both):
+        assert set(both.live.gate.why()) == {"data", "user_stream", "orders", "clock", "reconciled"}
+        first = utc_ns()
+        await both.until(lambda: both.live.opened_count == 1, "the gate's opening")
+        opened = utc_ns()
+        assert first < opened
+        assert both.counts["intents"] == 0
+        await both.fills(20)
+        await both.end()
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_answers_that_never_come_are_settled_by_asking(tmp_path):
+    async def body(both):
+        await both.fills(5)
+        numbers = iter(range(10**9))
+
+        def drop(message):
+            # Every third answer to an order, and never one to a question.
+            return str(message.get("id", "")).startswith(("p", "c")) and next(numbers) % 3 == 0
+
+        both.server.drop = drop
+        await both.until(lambda: both.server.dropped >= 6, "six answers lost")
+        both.server.drop = lambda _message: False
+        await both.fills(5)
+        await both.end()
+        assert both.live.sender.lost_count > 0
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_fills_that_the_stream_does_not_tell_are_found_by_the_tally(tmp_path):
+    async def body(both):
+        await both.fills(5)
+        both.server.drop = lambda message: message.get("event", {}).get("x") == "TRADE"
+        await both.until(lambda: both.live.tally.missed_count >= 3, "three missed fills")
+        both.server.drop = lambda _message: False
+        await both.end()
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_a_lost_user_stream_stops_new_orders_until_both_sides_were_compared(tmp_path):
+    async def body(both):
+        await both.fills(5)
+        for _ in range(3):
+            opened = both.live.opened_count
+            for socket in list(both.server._sockets):
+                if socket.users:
+                    socket.cut()
+            await both.until(lambda: not both.live.gate.is_open, "the gate's closing")
+            placed = both.placed_ids()
+            await both.until(lambda opened=opened: both.live.opened_count > opened, "the gate's opening")
+            assert both.placed_ids() == placed, "an order was placed with the gate closed"
+            await both.fills(3)
+        await both.end()
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_a_venue_that_restarts_is_found_again_with_every_order_accounted_for(tmp_path):
+    async def body(both):
+        await both.fills(5)
+        for _ in range(2):
+            port, opened = both.server.port, both.live.opened_count
+            await both.server.close()
+            await both.until(lambda: not both.live.gate.is_open, "the gate's closing")
+            again = Clumsy(
+                both.exchange, clock=utc_ns, port=port, generate=both.generate, tick_ns=20_000_000,
+                limits=both.server.limits,
+            )  # fmt: skip
+            again.keys = both.server.keys
+            both.server = again
+            await again.start()
+            await both.until(lambda opened=opened: both.live.opened_count > opened, "the gate's opening")
+            await both.fills(5)
+        await both.end()
+        both.check()
+        await both.server.close()
+
+    run(tmp_path, body)
+
+
+def test_a_limit_that_is_reached_closes_the_gate_and_opens_it_again(tmp_path):
+    async def body(both):
+        await both.fills(3)
+        left, count = iter(range(2)), both.server.limits.order
+
+        def refuse(owner, orders, now_ns):
+            if next(left, None) is None:
+                return count(owner, orders, now_ns)
+            raise ApiError(-1015, "Too many new orders.", 429, retryAfter=now_ns // MS + 200)
+
+        opened, both.server.limits.order = both.live.opened_count, refuse
+        await both.until(lambda: both.live.api.by_name.get("too_many_orders", 0) > 0, "a refused order")
+        await both.until(lambda: both.live.opened_count > opened, "the gate's closing and opening")
+        await both.fills(3)
+        await both.end()
+        assert both.live.gate.closed_count > 0
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_a_clock_that_is_a_little_off_is_corrected_and_one_far_off_signs_nothing(tmp_path):
+    async def near(both):
+        await both.fills(5)
+        assert both.server.errors[-1021] == 0
+        await both.end()
+        both.check()
+
+    async def far(both):
+        await both.until(lambda: "off the venue's" in both.live.gate.why().get("clock", ""), "the reason")
+        assert both.live.opened_count == 0
+        assert both.counts["intents"] == 0
+
+    run(_folder(tmp_path, "near"), near, clock=lambda: utc_ns() - 120_000_000)
+    run(_folder(tmp_path, "far"), far, clock=lambda: utc_ns() + 5_000_000_000)
+
+
+def _folder(tmp_path, name):
+    (tmp_path / name).mkdir()
+    return tmp_path / name

@@ -1,0 +1,157 @@
+"""`bot4 run` and `bot4 venue` as two processes: they trade over loopback, and their books of trades are one.
+
+The nightly form lives ten minutes (BOT4_NIGHTLY=1); the usual one until there is something to compare.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from engine._core.clock import utc_ns
+from engine._core.types import ORDER, Kind
+from engine.cli.main import cli
+from engine.journal.layout import read_session
+from engine.journal.reader import open_session
+from engine.venues.binance.sign import HmacSigner, query
+from tests.support.loopback import write_settings
+
+BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
+FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0"}
+FILLS = 12
+
+
+@pytest.fixture
+def venue():
+    """The port of a venue in a process of its own, which ends in order and finds its books sound."""
+    child = subprocess.Popen(
+        [*BOT4, "venue", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    try:
+        port = 0
+        while not port:
+            line = child.stdout.readline()
+            assert line, child.communicate()
+            found = re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line)
+            port = int(found[1]) if found else 0
+        yield port
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+        assert (child.returncode, "books and balances are sound" in out) == (0, True), err
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.communicate()
+
+
+def their_trades(port: int) -> list[tuple]:
+    """The account's trades as the venue lists them, asked for by somebody else than the engine."""
+    signer, rows, first = HmacSigner("key", b"secret"), [], 1
+    while True:
+        text = query(signer, {"symbol": "BTCUSDT", "limit": 1000, "fromId": first}, now_ms=utc_ns() // 10**6)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/api/v3/myTrades?{text}", headers={"X-MBX-APIKEY": "key"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            page = json.load(answer)
+        rows += page
+        if len(page) < 1000:
+            break
+        first = page[-1]["id"] + 1
+    return sorted(
+        (row["id"], not row["isBuyer"], round(float(row["price"]) * 100), round(float(row["qty"]) * 100_000))
+        for row in rows
+    )
+
+
+def our_trades(directory: Path) -> list[tuple]:
+    records = open_session(read_session(directory)).records()
+    fills = records[records["kind"] == Kind.KIND_ORDER_FILL].view(ORDER)
+    return sorted(
+        {(int(row["id_venue"]), bool(row["flags"] & 4), int(row["px_ticks"]), int(row["qty_lots"])) for row in fills}
+    )
+
+
+def status(directory: Path) -> dict | None:
+    done = subprocess.run(
+        [*BOT4, "status", "--json", "-d", str(directory)], capture_output=True, text=True, check=False
+    )
+    return json.loads(done.stdout) if done.returncode in (0, 4) and done.stdout else None
+
+
+def trade(tmp_path: Path, port: int, enough) -> dict:
+    """Run the engine until `enough` says so of its status; its summary."""
+    settings = write_settings(tmp_path, port)
+    state = tmp_path / "state"
+    child = subprocess.Popen(
+        [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
+    )  # fmt: skip
+    try:
+        for _ in range(20_000):
+            assert child.poll() is None, child.communicate()
+            found = status(state)
+            if found is not None and enough(found):
+                break
+        else:
+            pytest.fail(f"never enough: {found}")
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=120)
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.communicate()
+    assert child.returncode == 0, err
+    return json.loads(out)
+
+
+def compare(tmp_path: Path, port: int, summary: dict) -> None:
+    ours, theirs = our_trades(Path(summary["directory"])), their_trades(port)
+    assert ours == theirs
+    net = sum(-lots if sell else lots for _, sell, _, lots in theirs)
+    symbol = summary["status"]["symbols"][0]
+    assert round(symbol["position"] * 100_000) == net
+    counts = summary["status"]["counts"]
+    assert (counts["live_orders"], counts["illegal_reports"]) == (0, 0)
+    done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
+    assert done.exit_code == 0, done.output
+    replayed = json.loads(done.output)
+    assert replayed["equal"]
+    assert replayed["state"] == summary["state_hash"]
+
+
+def test_two_processes_trade_over_loopback_and_their_books_of_trades_are_one(tmp_path, venue):
+    summary = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS)
+    assert len(their_trades(venue)) >= FILLS
+    compare(tmp_path, venue, summary)
+
+
+@pytest.mark.skipif(not os.environ.get("BOT4_NIGHTLY"), reason="the nightly form: BOT4_NIGHTLY=1 runs ten minutes")
+def test_ten_minutes_over_loopback_end_with_one_book_of_trades(tmp_path, venue):
+    end = time.monotonic() + 600
+    summary = trade(tmp_path, venue, lambda _found: time.monotonic() > end)
+    assert len(their_trades(venue)) > 100
+    compare(tmp_path, venue, summary)
+
+
+def test_paper_never_leaves_this_machine(tmp_path):
+    settings = write_settings(tmp_path, 1).read_text().replace("http://127.0.0.1:1", "https://api.binance.com")
+    (tmp_path / "far.toml").write_text(settings)
+    done = subprocess.run(
+        [*BOT4, "run", "--plain", "--config", str(tmp_path / "far.toml"), "-d", str(tmp_path / "far")],
+        capture_output=True, text=True, check=False, env=os.environ | FREE_PORTS,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "on paper" in done.stderr
+    assert not (tmp_path / "far" / "journal").exists()

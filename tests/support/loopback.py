@@ -1,0 +1,278 @@
+"""A live driver and an embedded venue on one loop, with an engine between them: what the tests of the driver stand on.
+
+The venue is the served one, with real sockets; the engine is the real core with a tape. Time is the machine's, so tests
+wait for conditions and never for durations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine._core.clock import utc_ns
+from engine._core.tape import Tape
+from engine._core.types import ORDER, Kind
+from engine.net.backoff import BackoffConfig
+from engine.net.budget import SECOND, BudgetConfig, Limit, LimitKind, RateBudget
+from engine.net.clocksync import ClockSync
+from engine.net.http import HttpClient
+from engine.net.link import LinkConfig
+from engine.net.transport import make as make_transport
+from engine.runtime.build import build_core
+from engine.runtime.care import CareConfig
+from engine.runtime.engine import Engine
+from engine.runtime.live import LiveConfig, LiveExchange
+from engine.settings.load import load
+from engine.sim.venue.exchange import Exchange
+from engine.sim.venue.generated import GeneratedMarket
+from engine.sim.venue.instruments import E8, default_spot
+from engine.sim.venue.server import VenueServer
+from engine.venues.binance import info, market
+from engine.venues.binance.account import BinanceAccount
+from engine.venues.binance.orders import Form, encoder
+from engine.venues.binance.sign import HmacSigner
+from engine.venues.directory import Assets, Directory
+from engine.venues.driver import Duty
+from engine.venues.sender import SenderConfig
+
+HOLDINGS = {0: 10**6 * E8, 1: 10 * E8}
+# Longer than any test needs on a machine that has nothing else to do, so that only a real stand-still ends one.
+PATIENCE_S = 60.0
+SETTINGS = """
+[engine]
+mode = "paper"
+name = "loopback"
+directory = "{directory}"
+[account]
+capital = "2000000"
+[limits]
+order_notional = "5000"
+orders_per_second = 20
+book_age_ns = 500_000_000
+[features]
+enabled = ["ta_basic", "market_making"]
+[venues.paper]
+protocol = "binance_spot"
+rest = "http://127.0.0.1:{port}"
+stream = "ws://127.0.0.1:{port}"
+api = "ws://127.0.0.1:{port}/ws-api/v3"
+dead_man = false
+weight_per_minute = 6000
+orders_per_10s = 100
+[instruments.BTCUSDT]
+base = "BTC"
+tick = "0.01"
+lot = "0.00001"
+qty_max = "10"
+px_max = "1000000"
+notional_min = "5"
+[strategies.quoter_btc]
+module = "strategies.quoter"
+symbol = "BTCUSDT"
+features = ["market_making"]
+params = {{ qty = 1000, position_max = 20000, skew_lots = 4000, stop_ticks = 5000 }}
+limits = {{ nets = 1 }}
+"""
+DUTIES = (
+    Duty("clock", SECOND, SECOND // 5, 120 * SECOND),
+    Duty("tally", SECOND // 2, SECOND // 5, 300 * SECOND),
+    Duty("instruments", 60 * SECOND, SECOND, 3600 * SECOND),
+    Duty("fees", 60 * SECOND, SECOND, 300 * SECOND),
+)
+
+
+def write_settings(folder: Path, port: int) -> Path:
+    path = folder / "loopback.toml"
+    path.write_text(SETTINGS.format(directory=folder / "state", port=port))
+    return path
+
+
+class Clumsy(VenueServer):
+    """The venue with faults by script: `drop` says which messages to clients never leave."""
+
+    drop: Callable[[Any], bool] = staticmethod(lambda message: False)
+    dropped = 0
+
+    def _put(self, socket: Any, message: Any) -> None:
+        if self.drop(message):
+            self.dropped += 1
+            return
+        super()._put(socket, message)
+
+
+@dataclass
+class Bench:
+    """Both sides of one test."""
+
+    exchange: Exchange
+    server: Clumsy
+    live: LiveExchange
+    engine: Engine
+    inputs: list[np.ndarray]
+    outputs: list[np.ndarray]
+    generate: Callable[[int], int]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.engine.core.world.counts
+
+    async def until(self, condition: Callable[[], bool], what: str = "") -> None:
+        """Let both sides live until it holds."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not condition():
+                    self.turn()
+                    await asyncio.sleep(0.002)
+        except TimeoutError as error:
+            gate, live = self.live.gate.why(), self.live
+            raise AssertionError(
+                f"{what or 'it'} never happened: gate {gate}, counts {self.counts}, notes {list(live.notes)[-12:]}, "
+                f"failures {live.care.failures}, failure {live.failure!r}, asks {live.sender.asks}"
+            ) from error
+
+    def turn(self) -> None:
+        self.engine.advance(utc_ns())
+
+    async def fills(self, more: int) -> None:
+        wanted = self.counts["fills"] + more
+        await self.until(lambda: self.counts["fills"] >= wanted, f"{wanted} fills")
+
+    def pause(self) -> None:
+        from engine._core.modes import Mode, Who  # noqa: PLC0415
+        from engine.runtime.control import control_event  # noqa: PLC0415
+
+        self.engine.take(control_event(utc_ns(), mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN)))
+
+    async def quiet(self) -> None:
+        """Stop trading, and wait until both sides agree that nothing is open."""
+        self.pause()
+        await self.until(lambda: self.counts["live_orders"] == 0 and not self.live.sender.asks, "no live order")
+
+    async def end(self) -> None:
+        await self.quiet()
+        await self.live.close()
+
+    # ------------------------------------------------------------------------------------------------- what both know
+    def our_trades(self) -> list[tuple[int, ...]]:
+        """Every fill that the core booked, as it was told: number, side, price, quantity, order."""
+        seen = {}
+        for events in self.inputs:
+            for row in events[events["kind"] == Kind.KIND_ORDER_FILL].view(ORDER):
+                seen[int(row["id_venue"])] = (
+                    int(row["id_venue"]), bool(row["flags"] & 4), int(row["px_ticks"]), int(row["qty_lots"]),
+                    int(row["id_order"]),
+                )  # fmt: skip
+        return sorted(seen.values())
+
+    def their_trades(self) -> list[tuple[int, ...]]:
+        account = self.server.keys["key"].account
+        return sorted(
+            (e.trade_id, e.order.terms.sell, e.px, e.lots, int(e.order.client_id[2:], 16))
+            for e in self.exchange.executions.get(account.owner, ())
+        )
+
+    def placed_ids(self) -> Counter[int]:
+        """How often the core asked for each order to be placed."""
+        return Counter(
+            int(row["word"][0]) for out in self.outputs for row in out[out["kind"] == Kind.KIND_INTENT_PLACE]
+        )
+
+    def venue_ids(self) -> Counter[str]:
+        """How many orders the venue has of each client id."""
+        owner = self.server.keys["key"].account.owner
+        return Counter(order.client_id for order in self.exchange.orders.values() if order.owner == owner)
+
+    def check(self) -> None:
+        """Both books of trades are one; positions and money agree; no order was made twice."""
+        ours, theirs = self.our_trades(), self.their_trades()
+        assert ours == theirs
+        net = sum(-lots if sell else lots for _, sell, _, lots, _ in theirs)
+        assert int(self.engine.core.world.positions()["lots"][0]) == net
+        assert max(self.placed_ids().values(), default=1) == 1
+        assert max(self.venue_ids().values(), default=1) == 1
+        balances = self.server.keys["key"].account.balances
+        cash = self.engine.core.world.assets()["balance"]
+        for asset, name in enumerate(("USDT", "BTC")):
+            assert int(cash[asset][0]) == balances[name].free + balances[name].locked, name
+        assert self.counts["illegal_reports"] == 0
+        self.engine.core.world.check()
+        self.exchange.check()
+
+
+@contextlib.asynccontextmanager
+async def bench(
+    tmp_path: Path, *, through: Callable[[int], Any] | None = None, clock: Callable[[], int] = utc_ns, seed: int = 3,
+    tick_ns: int = 20_000_000, answer_ns: int = SECOND, recv_window_ms: int = 1_000, silence_ns: int = 20 * SECOND,
+    transport: str = "picows",
+) -> AsyncIterator[Bench]:  # fmt: skip
+    """A venue, a driver and an engine. `through` gives the address that the driver sees of a port."""
+    exchange = Exchange(default_spot(), now_ns=(start := clock()))
+    generated = GeneratedMarket(exchange, seed=seed, start_ns=start)
+    server = Clumsy(exchange, clock=clock, generate=generated.advance, tick_ns=tick_ns)
+    server.add_account("key", secret="secret")
+    server.limits.weight_max = 10**9
+    server.limits.orders_10s_max = 10**9
+    await server.start()
+    port = server.port if through is None else await through(server.port)
+    loaded = load([write_settings(tmp_path, port)], environ={})
+    core = build_core(loaded.settings, holdings=HOLDINGS)
+    tape = Tape(tmp_path / "tape.b4", capacity=1 << 21, write=True)
+    live = make_live(
+        port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport
+    )
+    engine = Engine(core, tape, live, now_ns=start)
+    inputs: list[np.ndarray] = []
+    outputs: list[np.ndarray] = []
+    engine.watch(lambda events: inputs.append(events.copy()), lambda events: outputs.append(events.copy()))
+    both = Bench(exchange, server, live, engine, inputs, outputs, generated.advance)
+    try:
+        await live.start(engine)
+        yield both
+    finally:
+        await live.close()
+        await server.close()
+        tape.close()
+
+
+def make_live(
+    port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str
+) -> LiveExchange:
+    assets = Assets()
+    assets.add("USDT")
+    assets.add("BTC")
+    directory = Directory(instruments_of_venue(), assets)
+    clock, signer = ClockSync(), HmacSigner("key", b"secret")
+    budget = RateBudget([Limit(LimitKind.WEIGHT, 60 * SECOND, 10**9)], BudgetConfig(back_off_ns=SECOND // 5))
+    http = HttpClient(
+        f"http://127.0.0.1:{port}", budget, counts_of=info.counts_of_headers, venue_now_ns=clock.venue_now_ns,
+        timeout_s=2.0,
+    )  # fmt: skip
+    at = f"ws://127.0.0.1:{port}"
+    config = LiveConfig(
+        market.Endpoints(market_ws=at, user_ws="", api_ws=f"{at}/ws-api/v3", rest=f"http://127.0.0.1:{port}"),
+        link=LinkConfig(silence_ns=silence_ns, ping_ns=silence_ns // 3, tick_s=0.05),
+        backoff=BackoffConfig(first_ns=SECOND // 50, most_ns=SECOND // 5, attempts=10_000),
+        sender=SenderConfig(
+            recv_window_ns=recv_window_ms * 1_000_000, answer_ns=answer_ns, again_ns=SECOND // 5, grace_ns=SECOND // 10
+        ),
+        care=CareConfig(duties=DUTIES, young_ns=SECOND // 5, again_s=0.05),
+        seed=seed,
+    )
+    rows = directory.rows()
+    orders = encoder("spot", Form.HMAC, rows, api_key="key", secret=b"secret", recv_window_ms=recv_window_ms)
+    account = BinanceAccount("spot", http, signer, directory, clock)
+    return LiveExchange(config, directory, signer, orders, account, make_transport(transport))
+
+
+def instruments_of_venue() -> list[Any]:
+    from engine.sim.venue.api import Api  # noqa: PLC0415
+
+    described = Api(Exchange(default_spot(), now_ns=1)).exchange_info({})
+    return list(info.instruments(described, ["BTCUSDT"]).values())

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from engine.runtime.engine import Engine
 from engine.safety.guard import Guard
-from engine.settings.schema import Settings
 
 LOOK_NS = 10**9
 DIFFER_LOOKS = 3  # a fill that is on its way makes the two differ for a moment
 
 
 class Overseer:
-    def __init__(self, engine: Engine, guard: Guard, settings: Settings) -> None:
-        self._engine, self._guard, self._settings = engine, guard, settings
+    def __init__(self, engine: Engine, guard: Guard, equity_agree_ppm: int) -> None:
+        self._engine, self._guard, self._agree_ppm = engine, guard, equity_agree_ppm
         self._due_ns = 0
         self._differ = 0
 
@@ -24,19 +23,19 @@ class Overseer:
         if now_ns < self._due_ns:
             return
         self._due_ns = now_ns + LOOK_NS
-        account, limits = self._engine.core.world.account(), self._settings.limits
+        world = self._engine.core.world
+        account, limits = world.account(), world.limits()
         equity = int(account["equity"])
         for reason, base, most in (
-            ("drawdown", int(account["peak"]), limits.drawdown_ppm),
-            ("daily-loss", int(account["day_base"]), limits.daily_loss_ppm),
+            ("drawdown", int(account["peak"]), limits["drawdown_ppm"]),
+            ("daily-loss", int(account["day_base"]), limits["daily_loss_ppm"]),
         ):
             if base > 0 and (base - equity) * 10**6 > most * base:
                 self._guard.trip(reason, f"{equity} of {base}, limit {most} ppm", value=base - equity)
         self._compare(equity, self._engine.exchange.equity())
 
     def _compare(self, ours: int, theirs: int) -> None:
-        agree = self._settings.modes.equity_agree_ppm
-        apart = ours > 0 and theirs > 0 and abs(ours - theirs) * 10**6 > agree * max(ours, theirs)
+        apart = ours > 0 and theirs > 0 and abs(ours - theirs) * 10**6 > self._agree_ppm * max(ours, theirs)
         self._differ = self._differ + 1 if apart else 0
         if self._differ >= DIFFER_LOOKS:
-            self._guard.equity_seen(ours, theirs, agree)
+            self._guard.equity_seen(ours, theirs, self._agree_ppm)

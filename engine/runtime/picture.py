@@ -41,6 +41,7 @@ from engine.runtime.build import strategies_of, symbols_of
 from engine.runtime.engine import Engine
 from engine.runtime.lifecycle import Lifecycle
 from engine.settings.load import Loaded
+from engine.settings.schema import Settings
 
 E8 = 10**8
 REPORTS = {
@@ -145,6 +146,10 @@ class Picture:
                 )
             )
 
+    def renewed(self, settings: Settings) -> None:
+        """A reload: these are in force now."""
+        self._hash = settings.hash()
+
     def note(self, kind: str, ts_ns: int, text: str, **fields: Any) -> None:
         """Put one line into the tail of events."""
         self._number += 1
@@ -240,22 +245,22 @@ class Picture:
 
     def _headroom(self) -> tuple[HeadroomStatus, ...]:
         """How much of the account's limits is used; 1,000,000 is all of it."""
-        a, limits = self._engine.core.world.account(), self._settings.limits
+        a, limits = self._engine.core.world.account(), self._engine.core.world.limits()
         equity, peak, base = a["equity"], a["peak"], a["day_base"]
         if min(equity, peak, base) <= 0:
             return ()
         net = max(a["long_worst"], a["short_worst"])
         shares = {
-            "drawdown": ((peak - equity) * 10**6 // peak, limits.drawdown_ppm),
-            "daily loss": (max(0, base - equity) * 10**6 // base, limits.daily_loss_ppm),
-            "gross exposure": (a["gross_worst"] * 10**6 // equity, limits.gross_share_ppm),
-            "net exposure": (net * 10**6 // equity, limits.net_share_ppm),
+            "drawdown": ((peak - equity) * 10**6 // peak, limits["drawdown_ppm"]),
+            "daily loss": (max(0, base - equity) * 10**6 // base, limits["daily_loss_ppm"]),
+            "gross exposure": (a["gross_worst"] * 10**6 // equity, limits["gross_share_ppm"]),
+            "net exposure": (net * 10**6 // equity, limits["net_share_ppm"]),
         }
         rows = [
             HeadroomStatus(rule=rule, unit="ppm", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
             for rule, (used, most) in shares.items()
         ]
-        used, most = a["orders_open"], limits.open_orders_all
+        used, most = a["orders_open"], limits["open_orders_all"]
         rows.append(
             HeadroomStatus(rule="open orders", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
         )

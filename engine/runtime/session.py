@@ -128,7 +128,7 @@ class Session:
             "guard": lambda: self.chain.alive, "audit": lambda: self.audit.healthy,
         }  # fmt: skip
         self.watchdog = Watchdog(self.notifier, checks)
-        self.limits = Overseer(self.engine, self.chain.guard, self.settings)
+        self.limits = Overseer(self.engine, self.chain.guard, self.settings.modes.equity_agree_ppm)
         self.life = Lifecycle(
             self.engine,
             Pace(self.started_ns, speed=speed),
@@ -219,6 +219,7 @@ class Session:
             else:
                 later.append(name)
         self.settings = merge_limits(self.settings, found.settings, acted)
+        self.picture.renewed(self.settings)
         words = [f"{', '.join(acted)} in force" if acted else "no limit changed"]
         if later:
             words.append(f"{', '.join(later)} with the next start")

@@ -113,6 +113,12 @@ def sessions(root: Path) -> list[Session]:
     ]
 
 
+def last_epoch(root: Path) -> int:
+    """Of every session that a journal holds; 0 where there is none."""
+    found = sessions(root) if root.is_dir() else []
+    return max((session.file.epoch for session in found if session.file is not None), default=0)
+
+
 def find_session(path: Path) -> Session:
     """The session that a directory is, or the newest one in it."""
     if (path / "session.json").is_file():

@@ -38,6 +38,7 @@ from engine.venues.feed import MarketFeed
 from engine.venues.outcome import Act
 from engine.venues.records import SYMBOL_ALL, Records
 from engine.venues.sender import Sender, SenderConfig
+from engine.venues.tally import TallyStart
 
 Events = npt.NDArray[Any]
 MS = 1_000_000
@@ -147,6 +148,14 @@ class LiveExchange:
     def equity(self) -> int:
         """Not known: its balances are not valued here."""
         return 0
+
+    def go_on(self, reports: Events, start: TallyStart) -> None:
+        """Before `start`: what earlier sessions heard, so that no fill is told twice and none is missed."""
+        self.tally.booked((symbol, lots < 0, trade) for symbol, trade, lots in start.booked)
+        if len(reports):
+            self._heard(reports)
+        self.care.next_trade = dict(start.next_trade)
+        self.care.net_lots = dict(start.net_lots)
 
     # ------------------------------------------------------------------------------------------------------------- life
     async def start(self, engine: Taker) -> None:

@@ -9,27 +9,32 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Mode, Phase, Who
+from engine._core.step import Core
 from engine._core.tape import Health
 from engine.errors import Bot4Error, GuardNotReady, SettingsError
-from engine.journal.layout import sessions
+from engine.journal.compare import epoch_of
+from engine.journal.layout import Session as RecordedSession
+from engine.journal.layout import last_epoch
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import Status, StatusSource
 from engine.runtime.audited import OrderAudit
 from engine.runtime.build import build_core, session_meta
+from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
 from engine.runtime.engine import Engine
 from engine.runtime.events import control_event
-from engine.runtime.exchanges import open_exchange
+from engine.runtime.exchanges import Opened, open_exchange
 from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
+from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.safety.audit import Audit, Entry
@@ -40,6 +45,7 @@ from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
 from engine.strategy.meter import Meter
+from engine.venues.tally import TallyStart
 
 # What a session cannot go on with; the rest of the journal's troubles leave the cancels going.
 BROKEN = int(Health.HEALTH_SYNC_FAILED | Health.HEALTH_NO_SEGMENT | Health.HEALTH_REFUSED)
@@ -77,6 +83,17 @@ def journal_config(journal: Journal) -> JournalConfig:
         disk_free_bytes=journal.disk_free_min_bytes,
         compress=journal.compress,
     )
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The core that a session starts with, and what its file says of where that came from."""
+
+    core: Core
+    epoch: int
+    meta: dict[str, Any]
+    previous: RecordedSession | None = None
+    previous_count: int = 0
 
 
 class Session:
@@ -145,30 +162,45 @@ class Session:
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
         """Core, journal, exchange, chain, picture: in this order, each over the ones before it."""
         settings, journal = self.settings, self.root / "journal"
-        earlier = sessions(journal) if journal.is_dir() else []
-        # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
-        epoch = max((session.file.epoch for session in earlier if session.file is not None), default=0) + 1
-        paused = (self.root / PAUSED_NAME).exists()
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
         opened = open_exchange(settings, self.started_ns)
         self.exchange = opened.exchange
-        core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings)
+        begun = self._begin(journal, opened, meter)
         self.journal = JournalWriter(
             journal,
             journal_config(settings.journal),
             seed=settings.engine.seed,
-            epoch=epoch,
+            epoch=begun.epoch,
             now_ns=utc_ns,
-            world=core.world,
-            meta=session_meta(opened.settings, opened.holdings, paused=paused),
+            world=begun.core.world,
+            previous=begun.previous,
+            previous_count=begun.previous_count,
+            meta=begun.meta,
         )
         undo.callback(self.journal.close)
-        self.engine = Engine(core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
+        self.engine = Engine(begun.core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
         self.chain = Chain(settings, self.root, self.latch, self.audit, self.engine)
         self.orders = OrderAudit(self.audit, self.engine, settings)
         name = self.journal.session.path.name
         loaded = replace(loaded, settings=opened.settings)
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
+
+    def _begin(self, journal: Path, opened: Opened, meter: Meter | None) -> Begun:
+        """A core: that of the session before, where the account outlived it, or a new one."""
+        live = self.exchange if isinstance(self.exchange, LiveExchange) else None
+        carried = carry_over(journal, opened.settings, meter=meter) if live is not None else None
+        if live is not None and carried is not None:
+            live.go_on(carried.reports, carried.tally)
+            epoch = epoch_of(carried.core.world)
+            return Begun(carried.core, epoch, carried_meta(opened.settings, carried), carried.session, carried.records)
+        # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
+        epoch = last_epoch(journal) + 1
+        paused = (self.root / PAUSED_NAME).exists()
+        core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings)
+        meta = session_meta(opened.settings, opened.holdings, paused=paused)
+        if live is not None:
+            meta |= TallyStart(live.care.next_trade, {}).meta()
+        return Begun(core, epoch, meta)
 
     async def run(self, *, seconds: float | None = None, ready: Callable[[], object] = lambda: None) -> Ended:
         name = self.journal.session.path.name

@@ -198,6 +198,11 @@ class Tally:
         for row in events[events["kind"] == Kind.KIND_ORDER_FILL].view(ORDER):
             self._remember((int(row["symbol"]), bool(row["flags"] & 4), int(row["id_venue"])))
 
+    def booked(self, trades: Iterable[tuple[int, bool, int]]) -> None:
+        """Trades that the core has, as (symbol, sell, number)."""
+        for key in trades:
+            self._remember(key)
+
     def _remember(self, key: tuple[int, bool, int]) -> None:
         self._told[key] = None
         while len(self._told) > self._kept:

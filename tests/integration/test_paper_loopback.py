@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from engine._core.clock import utc_ns
 from engine._core.types import ORDER, Kind
 from engine.cli.main import cli
-from engine.journal.layout import read_session
+from engine.journal.layout import sessions
 from engine.journal.reader import open_session
 from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
@@ -75,12 +75,16 @@ def their_trades(port: int) -> list[tuple]:
     )
 
 
-def our_trades(directory: Path) -> list[tuple]:
-    records = open_session(read_session(directory)).records()
-    fills = records[records["kind"] == Kind.KIND_ORDER_FILL].view(ORDER)
-    return sorted(
-        {(int(row["id_venue"]), bool(row["flags"] & 4), int(row["px_ticks"]), int(row["qty_lots"])) for row in fills}
-    )
+def our_trades(journal: Path) -> list[tuple]:
+    """What all sessions of the journal booked."""
+    found = set()
+    for session in sessions(journal):
+        records = open_session(session).records()
+        fills = records[records["kind"] == Kind.KIND_ORDER_FILL].view(ORDER)
+        found |= {
+            (int(row["id_venue"]), bool(row["flags"] & 4), int(row["px_ticks"]), int(row["qty_lots"])) for row in fills
+        }
+    return sorted(found)
 
 
 def status(directory: Path) -> dict | None:
@@ -90,8 +94,8 @@ def status(directory: Path) -> dict | None:
     return json.loads(done.stdout) if done.returncode in (0, 4) and done.stdout else None
 
 
-def trade(tmp_path: Path, port: int, enough) -> dict:
-    """Run the engine until `enough` says so of its status; its summary."""
+def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT) -> dict:
+    """Run the engine until `enough` says so of its status, and end it; its summary, or its last picture when killed."""
     settings = write_settings(tmp_path, port)
     state = tmp_path / "state"
     child = subprocess.Popen(
@@ -106,18 +110,20 @@ def trade(tmp_path: Path, port: int, enough) -> dict:
                 break
         else:
             pytest.fail(f"never enough: {found}")
-        child.send_signal(signal.SIGINT)
+        child.send_signal(end)
         out, err = child.communicate(timeout=120)
     finally:
         if child.poll() is None:
             child.kill()
             child.communicate()
+    if end == signal.SIGKILL:
+        return found
     assert child.returncode == 0, err
     return json.loads(out)
 
 
 def compare(tmp_path: Path, port: int, summary: dict) -> None:
-    ours, theirs = our_trades(Path(summary["directory"])), their_trades(port)
+    ours, theirs = our_trades(Path(summary["directory"]).parent), their_trades(port)
     assert ours == theirs
     net = sum(-lots if sell else lots for _, sell, _, lots in theirs)
     symbol = summary["status"]["symbols"][0]
@@ -137,6 +143,36 @@ def test_two_processes_trade_over_loopback_and_their_books_of_trades_are_one(tmp
     compare(tmp_path, venue, summary)
 
 
+def test_killed_in_the_middle_it_goes_on_from_its_record_and_the_books_are_one(tmp_path, venue):
+    killed = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS, end=signal.SIGKILL)
+    first = killed["counts"]["fills"]
+    summary = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= first + FILLS)
+    # One world: its counters, its position and its numbers went on, in an epoch of its own.
+    one, two = sessions(tmp_path / "state" / "journal")
+    assert (two.file.previous, two.file.epoch) == (one.path.name, one.file.epoch + 1)
+    compare(tmp_path, venue, summary)
+    # Stopped in order it ended Paused, and that goes on too, with what it holds.
+    third = trade(tmp_path, venue, lambda found: found["symbols"][0]["trusted"])
+    assert third["status"]["mode"] == "Paused"
+    assert third["status"]["symbols"][0]["position"] == summary["status"]["symbols"][0]["position"]
+    compare(tmp_path, venue, third)
+
+
+def test_with_something_open_the_world_cannot_be_another(tmp_path, venue):
+    trade(tmp_path, venue, lambda found: found["counts"]["live_orders"] and found["symbols"][0]["position"],
+          end=signal.SIGKILL)  # fmt: skip
+    other = tmp_path / "other.toml"
+    other.write_text("[capacity]\norders = 512\n")
+    settings = write_settings(tmp_path, venue)
+    done = subprocess.run(
+        [*BOT4, "run", "--plain", "-c", str(settings), "-c", str(other), "-d", str(tmp_path / "state")],
+        capture_output=True, text=True, check=False, env=os.environ | FREE_PORTS, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "capacity changed since s-000001" in done.stderr
+    assert len(sessions(tmp_path / "state" / "journal")) == 1
+
+
 @pytest.mark.skipif(not os.environ.get("BOT4_NIGHTLY"), reason="the nightly form: BOT4_NIGHTLY=1 runs ten minutes")
 def test_ten_minutes_over_loopback_end_with_one_book_of_trades(tmp_path, venue):
     end = time.monotonic() + 600
@@ -152,6 +188,6 @@ def test_paper_never_leaves_this_machine(tmp_path):
         [*BOT4, "run", "--plain", "--config", str(tmp_path / "far.toml"), "-d", str(tmp_path / "far")],
         capture_output=True, text=True, check=False, env=os.environ | FREE_PORTS,
     )  # fmt: skip
-    assert done.returncode == 1
+    assert done.returncode == 78
     assert "on paper" in done.stderr
     assert not (tmp_path / "far" / "journal").exists()

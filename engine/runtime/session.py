@@ -292,9 +292,11 @@ class Session:
             self.faces.notify()
 
     def _data_flows(self) -> bool:
-        limit_ns = self.settings.limits.book_age_ns * 20
-        world = self.engine.core.world
-        return any(self.engine.now_ns - int(row["book_ts_ns"]) < limit_ns for row in world.instruments())
+        """Whether any book is young; a session that has just begun has its time to get one."""
+        oldest_ns = self.engine.now_ns - self.settings.limits.book_age_ns * 20
+        if self.started_ns > oldest_ns:
+            return True
+        return any(int(row["book_ts_ns"]) > oldest_ns for row in self.engine.core.world.instruments())
 
     # -------------------------------------------------------------------------------------------------------- the end
     def _wind_down(self) -> None:

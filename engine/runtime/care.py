@@ -45,7 +45,7 @@ class CareConfig:
     duties: tuple[Duty, ...] = SPOT_DUTIES
     young_ns: int = SECOND  # a trade younger than this may still be on its way over the stream
     again_s: float = 0.25  # between two tries of an image or a comparison
-    settle_s: float = 3.0  # longest last look
+    settle_s: float = 10.0  # longest last look
 
 
 class Care:
@@ -61,6 +61,7 @@ class Care:
         self.image_count = 0
         self._room_ns = 0
         self._compare = False
+        self._counting = asyncio.Lock()
 
     # ----------------------------------------------------------------------------------------------------------- tasks
     def _once(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -179,7 +180,11 @@ class Care:
         await self._count_trades(young_ns=self.config.young_ns)
 
     async def _count_trades(self, *, young_ns: int) -> None:
-        """Hold the venue's list of trades against what the stream told; tell what is missing."""
+        """Hold the venue's list of trades against what the stream told; tell what is missing. One at a time."""
+        async with self._counting:
+            await self._count_new_trades(young_ns=young_ns)
+
+    async def _count_new_trades(self, *, young_ns: int) -> None:
         live = self.live
         for instrument in live.directory:
             symbol = instrument.index

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
+from engine._core.order_table import OrderState
 from engine._core.types import EVENT, ORDER, Feed, Kind
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
@@ -139,7 +140,7 @@ class LiveExchange:
         connection = self.connection
         for message in messages:
             if connection is None or not connection.send(message):
-                self._queue.append(self.sender.unsent(message, now))
+                self.tell(self.sender.unsent(message, now))
 
     def positions(self) -> dict[int, int]:
         """By its own list of trades, as of the last tally."""
@@ -234,7 +235,7 @@ class LiveExchange:
     # ------------------------------------------------------------------------------------------------ the core's door
     def tell(self, events: Events) -> None:
         """Give events to the core now, or right after the step that is under way."""
-        if len(events):
+        if len(events) and len(events := self._still_meant(events)):
             self._heard(events)
             self._queue.append(events)
             self._flush()
@@ -265,6 +266,25 @@ class LiveExchange:
                     self.known[int(row["symbol"]), int(row["id_venue"])] = int(row["id_order"])
             while len(self.known) > 65_536:
                 del self.known[next(iter(self.known))]
+
+    def _still_meant(self, events: Events) -> Events:
+        """Doubt about an order that has ended says nothing; absence is said of an order in doubt only."""
+        doubts = np.isin(events["kind"], (Kind.KIND_ORDER_LOST, Kind.KIND_ORDER_ABSENT))
+        if self._engine is None or not doubts.any():
+            return events
+        states = {int(row["id_order"]): int(row["state"]) for row in self.core.world.live_orders()}
+        parts = []
+        for at, is_doubt in enumerate(doubts):
+            event = events[at : at + 1]
+            state = states.get(int(event.view(ORDER)["id_order"][0]))
+            if is_doubt and state is None:
+                continue
+            if is_doubt and state != OrderState.STATE_UNKNOWN and event["kind"][0] == Kind.KIND_ORDER_ABSENT:
+                lost = event.copy()
+                lost["kind"] = Kind.KIND_ORDER_LOST
+                parts.append(lost)
+            parts.append(event)
+        return np.concatenate(parts) if parts else _NOTHING
 
     def _feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
         self._records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)

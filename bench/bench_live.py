@@ -1,0 +1,199 @@
+"""The live driver's own cost: from the transport's callback to its write call, and frames a second into the core.
+
+Everything is the driver that trades: parser, merge, book procedure, core with its tape, encoder, budget. Only a socket
+is missing: what would be written ends in a list. The quoter places a bid and an ask at each depth message, so each
+sample of the first figure has two signed orders in it. Between samples, outside the clock, both are acknowledged and
+cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.harness import Report, note, sized
+from engine._core.step import Core
+from engine._core.tape import Tape
+from engine._core.types import EVENT, LEVEL, ORDER, Feed, Flag, Kind
+from engine._core.world import World
+from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
+from engine.net.clocksync import ClockSync
+from engine.net.http import HttpClient
+from engine.net.transport import make as make_transport
+from engine.runtime.engine import Engine
+from engine.runtime.live import LiveConfig, LiveExchange
+from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
+from engine.strategy import registry
+from engine.strategy.cache import Cache
+from engine.venues.binance import info, market
+from engine.venues.binance.account import BinanceAccount
+from engine.venues.binance.orders import Form, encoder
+from engine.venues.binance.sign import HmacSigner
+from engine.venues.directory import Directory, Instrument
+from engine.venues.driver import Light
+
+BTC = Instrument("BTCUSDT", 0, "BTC", "USDT", px_step="0.01", qty_step="0.001")
+WAYS = 256
+
+
+class Wire:
+    """Where a socket would be."""
+
+    is_open = True
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    def send(self, message: bytes | bytearray | memoryview) -> bool:
+        self.messages.append(bytes(message))
+        return True
+
+    def ping(self) -> None:
+        raise AssertionError("nobody pings a bench")
+
+    def close(self) -> None:
+        self.is_open = False
+
+    async def wait_closed(self) -> None:
+        """Nothing to wait for."""
+
+
+def _driver(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
+    directory, clock, signer = Directory([BTC]), ClockSync(), HmacSigner("key", b"s" * 64)
+    now = time.time_ns()
+    clock.sample(now, now, now)
+    budget = RateBudget([Limit(LimitKind.WEIGHT, 60 * SECOND, 10**12), Limit(LimitKind.ORDERS, 10 * SECOND, 10**12)])
+    http = HttpClient("http://127.0.0.1:1", budget, counts_of=info.counts_of_headers)
+    orders = encoder("spot", form, directory.rows(), api_key="key" * 20, secret=b"s" * 64)
+    live = LiveExchange(
+        LiveConfig(market.Endpoints("ws://127.0.0.1:1", "", "ws://127.0.0.1:1", "http://127.0.0.1:1")), directory,
+        signer, orders, BinanceAccount("spot", http, signer, directory, clock), make_transport("picows"),
+    )  # fmt: skip
+    world = World(symbols=1, strategies=1, orders=64, seed=7, book_levels=1024, book_ticks=1024)
+    world.set_instrument(0, **INSTRUMENT)
+    world.set_book(0, rule=1, quotes=2)
+    world.set_gate_symbol(0, **GATE_SYMBOL)
+    world.set_account(**ACCOUNT)
+    world.set_limits(**LIMITS)
+    core, cache = Core(world), Cache()
+    registry.build("strategies.quoter", cache)
+    registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
+    engine = Engine(core, Tape(folder / f"{form.value}.b4", capacity=1 << 21, write=True), live, now_ns=now)
+    live._engine = engine
+    wire = Wire()
+    live._ready = [wire]
+    for light in Light:
+        live.gate.green(light)
+    live.gate.book(0, whole=True)
+    return live, engine, wire
+
+
+def _frames(count: int, first: int) -> list[bytes]:
+    """Depth messages of 20 + 20 levels whose touch wanders and whose book never crosses."""
+    rng, out = random.Random(11), []
+    px = 5_000_000
+    for n in range(count):
+        bids = [[f"{(px + 1) / 100:.2f}", "0.000"]] + [
+            [f"{(px - k) / 100:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
+        ]
+        asks = [[f"{px / 100:.2f}", "0.000"]] + [
+            [f"{(px + 1 + k) / 100:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
+        ]
+        data = {"e": "depthUpdate", "E": time.time_ns() // 10**6, "s": "BTCUSDT", "U": first + n, "u": first + n}
+        out.append(json.dumps({"stream": "btcusdt@depth@100ms", "data": data | {"b": bids, "a": asks}},
+                              separators=(",", ":")).encode())  # fmt: skip
+        px += rng.choice([-1, 0, 1])
+    return out
+
+
+def _image(live: LiveExchange, first: int) -> None:
+    body = {"lastUpdateId": first - 1, "bids": [["49990.00", "1.000"]], "asks": [["50010.00", "1.000"]]}
+    live.feed.on_frame(_frames(1, first)[0], 1)
+    assert live.image(0, json.dumps(body).encode(), time.time_ns())
+
+
+def _settle(engine: Engine, live: LiveExchange) -> None:
+    for row in engine.core.world.live_orders():
+        for kind in (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED):
+            event = np.zeros(1, EVENT)
+            event["kind"], event["ts_recv_ns"] = kind, time.time_ns()
+            event["flags"] = Flag.FLAG_SELL if row["sell"] else 0
+            event.view(ORDER)["id_order"] = row["id_order"]
+            engine.take(event)
+    live.sender.under_way.clear()
+    live.sender.placed.clear()
+
+
+def _callback(form: Form, samples: int) -> tuple[np.ndarray, int]:
+    with TemporaryDirectory() as folder:
+        live, engine, wire = _driver(Path(folder), form)
+        _image(live, 100)
+        _settle(engine, live)
+        wire.messages.clear()
+        out, orders = np.zeros(samples), 0
+        for at, frame in enumerate(_frames(samples, 101)):
+            view, now = memoryview(frame), time.time_ns()
+            start = time.perf_counter_ns()
+            live._on_market(wire, view, now)
+            out[at] = time.perf_counter_ns() - start
+            orders += len(wire.messages)
+            wire.messages.clear()
+            _settle(engine, live)
+        assert orders >= samples, f"{orders} orders of {samples} messages"
+        live.sender.encoder.check()
+        engine.core.world.check()
+        engine.tape.close()
+    return out, orders
+
+
+def test_from_the_callback_to_the_write(report: Report) -> None:
+    samples = sized(4_000, 40)
+    session, orders = _callback(Form.SESSION, samples)
+    signed, orders_signed = _callback(Form.HMAC, samples)
+    report.row("tick_to_order_callback", session / 1e3, checksum=orders)
+    report.row("tick_to_order_callback_hmac", signed / 1e3, checksum=orders_signed)
+
+
+def _quotes(count: int) -> list[bytes]:
+    rng, px, out = random.Random(5), 5_000_000, []
+    for n in range(count):
+        px += rng.choice([-1, 0, 1])
+        data = {"u": 1_000 + n, "s": "BTCUSDT", "b": f"{px / 100:.2f}000000", "B": f"{1 + rng.random() * 8:.3f}00000",
+                "a": f"{(px + 1) / 100:.2f}000000", "A": f"{1 + rng.random() * 8:.3f}00000"}  # fmt: skip
+        out.append(json.dumps({"stream": "btcusdt@bookTicker", "data": data}, separators=(",", ":")).encode())
+    return out
+
+
+def test_messages_a_second_into_the_core(report: Report) -> None:
+    frames = [memoryview(frame) for frame in _quotes(sized(20_000, 200))]
+    decode, rates, peers = msgspec.json.Decoder().decode, [], []
+    for _ in range(sized(5, 1)):
+        with TemporaryDirectory() as folder:
+            live, engine, wire = _driver(Path(folder), Form.SESSION)
+            _image(live, 100)
+            # No orders here: what is measured is the way in.
+            live.gate.red(Light.CLOCK, "the bench measures the way in")
+            engine.core.world.set_limits(orders_per_second=1)
+            start = time.perf_counter()
+            for frame in frames:
+                live._on_market(wire, frame, time.time_ns())
+            rates.append(len(frames) / (time.perf_counter() - start))
+            top = engine.core.world.book_top(0)
+            assert live.feed.refused_count == 0
+            engine.tape.close()
+        start = time.perf_counter()
+        best: dict[str, Any] = {}
+        for frame in frames:
+            data = decode(frame)["data"]
+            best[data["s"]] = (float(data["b"]), float(data["B"]), float(data["a"]), float(data["A"]))
+        peers.append(len(frames) / (time.perf_counter() - start))
+    report.row("ws_ingest", rates, checksum=sorted(top.items()), peer="msgspec to floats in a dict", peer_samples=peers)
+    note(f"the venue's number of the book: {live.feed.parser.counters()['OK']} frames, feeds {Feed.FEED_MARKET.name}")
+    assert LEVEL.itemsize == EVENT.itemsize

@@ -22,6 +22,7 @@ from engine.cli.export import export
 from engine.cli.features import features
 from engine.cli.install import install, uninstall
 from engine.cli.keys import keys
+from engine.cli.market import market
 from engine.cli.output import EXIT_CODES
 from engine.cli.replay import replay
 from engine.cli.reset import reset
@@ -36,7 +37,7 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "tail", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "data", "backtest", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "market", "backtest", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
@@ -88,6 +89,7 @@ COMMANDS = (
     install,
     journal,
     keys,
+    market,
     record,
     replay,
     reset,

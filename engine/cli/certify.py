@@ -33,9 +33,9 @@ def _core(strategy: str) -> Core:
     return core
 
 
-def make_setup(strategy: str) -> Setup:
+def make_setup(strategy: str, market: str = "walk") -> Setup:
     """One strategy on one symbol, with the account and limits of the paper session."""
-    return Setup(strategy, partial(_core, strategy), EXPOSURE_MAX, UNIT)
+    return Setup(strategy, partial(_core, strategy), EXPOSURE_MAX, UNIT, market=market)
 
 
 @click.command()
@@ -44,8 +44,17 @@ def make_setup(strategy: str) -> Setup:
 @click.option("--hours", type=click.FloatRange(0.05, 10_000), default=10, show_default=True, help="Simulated, of each.")
 @click.option("--first-seed", type=int, default=0, show_default=True, help="The others follow it.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes; one for each core by default.")
+@click.option(
+    "--market",
+    type=click.Choice(["walk", "flow"]),
+    default="walk",
+    show_default=True,
+    help="Random walk, or order flow fitted to recordings: slower, with trends, crashes and gaps.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON.")
-def certify(strategy: str, seeds: int, hours: float, first_seed: int, workers: int | None, as_json: bool) -> None:
+def certify(
+    strategy: str, seeds: int, hours: float, first_seed: int, workers: int | None, market: str, as_json: bool
+) -> None:
     """Run STRATEGY through a world that tries to break it, and print a certificate or the smallest counterexample.
 
     The world loses, repeats, delays and reorders messages, cuts the connection, bans the account, halts the market,
@@ -66,7 +75,7 @@ def certify(strategy: str, seeds: int, hours: float, first_seed: int, workers: i
             minutes = max(1e-9, (monotonic_ns() - start) / 60e9)
             bar.update(task, advance=1, rate=f"{done[0] / minutes:,.0f} simulated hours a minute")
 
-        found = run_certify(partial(make_setup, strategy), seeds=seeds, hours=hours, first_seed=first_seed,
+        found = run_certify(partial(make_setup, strategy, market), seeds=seeds, hours=hours, first_seed=first_seed,
                             workers=workers, progress=progress)  # fmt: skip
     minutes = max(1e-9, (monotonic_ns() - start) / 60e9)
     if as_json:

@@ -22,6 +22,7 @@ from engine.cli.export import export
 from engine.cli.features import features
 from engine.cli.install import install, uninstall
 from engine.cli.keys import keys
+from engine.cli.market import market
 from engine.cli.output import EXIT_CODES
 from engine.cli.parity import parity
 from engine.cli.replay import replay
@@ -39,6 +40,7 @@ GROUPS = {
     "look": ("status", "top", "why", "tail", "alerts", "ack", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
     "strategies": ("strategy", "features", "data", "backtest", "sweep", "parity", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "market", "backtest", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }
@@ -91,6 +93,7 @@ COMMANDS = (
     journal,
     keys,
     parity,
+    market,
     record,
     replay,
     reset,

@@ -12,8 +12,9 @@ import uvloop
 
 from engine._core.clock import utc_ns
 from engine.errors import SimServerConfig
+from engine.sim.market import REGIMES
 from engine.sim.venue.exchange import Exchange
-from engine.sim.venue.generated import GeneratedMarket
+from engine.sim.venue.generated import GeneratedMarket, flow_market
 from engine.sim.venue.instruments import default_spot
 from engine.sim.venue.server import VenueServer
 
@@ -25,12 +26,36 @@ from engine.sim.venue.server import VenueServer
 )
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Seed of the generated market.")
 @click.option(
+    "--market",
+    type=click.Choice(["walk", "flow"]),
+    default="walk",
+    show_default=True,
+    help="Random walks, or order flow fitted to recordings.",
+)
+@click.option(
+    "--regime", type=click.Choice(REGIMES), help="Of order flow: this one throughout, not one after the other."
+)
+@click.option(
+    "--pace",
+    type=click.FloatRange(0, 100_000, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Of order flow: how many times faster regimes change than recorded.",
+)
+@click.option(
     "--account", "accounts", nargs=2, multiple=True, metavar="KEY SECRET", default=(("key", "secret"),),
     show_default=True, help="An API key with 10 BTC and a million USDT of play money; may be given again.",
 )  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0.01), help="End by itself after so long.")
 def venue(
-    port: int, tls: tuple[Path, Path] | None, seed: int, accounts: tuple[tuple[str, str], ...], seconds: float | None
+    port: int,
+    tls: tuple[Path, Path] | None,
+    seed: int,
+    market: str,
+    regime: str | None,
+    pace: float,
+    accounts: tuple[tuple[str, str], ...],
+    seconds: float | None,
 ) -> None:
     """Serve the embedded exchange on loopback: REST, market streams, WebSocket API and user stream of Binance spot.
 
@@ -39,7 +64,15 @@ def venue(
     Example: bot4 venue --port 18080
     """
     context = tls_context(*tls) if tls else None
-    uvloop.run(serve(port=port, tls=context, seed=seed, accounts=accounts, seconds=seconds))
+    start_ns = utc_ns()
+    exchange = Exchange(default_spot(), now_ns=start_ns)
+    flow = None
+    if market == "flow":
+        flow = flow_market(exchange, seed=seed, start_ns=start_ns, regime=regime, pace=pace)
+    elif regime is not None:
+        raise click.UsageError("--regime is of order flow: give --market flow")
+    generated = GeneratedMarket(exchange, seed=seed, start_ns=start_ns, market=flow)
+    uvloop.run(serve(exchange, generated, port=port, tls=context, accounts=accounts, seconds=seconds))
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -52,12 +85,15 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 async def serve(
-    *, port: int, tls: ssl.SSLContext | None, seed: int, accounts: tuple[tuple[str, str], ...], seconds: float | None
+    exchange: Exchange,
+    market: GeneratedMarket,
+    *,
+    port: int,
+    tls: ssl.SSLContext | None,
+    accounts: tuple[tuple[str, str], ...],
+    seconds: float | None,
 ) -> None:
     """Serve until a signal comes, the time is over, or the market fails, which is raised."""
-    start_ns = utc_ns()
-    exchange = Exchange(default_spot(), now_ns=start_ns)
-    market = GeneratedMarket(exchange, seed=seed, start_ns=start_ns)
     server = VenueServer(exchange, clock=utc_ns, port=port, tls=tls, generate=market.advance)
     for key, secret in accounts:
         server.add_account(key, secret=secret)

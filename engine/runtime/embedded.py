@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.types import EVENT
+from engine._core.types import EVENT, Kind
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as Row
-from engine.sim.market import Walk, WalkMarket
+from engine.sim.market import FlowMarket, FlowSymbol, Market, Walk, WalkMarket
 from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue
 from engine.sim.venue.instruments import Instrument
 
 # No intent arrives sooner than this, so no event within it can depend on an answer to another one.
 REACH_NS = 2_000_000
+_LEVEL = int(Kind.KIND_BOOK_LEVEL)
 
 
 class EmbeddedExchange:
@@ -35,8 +36,7 @@ class EmbeddedExchange:
             settings.engine.seed,
         )
         self._asset = settings.account.asset
-        walks = [Walk(row.ticks(row.px_start)) for row in settings.instruments.values()]
-        self._market = WalkMarket(walks, seed=settings.engine.seed, start_ns=start_ns)
+        self._market = market_of(settings, start_ns)
         self._events: npt.NDArray[Any] = np.empty(0, EVENT)
         self._at = 0
 
@@ -56,6 +56,10 @@ class EmbeddedExchange:
             batch = self._events[self._at : end]
             self._at = end
             kept = self.venue.market(batch)
+            # Levels behind the touch are the venue's own affair: the session's core follows quotes and trades.
+            behind = kept["kind"] == _LEVEL
+            if behind.any():
+                kept = kept.compress(~behind)
             if len(kept):
                 return kept
 
@@ -101,6 +105,21 @@ class EmbeddedExchange:
         if self._at == len(self._events):
             self._events, self._at = self._market.stretch(), 0
         return int(self._events["ts_recv_ns"][self._at])
+
+
+def market_of(settings: Settings, start_ns: int) -> Market:
+    """The generated market that the settings ask for."""
+    chosen, seed = settings.market, settings.engine.seed
+    rows = settings.instruments
+    if chosen.kind == "walk":
+        walks = [Walk(row.ticks(row.px_start)) for row in rows.values()]
+        return WalkMarket(walks, seed=seed, start_ns=start_ns)
+    symbols = [
+        FlowSymbol(name, row.ticks(row.px_start), row.tick, row.lot, row.px_range_ticks[1], row.qty_range_lots[1])
+        for name, row in rows.items()
+    ]
+    regime = None if chosen.regime == "follow" else chosen.regime
+    return FlowMarket(symbols, seed=seed, start_ns=start_ns, regime=regime, pace=chosen.pace)
 
 
 def venue_instrument(name: str, row: Row) -> Instrument:

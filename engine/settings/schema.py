@@ -29,6 +29,21 @@ class Engine(Section, frozen=True, kw_only=True):
     seed: Annotated[int, whole("seed", 0, 2**62, "Seed of the generated market and the embedded venue.")] = 7
 
 
+class Market(Section, frozen=True, kw_only=True):
+    """The generated market of a paper session. docs/market-flow.md shows what it was fitted to."""
+
+    kind: Annotated[
+        Literal["walk", "flow"], plain("choice", "Random walks (cheapest), or fitted order flow of correlated symbols.")
+    ] = "walk"
+    regime: Annotated[
+        Literal["follow", "calm", "trend", "crash", "gap"],
+        plain("choice", "Of order flow: one regime throughout, or follow: each as long and as often as recorded."),
+    ] = "follow"
+    pace: Annotated[
+        int, whole("times", 1, 100_000, "Of order flow: how many times faster regimes change than recorded.")
+    ] = 1
+
+
 class TierChoice(Section, frozen=True, kw_only=True):
     """Which tier's limits and grants are in force."""
 
@@ -283,6 +298,7 @@ class Settings(Section, frozen=True, kw_only=True):
     """All of it."""
 
     engine: Engine = Engine()
+    market: Market = Market()
     account: Account = Account()
     tier: TierChoice = TierChoice()
     limits: Limits = Limits()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from engine.sim.market.flow import REGIMES, FlowMarket, FlowSymbol
 from engine.sim.market.stretches import CHUNK, Market, Walk, WalkMarket
 from engine.sim.market.walk import random_walk
 
-__all__ = ["CHUNK", "Market", "Walk", "WalkMarket", "random_walk"]
+__all__ = ["CHUNK", "REGIMES", "FlowMarket", "FlowSymbol", "Market", "Walk", "WalkMarket", "random_walk"]

@@ -1,6 +1,6 @@
-"""The market behind `bot4 venue`: seeded random walks of every symbol, played into the books up to the time asked for.
+"""The market behind `bot4 venue`: a generated one, walks unless told otherwise, played into the books as time passes.
 
-Owns: which events are due, the crowd's levels behind the touch. Does not own: the walk (engine.sim.market), how an
+Owns: which events are due, the crowd's levels behind the touch. Does not own: the market (engine.sim.market), how an
 event becomes orders of the crowd (recorded.pyx), time. The same seed, start and times of asking give the same market
 as long as nobody trades. Cost: about 15 us an event, 1,500 a second with three symbols.
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from engine._core.types import EVENT, LEVEL, Flag, Kind
 from engine.errors import SimUnknownSymbol
-from engine.sim.market import Walk, WalkMarket
+from engine.sim.market import FlowMarket, FlowSymbol, Market, Walk, WalkMarket
 from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.recorded import Recorded
 
@@ -25,10 +25,32 @@ LEVELS = 40
 WALKS = {"BTCUSDT": Walk(6_000_000, 50, 100), "ETHUSDT": Walk(300_000, 2, 100), "BNBUSDT": Walk(60_000, 1, 100)}
 
 
+def flow_market(
+    exchange: Exchange, *, seed: int, start_ns: int, regime: str | None = None, pace: float = 1.0
+) -> FlowMarket:
+    """Fitted order flow of the exchange's symbols, from where their walks would begin."""
+    symbols = []
+    for name, market in exchange.markets.items():
+        if name not in WALKS:
+            raise SimUnknownSymbol(f"no starting price of {name}")
+        i = market.instrument
+        symbols.append(FlowSymbol(name, WALKS[name].px_start, i.tick_e8, i.lot_e8, i.px_max_ticks, i.qty_max_lots))
+    return FlowMarket(symbols, seed=seed, start_ns=start_ns, regime=regime, pace=pace)
+
+
 class GeneratedMarket:
     """`advance(now)` lets every market of the exchange move to `now`."""
 
-    def __init__(self, exchange: Exchange, *, seed: int, start_ns: int, walks: dict[str, Walk] | None = None) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        seed: int,
+        start_ns: int,
+        walks: dict[str, Walk] | None = None,
+        market: Market | None = None,
+    ) -> None:
+        """`market` takes the walks' place: it brings its own levels behind the touch."""
         self._exchange = exchange
         self._names = list(exchange.markets)
         table = WALKS if walks is None else walks
@@ -37,15 +59,20 @@ class GeneratedMarket:
         self._walks = [table[name] for name in self._names]
         self._books = [exchange.market(name).book for name in self._names]
         self._recorded = [Recorded(book) for book in self._books]
-        self._market = WalkMarket(self._walks, seed=seed, start_ns=start_ns)
+        self._market = WalkMarket(self._walks, seed=seed, start_ns=start_ns) if market is None else market
+        self._deepens = market is None
         self._rng = np.random.default_rng(seed)
         self._events: npt.NDArray[Any] = np.empty(0, EVENT)
         self._at = 0
         for symbol, walk in enumerate(self._walks):
             px = walk.px_start // walk.step * walk.step
             self._books[symbol].set_last(px)
-            self._touch(symbol, px, px + walk.step)
-            self._deepen(symbol)
+            if self._deepens:
+                self._touch(symbol, px, px + walk.step)
+                self._deepen(symbol)
+        if not self._deepens:
+            # A market of its own begins with an image of every book, a nanosecond after its start.
+            self.advance(start_ns + 1)
 
     @property
     def refused(self) -> int:
@@ -67,7 +94,7 @@ class GeneratedMarket:
                 self._play(self._events[at : at + 1])
             played += end - self._at
             self._at = end
-        if played:
+        if played and self._deepens:
             for symbol in range(len(self._names)):
                 self._deepen(symbol)
         return played

@@ -45,6 +45,7 @@ class Setup:
     exposure_max: int  # quote units that the worst case of the position may reach
     unit_value: int  # quote units of one tick x one lot
     px_ticks: int = 50_000
+    market: str = "walk"  # or "flow": order flow fitted to recordings, its regimes sixty times as fast
 
 
 def record(kind: int, *words: int, now_ns: int, flags: int = 0, ts_venue_ns: int = 0) -> Any:

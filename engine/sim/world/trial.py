@@ -25,6 +25,7 @@ from engine.journal.reconcile import report as make_report
 from engine.journal.replay import replay_session
 from engine.journal.show import text
 from engine.sim.distributions import Chances
+from engine.sim.market import FlowMarket, FlowSymbol
 from engine.sim.world.engine import CANCEL, FILL, PLACE, QUERY, Death, Engine, Setup, record
 from engine.sim.world.faults import (
     BAN,
@@ -52,6 +53,7 @@ from engine.sim.world.faults import (
 from engine.sim.world.venue import Venue
 
 START_NS = 1_700_000_000 * S
+FLOW_PACE = 60  # so that ten hours see every regime
 BLOCK, HEAD, PER_BLOCK = 4096, 320, 59
 QUOTE, WHOLE = int(Kind.KIND_QUOTE), int(Flag.FLAG_FIRST | Flag.FLAG_LAST)
 
@@ -153,6 +155,30 @@ class Trial:
         self.engine.now_ns = self.now_ns + self._clock_off
 
     def _market(self, end: int) -> Any:
+        return self._walk(end) if self.setup.market == "walk" else self._flow(end)
+
+    def _flow(self, end: int) -> Any:
+        """The touch of fitted order flow, seen as often as the walk's; each stretch begins where the price began."""
+        at, gap, stretches = START_NS, int(self.gap_ns), itertools.count(self.seed * 1_000_003)
+        start = self.setup.px_ticks
+        while at < end:
+            symbol = FlowSymbol("BTCUSDT", start, 10**6, 10**5, 10 * start, 10**9)
+            market = FlowMarket([symbol], seed=next(stretches), start_ns=at, pace=FLOW_PACE, depth=False)
+            bid = start
+            # No price leaves the instrument's range in a long run: beyond a tenth the market opens anew.
+            while at < end and abs(bid - start) < start // 10:
+                events = market.stretch()
+                quotes = events[events["kind"] == QUOTE]
+                times = quotes["ts_recv_ns"]
+                shown = np.flatnonzero(np.diff(times // gap, append=-1))
+                for i in shown.tolist():
+                    if times[i] >= end:
+                        return
+                    bid = int(quotes["word"][i, 0])
+                    yield int(times[i]), bid, int(quotes["word"][i, 2])
+                at = market.end_ns
+
+    def _walk(self, end: int) -> Any:
         """The touch, a seeded walk; in chunks, so that a thousand hours need no memory."""
         rng = np.random.default_rng(self.seed)
         at, bid = START_NS, self.setup.px_ticks

@@ -1,10 +1,8 @@
-"""`bot4 backtest` and `bot4 data`: a strategy on recorded or generated data, and what is wrong with the data."""
+"""`bot4 backtest`: a strategy on recorded or generated data."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,16 @@ from engine.cli.output import echo_json
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
 from engine.research import dataset, report
-from engine.research.dataset import Dataset, Findings, Meta
+from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import Asked, run_backtest, sample
 from engine.settings.units import from_text
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+DATA_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _EVENTS = 200_000
 _CUTS = 3
 
 
-def _with_meaning(command: Callable[..., Any]) -> Callable[..., Any]:
+def with_meaning(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say what the numbers of a capture mean; an .npz of ours knows it."""
     for option in (
         click.option(
@@ -37,7 +35,7 @@ def _with_meaning(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _read(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str) -> Dataset:
+def read_data(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str) -> Dataset:
     given = (symbol, tick, lot)
     if not any(given):
         return dataset.load(path)
@@ -74,8 +72,8 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 
 @click.command()
 @click.argument("strategy")
-@click.option("--data", "path", type=_FILE, help="A data set or a capture; without one a market is generated.")
-@_with_meaning
+@click.option("--data", "path", type=DATA_FILE, help="A data set or a capture; without one a market is generated.")
+@with_meaning
 @click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings; later ones win."
 )
@@ -103,7 +101,7 @@ def backtest(
 
     Example: bot4 backtest quoter --events 50000 --set qty=3 --report quoter.html
     """
-    data = _read(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
+    data = read_data(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
     data = Dataset(data.meta, data.events[:events] if path is None or _given("events") else data.events)
     asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials)
     told = run_backtest(read_settings(files, None).settings, asked, data)
@@ -123,54 +121,3 @@ def backtest(
 def _given(name: str) -> bool:
     source = click.get_current_context().get_parameter_source(name)
     return source is click.core.ParameterSource.COMMANDLINE
-
-
-@click.group()
-def data() -> None:
-    """Check recorded market data, and import it for backtests."""
-
-
-@data.command("check")
-@click.argument("path", type=_FILE)
-@_with_meaning
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check_(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str, as_json: bool) -> None:
-    """Report gaps, duplicates, order and clock skew of PATH. Nothing is mended.
-
-    Exit codes: 0 nothing found, 1 not readable, 4 findings.
-
-    Example: bot4 data check btcusdt.log.gz --symbol BTCUSDT --tick 0.1 --lot 0.001
-    """
-    found = dataset.check(_read(path, symbol, tick, lot, market))
-    if as_json:
-        echo_json({**asdict(found), "clean": found.clean})
-    else:
-        click.echo(_told(found))
-    sys.exit(0 if found.clean else 4)
-
-
-def _told(found: Findings) -> str:
-    rows = asdict(found)
-    kinds = ", ".join(f"{count:,} {kind}" for kind, count in rows.pop("kinds").items())
-    head = f"{'clean' if found.clean else 'findings'}: {kinds}"
-    return "\n".join([head, *(f"  {name.replace('_', ' '):<20} {value:,}" for name, value in rows.items())])
-
-
-@data.command("import")
-@click.argument("src", type=_FILE)
-@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@_with_meaning
-def import_(src: Path, out: Path, symbol: str | None, tick: str | None, lot: str | None, market: str) -> None:
-    """Read SRC through the engine's parser and write OUT, an .npz of event records with their meaning.
-
-    The events are written as they were received; what is wrong with them is printed, not mended.
-
-    Example: bot4 data import btcusdt.log.gz btcusdt.npz --symbol BTCUSDT --tick 0.1 --lot 0.001
-    """
-    if out.suffix != ".npz":
-        raise click.UsageError("OUT ends in .npz")
-    read = _read(src, symbol, tick, lot, market)
-    found = dataset.check(read)
-    dataset.save(out, read)
-    click.echo(_told(found))
-    click.echo(f"{out}: {len(read.events):,} events")

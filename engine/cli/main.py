@@ -8,12 +8,13 @@ import click
 
 from engine import __version__
 from engine.cli.audit import audit
-from engine.cli.backtest import backtest, data
+from engine.cli.backtest import backtest
 from engine.cli.bench import bench
 from engine.cli.certify import certify
 from engine.cli.completion import completion
 from engine.cli.config import config
 from engine.cli.control import COMMANDS as CONTROL
+from engine.cli.data import data
 from engine.cli.demo import demo
 from engine.cli.doctor import doctor
 from engine.cli.drill import drill

@@ -9,7 +9,7 @@ import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engine._core.clock import monotonic_ns
-from engine.cli.backtest import _FILE, _read, _with_meaning
+from engine.cli.backtest import DATA_FILE, read_data, with_meaning
 from engine.cli.output import echo_json
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
@@ -27,8 +27,8 @@ _S = 10**9
 @click.option(
     "--param", "-p", "params", multiple=True, metavar="AXIS", help="qty=1:10, x=0.1:0.9:0.1, k=1,2,5, f=1:64:log."
 )
-@click.option("--data", "path", type=_FILE, help="A data set or a capture; without one a market is generated.")
-@_with_meaning
+@click.option("--data", "path", type=DATA_FILE, help="A data set or a capture; without one a market is generated.")
+@with_meaning
 @click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings; later ones win."
 )
@@ -65,7 +65,7 @@ def sweep(
     Example: bot4 sweep quoter --param qty=1:5 --param skew_lots=10,20,40 --events 50000 --out var/sweep
     """
     settings = read_settings(files, None).settings
-    data: Dataset = _read(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
+    data: Dataset = read_data(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
     wanted = Wanted(
         strategy,
         params,

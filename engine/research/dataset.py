@@ -1,16 +1,18 @@
 """Data sets: recorded or generated market events of one symbol, and what is wrong with them.
 
-Reads captures (one frame a line behind its local receive time) through the engine's own parser, and `.npy` or `.npz`
-of EVENT records. Owns: the form on disk, the findings, and which stretches may be traded on. Does not own: parsing, the
-generator. Nothing is mended: a finding is reported, and a stretch without a whole book is withheld from the run.
+Reads captures (one frame a line behind its local receive time) through the engine's own parser, `.npy`, `.npz` and
+`.parquet` of EVENT records, and what others write through formats.py. Owns: the findings, and which stretches may be
+traded on. Does not own: parsing, the generator, the columns of Parquet (columnar.py). Nothing is mended: a finding is
+reported, and a stretch without a whole book is withheld from the run.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.parse import Parser
-from engine._core.types import EVENT, LEVEL, QUOTE, TRADE, Flag, Kind, Status
+from engine._core.types import BAR_PRICES, BAR_TOTALS, EVENT, LEVEL, QUOTE, TRADE, Flag, Kind, Status
 from engine.errors import DatasetEmpty, DatasetUnreadable
+from engine.research import columnar, formats
 
 Records = npt.NDArray[Any]
 E8 = 10**8
@@ -39,6 +42,9 @@ class Meta:
     market: str = "spot"
     source: str = ""
     refused_frames: int = 0
+    form: str = ""  # of the source, as it was recognised
+    source_sha256: str = ""
+    supposed: tuple[str, ...] = ()  # what the source does not say and its reader had to suppose
 
 
 @dataclass(frozen=True)
@@ -67,27 +73,82 @@ class Findings:
     skew_median_ns: int
     skew_max_ns: int
     refused_frames: int
+    missing_bars: int = 0
+    bad_bars: int = 0
 
     @property
     def clean(self) -> bool:
         return not (
             self.received_backwards or self.venue_backwards or self.duplicates or self.missing_trades
             or self.book_breaks or self.crossed_quotes or self.holes or self.refused_frames or self.skew_min_ns < 0
+            or self.missing_bars or self.bad_bars
         )  # fmt: skip
 
 
 # --------------------------------------------------------------------------------------------------------------- disk
 def load(path: Path, meta: Meta | None = None) -> Dataset:
-    """A data set from a file. A capture and a bare .npy need `meta`; an .npz of ours brings its own."""
+    """A data set from a file. Everything needs `meta` but an .npz or .parquet of ours, which brings its own."""
     if path.suffix in (".npy", ".npz"):
         return _load_numpy(path, meta)
+    if path.suffix == ".parquet" and (ours := columnar.load(path)) is not None:
+        text, events = ours
+        return Dataset(_meta(text), events)
     if meta is None:
-        raise DatasetUnreadable(f"{path}: a capture does not say what a tick is")
+        raise DatasetUnreadable(f"{path}: it does not say what a tick is; give --symbol, --tick and --lot")
+    if formats.reads(path):
+        return _foreign(meta, path, formats.read(path, _grid(meta)))
     return _load_capture(path, meta)
 
 
+def merge(parts: list[Dataset]) -> Dataset:
+    """Several sources of one symbol as one, by the time of receipt; of one time in the order they were named."""
+    first = parts[0].meta
+    if len(parts) == 1:
+        return parts[0]
+    if any(
+        (p.meta.symbol, p.meta.tick_e8, p.meta.lot_e8) != (first.symbol, first.tick_e8, first.lot_e8) for p in parts
+    ):
+        raise DatasetUnreadable("sources of several symbols or steps cannot be one data set")
+    events = np.concatenate([part.events for part in parts])
+    return Dataset(
+        replace(
+            first,
+            source=", ".join(part.meta.source for part in parts),
+            form=", ".join(part.meta.form for part in parts),
+            source_sha256=", ".join(part.meta.source_sha256 for part in parts),
+            refused_frames=sum(part.meta.refused_frames for part in parts),
+            supposed=tuple(dict.fromkeys(said for part in parts for said in part.meta.supposed)),
+        ),
+        events.take(np.argsort(events["ts_recv_ns"], kind="stable")),
+    )
+
+
+def _grid(meta: Meta) -> formats.Grid:
+    return formats.Grid(meta.symbol, meta.tick_e8, meta.lot_e8)
+
+
+def _foreign(meta: Meta, path: Path, read: formats.Read) -> Dataset:
+    return Dataset(
+        replace(meta, source=path.name, form=read.form, supposed=tuple(read.supposed), source_sha256=_sha256(path)),
+        read.events,
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _meta(text: str | bytes) -> Meta:
+    row = json.loads(text)
+    return Meta(**{**row, "supposed": tuple(row.get("supposed", ()))})
+
+
 def save(path: Path, data: Dataset) -> None:
-    """Write an .npz with its meaning beside the events: the same data set gives the same bytes."""
+    """Write an .npz or .parquet with its meaning beside the events: the same data set gives the same bytes."""
+    if path.suffix == ".parquet":
+        columnar.save(path, data.events, json.dumps(asdict(data.meta), sort_keys=True))
+        return
     text = np.frombuffer(json.dumps(asdict(data.meta), sort_keys=True).encode(), np.uint8)
     with path.open("wb") as file:
         np.savez_compressed(file, events=data.events.view(np.uint8), meta=text)
@@ -100,11 +161,16 @@ def _load_numpy(path: Path, meta: Meta | None) -> Dataset:
             events = stored
         else:
             with stored:
-                events = stored["events"]
+                # hftbacktest keeps its records under `data`.
+                events = stored["data" if "data" in stored and "events" not in stored else "events"]
                 if "meta" in stored:
-                    meta = meta or Meta(**json.loads(stored["meta"].tobytes()))
+                    meta = meta or _meta(stored["meta"].tobytes())
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise DatasetUnreadable(f"{path}: {error}") from error
+    if formats.is_hftbacktest(events):
+        if meta is None:
+            raise DatasetUnreadable(f"{path}: it does not say what a tick is; give --symbol, --tick and --lot")
+        return _foreign(meta, path, formats.read_hftbacktest(_grid(meta), events))
     if events.dtype == np.uint8 and events.nbytes % EVENT.itemsize == 0:
         events = events.reshape(-1).view(EVENT)
     if events.dtype != EVENT or events.ndim != 1:
@@ -124,11 +190,7 @@ def _load_capture(path: Path, meta: Meta) -> Dataset:
     parser = Parser([(meta.symbol, 0, tick, lot)], context_symbol=meta.symbol, room=ROOM, levels_max=ROOM)
     parts, refused = [], 0
     try:
-        for number, line in enumerate(_lines(path), 1):
-            stamp, _, frame = line.strip().partition(b" ")
-            if not stamp.isdigit():
-                raise DatasetUnreadable(f"{path}, line {number}: no receive time in front of the frame")
-            ts_ns = int(stamp) * (1 if len(stamp) > _US_DIGITS else 1_000)
+        for ts_ns, frame in _frames(path):
             status, events = parser.read(frame, ts_ns)
             if status == Status.OK:
                 parts.append(events.copy())
@@ -137,7 +199,24 @@ def _load_capture(path: Path, meta: Meta) -> Dataset:
     except (OSError, EOFError) as error:
         raise DatasetUnreadable(f"{path}: {error}") from error
     events = np.concatenate(parts) if parts else np.empty(0, EVENT)
-    return Dataset(Meta(**{**asdict(meta), "source": path.name, "refused_frames": refused}), events)
+    whence = replace(meta, source=path.name, form="capture", source_sha256=_sha256(path), refused_frames=refused)
+    return Dataset(whence, events)
+
+
+def _frames(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Time of receipt and frame of each line: the time in front of the frame, or both inside a JSON object."""
+    for number, line in enumerate(_lines(path), 1):
+        text = line.strip()
+        if text.startswith(b'{"t":'):
+            row = json.loads(text)
+            # What was received of a socket, and the images that were asked for; the rest is talk of the recorder.
+            if row["t"] in ("recv", "http") and "data" in row:
+                yield round(row["ts"] * 1e6) * 1_000, row["data"].encode()
+            continue
+        stamp, _, frame = text.partition(b" ")
+        if not stamp.isdigit():
+            raise DatasetUnreadable(f"{path}, line {number}: no receive time in front of the frame")
+        yield int(stamp) * (1 if len(stamp) > _US_DIGITS else 1_000), frame
 
 
 # -------------------------------------------------------------------------------------------------------------- check
@@ -151,10 +230,10 @@ def check(data: Dataset, *, hole_ns: int = HOLE_NS) -> Findings:
     skew = (received - events["ts_venue_ns"])[stamped]
     silence = np.diff(received)
     number, count = np.unique(kinds, return_counts=True)
-    trades = events[(kinds == int(Kind.KIND_TRADE))].view(TRADE)["id_trade"]
+    ids = [events[kinds == int(kind)].view(TRADE)["id_trade"] for kind in (Kind.KIND_TRADE, Kind.KIND_AGG_TRADE)]
     quotes = events[kinds == int(Kind.KIND_QUOTE)].view(QUOTE)
     both = (quotes["bid_px_ticks"] > 0) & (quotes["ask_px_ticks"] > 0)
-    steps = np.diff(np.unique(trades))
+    opened, missing_bars, bad_bars = _bars(events)
     return Findings(
         events=len(events),
         kinds={Kind(int(n)).name.removeprefix("KIND_").lower(): int(c) for n, c in zip(number, count, strict=True)},
@@ -162,18 +241,38 @@ def check(data: Dataset, *, hole_ns: int = HOLE_NS) -> Findings:
         last_ns=int(received.max()),
         received_backwards=int(np.count_nonzero(silence < 0)),
         venue_backwards=sum(_backwards(events, kind, stamped) for kind in number),
-        duplicates=len(trades) - len(np.unique(trades)) + _repeated(quotes),
+        duplicates=sum(len(one) - len(np.unique(one)) for one in (*ids, opened)) + _repeated(quotes),
         # Generated trades are numbered with the quotes between them: only a venue's own numbers say what is missing.
-        missing_trades=int(np.sum(steps - 1)) if data.meta.source != GENERATED else 0,
+        missing_trades=sum(int(np.sum(np.diff(np.unique(one)) - 1)) for one in ids)
+        if data.meta.source != GENERATED
+        else 0,
         book_breaks=_book(events)[1],
         crossed_quotes=int(np.count_nonzero(both & (quotes["bid_px_ticks"] >= quotes["ask_px_ticks"]))),
-        holes=int(np.count_nonzero(silence > hole_ns)),
+        # Bars are as far apart as they are long: what is missing among them is counted as bars.
+        holes=int(np.count_nonzero(silence > hole_ns)) if 2 * len(opened) < len(events) else 0,
         longest_silence_ns=int(silence.max()) if len(silence) else 0,
         skew_min_ns=int(skew.min()) if len(skew) else 0,
         skew_median_ns=int(np.median(skew)) if len(skew) else 0,
         skew_max_ns=int(skew.max()) if len(skew) else 0,
         refused_frames=data.meta.refused_frames,
+        missing_bars=missing_bars,
+        bad_bars=bad_bars,
     )
+
+
+def _bars(events: Records) -> tuple[npt.NDArray[np.int64], int, int]:
+    """(openings of the bars, how many are missing between them, how many have a price outside low and high)."""
+    # A bar that has not closed yet is told again and again.
+    events = events[(events["flags"] & int(Flag.FLAG_CLOSED)) != 0]
+    totals = np.ascontiguousarray(events[events["kind"] == int(Kind.KIND_BAR_TOTALS)]).view(BAR_TOTALS)
+    prices = np.ascontiguousarray(events[events["kind"] == int(Kind.KIND_BAR_PRICES)]).view(BAR_PRICES)
+    opened = totals["ts_open_ns"].astype(np.int64)
+    length = formats.interval_of(opened)
+    missing = int(np.sum(np.diff(np.unique(opened)) // length - 1)) if length else 0
+    inside = [
+        (prices["low_ticks"] <= prices[n]) & (prices[n] <= prices["high_ticks"]) for n in ("open_ticks", "close_ticks")
+    ]
+    return opened, missing, int(np.count_nonzero(~(inside[0] & inside[1])))
 
 
 def _backwards(events: Records, kind: int, stamped: npt.NDArray[np.bool_]) -> int:

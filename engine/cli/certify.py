@@ -54,6 +54,8 @@ def certify(strategy: str, seeds: int, hours: float, first_seed: int, workers: i
 
     Example: bot4 certify strategies.quoter --seeds 100 --hours 24
     """
+    # Here first: a name that is none, or a source that cannot be built, is one plain line and not one a worker.
+    _core(strategy)
     start = monotonic_ns()
     columns = (TextColumn("certify"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     quiet = as_json or not os.isatty(2)

@@ -63,6 +63,8 @@ def certify(
 
     Example: bot4 certify strategies.quoter --seeds 100 --hours 24
     """
+    # Here first: a name that is none, or a source that cannot be built, is one plain line and not one a worker.
+    _core(strategy)
     start = monotonic_ns()
     columns = (TextColumn("certify"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
     quiet = as_json or not os.isatty(2)

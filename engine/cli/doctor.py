@@ -119,7 +119,8 @@ def _disk(s: Settings) -> Iterator[Line]:
 def _pins(s: Settings) -> Iterator[Line]:
     if s.safety.switch != "gpio":
         state = OK if s.engine.mode == "paper" else WARNING
-        yield Line("kill switch", state, s.safety.switch, "" if state == OK else "wire a switch: docs/kill-switch.md")
+        mend = "" if state == OK else "wire a switch: docs/howto/kill-switch.md"
+        yield Line("kill switch", state, s.safety.switch, mend)
     elif not Path(s.safety.chip).exists():
         yield Line(
             "kill switch", FAIL, f"{s.safety.chip} is not there", "set safety.chip; `gpiodetect` lists the chips"

@@ -11,11 +11,10 @@ from typing import TypeVar
 
 import click
 import uvloop
-from rich.console import Console
-from rich.live import Live
 
+from engine.cli.live import LiveView
 from engine.cli.output import echo_json, program
-from engine.cli.screen import duration, number, screen
+from engine.cli.screen import duration, number
 from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError
 from engine.observe import logs
 from engine.observe.commands import Handlers
@@ -125,14 +124,11 @@ def _found(path: Path) -> Path:
 
 
 async def _watched(session: Session, seconds: float | None, page: Callable[[], str]) -> Ended:
-    console = Console()
-    # On a screen of its own, so that what stood in the terminal before is there again afterwards.
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    with LiveView() as view:
 
         async def refresh() -> None:
             while True:
-                events = list(session.picture.latest(8))
-                live.update(screen(session.picture.status(), events, height=console.height, page=page()), refresh=True)
+                view.show(session.picture.status(), list(session.picture.latest(8)), page())
                 await asyncio.sleep(REFRESH_S)
 
         task = asyncio.create_task(refresh())

@@ -126,7 +126,7 @@ class Modes(Section, frozen=True, kw_only=True):
 
 
 class Safety(Section, frozen=True, kw_only=True):
-    """The kill switch and what happens when it is pressed. docs/kill-switch.md shows the wiring."""
+    """The kill switch and what happens when it is pressed. docs/howto/kill-switch.md shows the wiring."""
 
     switch: Annotated[
         Literal["simulated", "gpio", "none"], plain("choice", "The switch: in software, on pins, or none (paper only).")

@@ -40,8 +40,7 @@ GROUPS = {
     "run": ("run", "demo", "record", "venue"),
     "look": ("status", "top", "why", "tail", "alerts", "ack", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "data", "backtest", "sweep", "parity", "certify", "replay"),
-    "strategies": ("strategy", "features", "data", "market", "backtest", "certify", "replay"),
+    "strategies": ("strategy", "features", "data", "market", "backtest", "sweep", "parity", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
     "prove": ("drill", "audit", "bench"),
 }

@@ -92,6 +92,7 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
         make_transport("picows"),
     )
     exchange.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
+    exchange.balances = dict(facts.holdings)
     return Opened(settings, exchange, facts.holdings)
 
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
 from engine._core.order_table import OrderState
-from engine._core.types import EVENT, ORDER, Feed, Kind
+from engine._core.types import BALANCE, EVENT, ORDER, Feed, Kind
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
@@ -84,6 +84,7 @@ class LiveExchange:
         self.tally = Tally()
         self.care = Care(self)
         self.notes: deque[tuple[str, str]] = deque(maxlen=256)
+        self.balances: dict[int, int] = {}  # by the ledger's asset: the account's own first, then each base in order
         self.known: dict[tuple[int, int], int] = {}  # our order by (symbol, the venue's number)
         self.failure: Exception | None = None
         self.event_count = 0
@@ -147,8 +148,18 @@ class LiveExchange:
         return dict(self.care.net_lots)
 
     def equity(self) -> int:
-        """Not known: its balances are not valued here."""
-        return 0
+        """Its own balances, as its user stream said them last, at the middle of the books; 0 while one is not known."""
+        cash, *held = (self.balances.get(asset, 0) for asset in range(len(self.directory.assets.names)))
+        if not self.balances or self._engine is None:
+            return 0
+        total, rows = cash, self._engine.core.world.instruments()
+        for instrument in self.directory:
+            row, amount = rows[instrument.index], held[instrument.index]
+            bid, ask = int(row["bid_px_ticks"]), int(row["ask_px_ticks"])
+            if amount and not 0 < bid <= ask:
+                return 0
+            total += amount * (bid + ask) * instrument.tick_e8 // (2 * 10**8)
+        return total
 
     def go_on(self, reports: Events, start: TallyStart) -> None:
         """Before `start`: what earlier sessions heard, so that no fill is told twice and none is missed."""
@@ -259,6 +270,8 @@ class LiveExchange:
 
     def _heard(self, events: Events) -> None:
         """Remember which fills were told, and our numbers behind the venue's."""
+        for balance in events[events["kind"] == Kind.KIND_BALANCE].view(BALANCE):
+            self.balances[int(balance["asset"])] = int(balance["free"]) + int(balance["locked"])
         if Kind.KIND_ORDER_ACK <= events["kind"][0] <= Kind.KIND_ORDER_LOST:
             self.tally.heard(events)
             for row in events[np.isin(events["kind"], _SENT_TWICE)].view(ORDER):

@@ -110,9 +110,10 @@ class Session:
     ) -> None:
         engine = loaded.settings.engine
         if engine.mode == "live":
-            # The parts of a live driver are there, each proven alone; half a driver must not trade money.
+            # Everything is joined, and nobody has seen it at a venue with money: that is not found out with money.
             raise GuardNotReady(
-                "`bot4 run` trades on paper only: no driver joins a venue's connections to the core yet."
+                "`bot4 run` trades on paper, here or at a venue on this machine. Real money waits for a rehearsal at a "
+                "venue's testnet, and there is none on record."
             )
         self.switch = Chain.words(loaded.settings.safety, live=False)
         self.root = Path(engine.directory)

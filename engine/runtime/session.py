@@ -33,6 +33,7 @@ from engine.runtime.control import LATCH_FILE, Control
 from engine.runtime.engine import Engine
 from engine.runtime.events import control_event
 from engine.runtime.exchanges import Opened, open_exchange
+from engine.runtime.keeper import Keeper
 from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
@@ -180,6 +181,7 @@ class Session:
         )
         undo.callback(self.journal.close)
         self.engine = Engine(begun.core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
+        self.keeper = Keeper(self.journal, begun.core.world, settings)
         self.chain = Chain(settings, self.root, self.latch, self.audit, self.engine)
         self.orders = OrderAudit(self.audit, self.engine, settings)
         name = self.journal.session.path.name
@@ -221,6 +223,7 @@ class Session:
                 code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
                 await self.exchange.close()
+                self.keeper.close()
                 status = self.picture.status()
                 self.orders.close()
                 self.audit.note(Entry(About.STOP, "stop", trigger=self.life.reason, data={"exit_code": code}))
@@ -266,6 +269,7 @@ class Session:
         self.watchdog.turn(monotonic_ns())
         self.limits.turn(self.engine.now_ns)
         self.orders.turn()
+        self.keeper.turn(monotonic_ns())
         health = self.journal.health
         if health & BROKEN:
             self.chain.guard.trip("journal-failure", self.journal.health_text())

@@ -22,11 +22,11 @@ BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 class Running:
     """A session in a process of its own; `wait` gives its exit code and its summary."""
 
-    def __init__(self, directory: Path, *options: str) -> None:
+    def __init__(self, directory: Path, *options: str, **settings: str) -> None:
         self.directory = directory
         self.process = subprocess.Popen(
             [*BOT4, "run", "--plain", "--json", "--directory", str(directory), *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS | settings,
         )  # fmt: skip
 
     def until_answers(self) -> dict:
@@ -59,7 +59,7 @@ class Running:
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
     """One finished session of some simulated seconds."""
-    running = Running(tmp_path_factory.mktemp("run"), "--seconds", "4", "--speed", "5")
+    running = Running(tmp_path_factory.mktemp("run"), "--seconds", "4", "--speed", "5", BOT4__SNAPSHOT__INTERVAL_S="1")
     code, summary = running.wait()
     return running.directory, code, summary
 
@@ -86,6 +86,8 @@ def test_its_record_replays_to_the_same_bytes_and_the_same_state(session):
     replayed = json.loads(done.output)
     assert replayed["equal"]
     assert replayed["state"] == summary["state_hash"]
+    # Those of the timer, and the one at the end.
+    assert replayed["snapshots"] >= 3
 
 
 def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):

@@ -61,7 +61,9 @@ class Control:
         return self._switch(peer, Mode.MODE_REDUCED)
 
     def liquidate(self, peer: Peer, aggressive: bool) -> str:
-        return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive))
+        # Two sources of the equity, or the plan closes nothing: the venue's own figures are the second.
+        equity = self._engine.exchange.equity()
+        return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive), equity=equity)
 
     def tighten(self, peer: Peer, limit: str, value: int) -> str:
         if f"LIMIT_{limit.upper()}" not in Limit.__members__:

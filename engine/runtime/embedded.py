@@ -77,7 +77,7 @@ class EmbeddedExchange:
         return found
 
     def equity(self) -> int:
-        """Its balances and positions at the middle of its own books."""
+        """Its balances and positions at its own prices."""
         account = self.venue.account
         cash = account.balance(self._asset)
         total = cash.free + cash.locked
@@ -85,15 +85,20 @@ class EmbeddedExchange:
             instrument = self.venue.config.instruments[symbol]
             if not lots:
                 continue
-            book = self.venue.exchange.market(instrument.symbol).book
-            if book.best_bid <= 0 or book.best_ask <= 0:
+            mid_e8 = self._mid_e8(instrument)
+            if not mid_e8:
                 return 0
-            mid_e8 = (book.best_bid + book.best_ask) * instrument.tick_e8 // 2
             if instrument.perpetual:
                 total += account.positions[instrument.symbol].unrealized_e8(mid_e8, instrument)
             else:
                 total += lots * instrument.lot_e8 * mid_e8 // 10**8
         return total
+
+    def _mid_e8(self, instrument: Instrument) -> int:
+        """The middle of its book; where a side has just been traded away, the last trade. 0: neither is known."""
+        book = self.venue.exchange.market(instrument.symbol).book
+        whole = book.best_bid > 0 and book.best_ask > 0
+        return (book.best_bid + book.best_ask if whole else 2 * book.last_px) * instrument.tick_e8 // 2
 
     async def start(self, engine: object) -> None:
         """Nothing has to be opened: it is polled."""

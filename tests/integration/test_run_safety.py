@@ -78,6 +78,42 @@ def test_a_loop_that_sticks_trips_and_the_process_ends_without_it(tmp_path):
     assert json.loads((tmp_path / "handover.json").read_text())["verified"] is False
 
 
+PERPETUALS = "".join(f'[instruments.{name}]\nmarket = "linear"\n' for name in ("BTCUSDT", "ETHUSDT", "SOLUSDT"))
+
+
+def test_by_the_standard_plan_a_trip_ends_flat_and_the_venue_says_so(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(f'[safety]\nplan = "standard"\ngrace_ms = 30000\n{PERPETUALS}')
+    running = Running(tmp_path / "state", "--seconds", "120", "--speed", "4", "-c", "paper.toml", "-c", str(mine))
+    while running.until_answers()["counts"]["fills"] < 20:
+        assert running.process.poll() is None
+    running.process.send_signal(signal.SIGUSR1)
+    code, summary = running.wait()
+    assert code == 70
+    handover = json.loads((tmp_path / "state" / "handover.json").read_text())
+    assert (handover["verified"], handover["outcome"], handover["open"]) == (True, "flat", [])
+    assert [symbol["position"] for symbol in summary["status"]["symbols"]] == [0, 0, 0]
+    (ended,) = audited(tmp_path / "state", Kind.SEQUENCE)
+    assert "VERIFY" in [name for name, _ in ended.data["steps"]]
+
+
+def test_a_person_may_liquidate_and_it_ends_flat_and_goes_on_running(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(PERPETUALS)
+    running = Running(tmp_path / "state", "--seconds", "120", "--speed", "4", "-c", "paper.toml", "-c", str(mine))
+    while running.until_answers()["counts"]["fills"] < 20:
+        assert running.process.poll() is None
+    assert running.ask("liquidate", "--yes").returncode == 0
+    while (status := running.until_answers())["counts"]["live_orders"] or any(
+        symbol["position"] for symbol in status["symbols"]
+    ):
+        assert status["mode"] == "Emergency"
+    running.process.send_signal(signal.SIGTERM)
+    code, summary = running.wait()
+    assert code == 0
+    assert [symbol["position"] for symbol in summary["status"]["symbols"]] == [0, 0, 0]
+
+
 def test_a_fall_from_the_peak_trips(tmp_path):
     mine = tmp_path / "mine.toml"
     mine.write_text("[limits]\ndrawdown_ppm = 1\ndaily_loss_ppm = 1\n")

@@ -110,6 +110,7 @@ class EmbeddedVenue:
         self._banned_until = 0
         self._away = False
         self._halted = [False] * len(self._symbols)
+        self._net_lots = [0] * len(self._symbols)
         self._by_engine: dict[int, Order] = {}
         self._engine_id: dict[int, int] = {}
         self.counts = {"intents": 0, "reports": 0, "lost": 0, "refused": 0, "gaps": 0}
@@ -214,7 +215,8 @@ class EmbeddedVenue:
     def set_mark(self, symbol: int, mark_px_e8: int) -> None:
         self.exchange.set_mark(self._symbols[symbol], mark_px_e8)
         self._send_reports()
-        self._report_position(symbol)
+        if self.config.instruments[symbol].perpetual:
+            self._report_position(symbol)
 
     # ------------------------------------------------------------------------------------------------------------ time
     def pass_time(self, now_ns: int) -> None:
@@ -351,6 +353,10 @@ class EmbeddedVenue:
             self._answer(Kind.KIND_ORDER_REPLACE_REFUSED, intent, order)
 
     def _query(self, intent: Any) -> None:
+        if not intent["id_order"]:
+            # Not about an order: a plan wants to hear what is held.
+            self._report_position(int(intent["symbol"]))
+            return
         order = self._by_engine.get(int(intent["id_order"]))
         if order is None:
             self._answer(Kind.KIND_ORDER_ABSENT, intent)
@@ -399,6 +405,8 @@ class EmbeddedVenue:
         order = report.order
         if report.what == "TRADE":
             assert report.execution is not None
+            lots = report.execution.lots
+            self._net_lots[self._index[order.symbol]] += -lots if order.terms.sell else lots
             self._fills(order, report.execution, report.filled)
             if self.exchange.market(order.symbol).instrument.perpetual:
                 self._report_position(self._index[order.symbol])
@@ -462,13 +470,15 @@ class EmbeddedVenue:
             self._deliver(fee, None)
 
     def _report_position(self, symbol: int) -> None:
+        """A perpetual's position; of spot, what the account's trades add up to."""
         instrument = self.config.instruments[symbol]
-        if not instrument.perpetual:
-            return
-        position = self.account.positions[instrument.symbol]
         self._number += 1
         record = self._blank(POSITION, Kind.KIND_POSITION, symbol)
-        record["lots"], record["entry_px_e8"] = position.lots, position.entry_px_e8(instrument)
+        if instrument.perpetual:
+            position = self.account.positions[instrument.symbol]
+            record["lots"], record["entry_px_e8"] = position.lots, position.entry_px_e8(instrument)
+        else:
+            record["lots"] = self._net_lots[symbol]
         record["id_update"] = self._number
         self._deliver(record, None)
 

@@ -1,7 +1,7 @@
 """Fails on anything Cython says of any kernel: warnings and performance hints alike.
 
-When the last release build translated every kernel, and nothing changed since, its log holds what Cython said; else every
-kernel is translated anew.
+When the last release build translated every kernel, and nothing changed since, its log holds what Cython said; else
+every kernel is translated anew.
 
 A hint is a defect here: a `void` function without `noexcept` costs twenty times a call, and Cython only mentions it.
 """

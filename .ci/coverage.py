@@ -31,6 +31,8 @@ _OURS_ENDS = re.compile(r"^\s*/\* function exit code \*/|^static .*\{$|^/\* (?:P
 _MACHINERY = re.compile(
     r"__PYX_ERR|__Pyx_|\bPy[A-Z_]|(?<!_)\b(?:un)?likely\(|__pyx_L\d+_error|PyErr|goto __pyx_L\d+_error|if \(exc_type\)"
 )
+# Before it wraps memory as an array Cython asks whether the address is NULL: a branch on the line above this one.
+_NO_ARRAY = "Cannot create cython.array from NULL pointer"
 # `except BaseException` takes whatever was raised: that it did not match is a branch which cannot be.
 _TAKES_ALL = "ExceptionMatches(((PyObject *)(((PyTypeObject*)PyExc_BaseException))))"
 
@@ -85,6 +87,8 @@ def add_module(report: dict, c_text: str, into: dict[str, Counts]) -> None:
         # __pyx_f_: a C function; __pyx_pf_: the body of a Python one. The rest unpacks arguments.
         written = line.get("function_name", "").startswith(("__pyx_f_", "__pyx_pf_"))
         if not written or _MACHINERY.search(text[number - 1]) or _TAKES_ALL in text[number - 2]:
+            continue
+        if _NO_ARRAY in text[number]:
             continue
         for index, branch in enumerate(line["branches"]):
             if not branch["throw"]:

@@ -134,7 +134,8 @@ cdef int _add_position(const ledger_t* l, uint32_t symbol, int64_t now_ns, int64
     out.oldest_ns = min(out.oldest_ns, s.mark_ts_ns)
     if s.linear:
         # Value and cost have the sign of the lots, so the difference of two balances is one too.
-        debug_assert(-BALANCE_MAX <= value - p.cost and value - p.cost <= BALANCE_MAX)
+        debug_assert(-BALANCE_MAX <= value - p.cost)
+        debug_assert(value - p.cost <= BALANCE_MAX)
         status = _value(l, s.quote, value - p.cost, False, now_ns, age_max_ns, &worth, &out.oldest_ns)
         if unlikely(status != OK or _add(&out.unrealised, worth) != OK):
             return status if status != OK else LEDGER_OVERFLOW

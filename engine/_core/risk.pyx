@@ -307,7 +307,8 @@ cdef void gate_check(const gate_t* g, const limits_t* limits, const account_t* a
                      int64_t now_ns, verdict_t* out) noexcept nogil:
     """Every rule, no early exit. A negative headroom is a failure; the lane says which failures count."""
     cdef const gate_symbol_t* s = &gate_symbols(g)[ask.symbol]
-    debug_assert(ask.symbol < g.symbol_count and ask.lane < LANE_COUNT)
+    debug_assert(ask.symbol < g.symbol_count)
+    debug_assert(ask.lane < LANE_COUNT)
     _check_state(limits, account, s, ask, now_ns, out.headroom)
     _check_price(limits, s, ask, out.headroom)
     _check_size(limits, account, s, ask, out.headroom, &out.notional)

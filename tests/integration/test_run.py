@@ -16,6 +16,10 @@ from engine.cli.main import cli
 
 # A machine that builds and tests may well hold a loop for longer than one that trades.
 FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
+# Long enough for a machine that is busy with other things: each of these sessions is told to end.
+LONG = ("--seconds", "900")
+PATIENCE_S = 300
+RUNNING: list[Running] = []
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 
 
@@ -24,6 +28,7 @@ class Running:
 
     def __init__(self, directory: Path, *options: str, **settings: str) -> None:
         self.directory = directory
+        RUNNING.append(self)
         self.process = subprocess.Popen(
             [*BOT4, "run", "--plain", "--json", "--directory", str(directory), *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS | settings,
@@ -43,17 +48,29 @@ class Running:
 
     def ask(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*BOT4, *words, "-d", str(self.directory)], capture_output=True, text=True, timeout=60, check=False
+            [*BOT4, *words, "-d", str(self.directory)], capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
+
+    def end(self) -> None:
+        with self.process:
+            self.process.kill()
 
     def wait(self) -> tuple[int, dict]:
         try:
-            out, err = self.process.communicate(timeout=60)
+            out, err = self.process.communicate(timeout=PATIENCE_S)
         except subprocess.TimeoutExpired:
             self.process.kill()
             pytest.fail(f"it did not end: {self.process.communicate()}")
         assert out, err
         return self.process.returncode, json.loads(out)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    """A test that fails leaves no process and no pipe: neither would be this test's trouble any more."""
+    yield
+    while RUNNING:
+        RUNNING.pop().end()
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +108,11 @@ def test_its_record_replays_to_the_same_bytes_and_the_same_state(session):
 
 
 def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):
-    running = Running(tmp_path, "--seconds", "60")
+    running = Running(tmp_path, *LONG)
     running.until_answers()
     second = subprocess.run(
         [*BOT4, "run", "--plain", "-d", str(tmp_path)],
-        capture_output=True, text=True, timeout=60, check=False, env=os.environ | FREE_PORTS,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=os.environ | FREE_PORTS,
     )  # fmt: skip
     assert second.returncode == 1
     assert "BOT4-" in second.stderr
@@ -105,7 +122,7 @@ def test_a_second_engine_on_the_same_folder_is_refused(tmp_path):
 
 
 def test_a_person_may_pause_and_halt_and_the_halt_ends_it_with_seventy(tmp_path):
-    running = Running(tmp_path, "--seconds", "60")
+    running = Running(tmp_path, *LONG)
     assert running.until_answers()["mode"] == "Normal"
     assert running.ask("pause").returncode == 0
     assert running.until_answers()["mode"] == "Paused"
@@ -119,7 +136,7 @@ def test_a_person_may_pause_and_halt_and_the_halt_ends_it_with_seventy(tmp_path)
 def test_a_stricter_limit_acts_at_once_and_a_looser_one_waits_its_day(tmp_path):
     mine = tmp_path / "mine.toml"
     mine.write_text("[limits]\nopen_orders_all = 300\nrejects_in_a_row = 3\n")
-    running = Running(tmp_path / "state", "--seconds", "60", "--config", "paper.toml", "--config", str(mine))
+    running = Running(tmp_path / "state", *LONG, "--config", "paper.toml", "--config", str(mine))
     running.until_answers()
     mine.write_text("[limits]\nopen_orders_all = 200\nrejects_in_a_row = 4\n")
     told = running.ask("reload")
@@ -140,7 +157,7 @@ def test_live_is_refused_before_anything_starts(tmp_path):
     live.write_text('[engine]\nmode = "live"\n')
     done = subprocess.run(
         [*BOT4, "run", "--plain", "-d", str(tmp_path / "state"), "--config", "paper.toml", "--config", str(live)],
-        capture_output=True, text=True, timeout=60, check=False, env=os.environ | FREE_PORTS,
+        capture_output=True, text=True, timeout=PATIENCE_S, check=False, env=os.environ | FREE_PORTS,
     )  # fmt: skip
     assert done.returncode == 78
     assert "BOT4-" in done.stderr

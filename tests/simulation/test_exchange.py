@@ -83,6 +83,21 @@ def test_a_market_buy_for_a_sum_spends_the_sum_and_no_more():
     exchange.check()
 
 
+def test_a_market_sell_for_a_sum_sells_what_is_free_and_no_more():
+    exchange, one, _ = make(deposits={"AAA": 3 * E8, "BBB": E8})
+    crowd(exchange, "buy", 90, 1000)
+    assert not exchange.place(one, "AAABBB", limit("sell", 110, 110)).status.startswith("REJ")
+    free = one.balances["AAA"].free // SMALL.lot_e8
+    # A sum that needs one lot more than is free.
+    order = exchange.place(
+        one, "AAABBB", Terms(True, MARKET, SMALL.qty_max_lots, quote_e8=(free + 1) * 90 * SMALL.unit_e8)
+    )
+    assert (order.status, order.filled, one.balances["AAA"].free) == ("FILLED", free, 0)
+    exchange.check()
+    nothing = exchange.place(one, "AAABBB", Terms(True, MARKET, SMALL.qty_max_lots, quote_e8=E8))
+    assert nothing.word == "balance"
+
+
 def test_a_market_order_in_an_empty_book_expires():
     exchange, one, _ = make()
     order = exchange.place(one, "AAABBB", market("sell", 5))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine._core.match import EventFlag, Flag, Kind, ListKind, Reason
 from engine._core.strategy_abi import WishTif, WishType
@@ -188,6 +188,9 @@ class Exchange:
         lock, budget = self._lock_for(account, market, terms)
         if lock is None and not market.instrument.perpetual:
             return Refusal(Status.MATCH_BAD_ORDER, word="balance")
+        if lock is not None and terms.sell and terms.quote_e8:
+            # The sum may ask for more than there is at the prices it meets: what is locked is the most it sells.
+            terms = replace(terms, qty=min(terms.qty, lock.amount // market.instrument.lot_e8))
         order = self._record(account, market, terms)
         if lock is not None:
             order.lock = lock
@@ -273,8 +276,9 @@ class Exchange:
         if terms.quote_e8:
             budget = terms.quote_e8 // instrument.unit_e8
             if terms.sell:
-                # It sells until it has brought the sum in: at most everything that is free.
-                return (account.lock(asset, free) if free else None), budget
+                # It sells until it has brought the sum in: at most every whole lot that is free.
+                whole = free - free % instrument.lot_e8
+                return (account.lock(asset, whole) if whole else None), budget
             return account.lock(asset, budget * instrument.unit_e8), budget
         if terms.type == WishType.TYPE_MARKET:
             cost = market.book.cost(False, terms.qty)

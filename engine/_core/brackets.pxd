@@ -12,7 +12,10 @@ ahead of the fills, so a fill that is late or lost does not lead to a second exi
 Worst case, proved by enumeration: -(what came in) <= held <= the entry's quantity. The lower bound is the race in which
 stop and target both fill; it has a name (OVER), an incident and an unwind.
 
-Every phase but the final one has a deadline. A stop is not optional. Cost: a few compares and one table look-up an
+Every phase but the final one has a deadline. A stop is not optional. What an order outside the bracket closes of its position is taken out of `held` as well. A bracket
+that follows has no entry: it is told what is held, and beyond flat nothing is its own.
+
+Cost: a few compares and one table look-up an
 event; actions per call <= BRACKET_ACTIONS_MAX.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -43,7 +46,8 @@ cpdef enum bracket_flag_t:
     BRACKET_AMEND_DOWN = 1        # the venue can shrink an order in place
     BRACKET_AMEND_UP = 2
     BRACKET_RECALLED = 4          # the entry is not wanted any more
-    BRACKET_ASKED = 3             # the ones that terms may set
+    BRACKET_FOLLOWS = 8           # what it protects is a position that others change: see `brackets_follow`
+    BRACKET_ASKED = 11            # the ones that terms may set
 
 
 cpdef enum bracket_action_kind_t:
@@ -103,7 +107,8 @@ cdef struct bracket_t:
     uint8_t flags
     uint32_t incidents            # bit per bracket_incident_t
     uint32_t next                 # free slots, or closed ones by age
-    int64_t reserved[6]
+    int64_t outside_lots          # closed by orders that are none of its legs
+    int64_t reserved[5]
     leg_t legs[4]
 
 
@@ -186,6 +191,10 @@ cdef uint64_t brackets_refused(brackets_t* t, uint32_t handle, int leg, int64_t 
                                bracket_action_t* out) noexcept nogil
 cdef uint64_t brackets_recall(brackets_t* t, uint32_t handle, int64_t now_ns, bracket_action_t* out) noexcept nogil
 cdef uint64_t brackets_flatten(brackets_t* t, uint32_t handle, int64_t now_ns, bracket_action_t* out) noexcept nogil
+cdef uint64_t brackets_outside(brackets_t* t, uint32_t handle, int64_t lots, int64_t now_ns,
+                               bracket_action_t* out) noexcept nogil
+cdef uint64_t brackets_follow(brackets_t* t, uint32_t handle, int64_t lots, int64_t now_ns,
+                              bracket_action_t* out) noexcept nogil
 cdef uint64_t brackets_due(brackets_t* t, int64_t now_ns, bracket_action_t* out, uint64_t out_max) noexcept nogil
 cdef int brackets_check(brackets_t* t) noexcept nogil
 
@@ -199,7 +208,7 @@ cdef inline leg_t* leg_of(const bracket_t* b, int which) noexcept nogil:
 cdef inline int64_t bracket_held_lots(const bracket_t* b) noexcept nogil:
     """In the direction of the entry: positive is held, negative is overshot."""
     return (b.base_lots + leg_of(b, LEG_ENTRY).total_lots + b.over_lots - leg_of(b, LEG_STOP).total_lots
-            - leg_of(b, LEG_TARGET).total_lots - leg_of(b, LEG_UNWIND).total_lots)
+            - leg_of(b, LEG_TARGET).total_lots - leg_of(b, LEG_UNWIND).total_lots - b.outside_lots)
 
 
 cdef class Brackets:

@@ -382,8 +382,8 @@ cdef bint _terms_are_whole(const bracket_terms_t* a) noexcept nogil:
     cdef int64_t entry = a.entry_px_ticks
     return (a.kind <= BRACKET_OTOCO and a.sell <= 1 and 0 < a.qty_lots <= LOTS_MAX and a.stop_px_ticks > 0
             and a.entry_px_ticks >= 0 and a.stop_limit_px_ticks >= 0 and a.target_px_ticks >= 0
-            and (a.flags & ~BRACKET_ASKED) == 0
-            and (a.target_px_ticks > 0) == (a.kind != BRACKET_OTO) and 0 < a.hold_ns and 0 < a.entry_ns
+            and (a.flags & ~BRACKET_ASKED) == 0 and (a.kind == BRACKET_OCO or not a.flags & BRACKET_FOLLOWS)
+            and ((a.target_px_ticks > 0) == (a.kind != BRACKET_OTO) or a.flags & BRACKET_FOLLOWS) and 0 < a.hold_ns and 0 < a.entry_ns
             and (a.kind != BRACKET_OCO or (entry == 0 and a.entry_tif == TIF_GTC))
             and a.entry_tif < TIF_COUNT and a.entry_tif != TIF_GTD
             and (entry == 0 or way * (entry - a.stop_px_ticks) > 0)
@@ -555,6 +555,36 @@ cdef uint64_t brackets_on_order(brackets_t* t, order_t* o, int64_t now_ns, brack
         leg.total_lots += news
     if leg.id_order == o.id_order:
         _mirror(b, leg, o)
+    if b.flags & BRACKET_FOLLOWS and bracket_held_lots(b) < 0:
+        # Beyond flat it is another position, which has a bracket of its own.
+        b.base_lots -= bracket_held_lots(b)
+    _settle(t, b, now_ns, out, &n)
+    return n
+
+
+cdef uint64_t brackets_outside(brackets_t* t, uint32_t handle, int64_t lots, int64_t now_ns,
+                               bracket_action_t* out) noexcept nogil:
+    """An order that is none of its legs has closed `lots` of what it holds: every exit follows at once."""
+    cdef bracket_t* b = brackets_find(t, handle)
+    cdef uint64_t n = 0
+    if b != NULL and lots > 0:
+        b.outside_lots += lots
+        _settle(t, b, now_ns, out, &n)
+    return n
+
+
+cdef uint64_t brackets_follow(brackets_t* t, uint32_t handle, int64_t lots, int64_t now_ns,
+                              bracket_action_t* out) noexcept nogil:
+    """The position it protects is `lots` now, before what outside orders closed of it. By level: told twice is told once."""
+    cdef bracket_t* b = brackets_find(t, handle)
+    cdef uint64_t n = 0
+    cdef int64_t want
+    if b == NULL or not b.flags & BRACKET_FOLLOWS or b.phase == PHASE_CLOSED:
+        return 0
+    want = lots - b.outside_lots
+    want = want if want > 0 else 0
+    b.base_lots += want - bracket_held_lots(b)
+    b.qty_lots = want if want > b.qty_lots else b.qty_lots
     _settle(t, b, now_ns, out, &n)
     return n
 
@@ -627,7 +657,7 @@ cdef int brackets_check(brackets_t* t) noexcept nogil:
         live += b.phase != PHASE_CLOSED
         held = bracket_held_lots(b)
         # The stated worst case.
-        if held > b.qty_lots or held < -(b.base_lots + leg_of(b, LEG_ENTRY).total_lots):
+        if held > b.qty_lots or held < -(b.base_lots + leg_of(b, LEG_ENTRY).total_lots + b.outside_lots):
             return 3
         for k in range(<int>LEG_COUNT):
             if b.legs[k].filled_lots > b.legs[k].qty_lots + b.legs[k].qty_new_lots or b.legs[k].total_lots < 0:
@@ -740,6 +770,14 @@ cdef class Brackets:
     def flatten(self, uint32_t handle, *, int64_t now=0):
         cdef bracket_action_t out[BRACKET_ACTIONS_MAX]
         return _rows(out, brackets_flatten(self.c, handle, now, out))
+
+    def outside(self, uint32_t handle, int64_t lots, *, int64_t now=0):
+        cdef bracket_action_t out[BRACKET_ACTIONS_MAX]
+        return _rows(out, brackets_outside(self.c, handle, lots, now, out))
+
+    def follow(self, uint32_t handle, int64_t lots, *, int64_t now=0):
+        cdef bracket_action_t out[BRACKET_ACTIONS_MAX]
+        return _rows(out, brackets_follow(self.c, handle, lots, now, out))
 
     def due(self, int64_t now):
         cdef bracket_action_t out[4 * BRACKET_ACTIONS_MAX]

@@ -13,9 +13,10 @@ from engine._core.orders cimport (
     ON_TIMEOUT, ORDER_NONE, STATE_OPEN, STATE_PARTIAL, STATE_UNKNOWN, order_t, orders_report, orders_slots, orders_symbols, orders_t,
 )
 from engine._core.risk cimport gate_symbol_t, gate_symbols
+from engine._core.step_brackets cimport order_changed
 from engine._core.step_orders cimport query
 from engine._core.step_out cimport DRAWDOWN_LATCH, core_t, expose
-from engine._core.step_plans cimport order_changed, switch_mode
+from engine._core.step_plans cimport switch_mode
 from engine._core.types cimport (
     FEED_MARKET, FEED_ORDERS, FEED_USER, OK, SYMBOL_ALL, WORLD_BAD_EVENT, clock_event_t, control_event_t,
     event_t, feed_event_t, symbol_event_t,

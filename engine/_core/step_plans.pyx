@@ -1,224 +1,39 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from engine._core.algos cimport (
-    ACTION_PLACE, algo_action_t, algo_cancel_refused, algo_child_ended, algo_fill, algo_is_live, algo_t, algo_time, algos_rows,
-    algos_t, algos_volume,
-)
-from engine._core.brackets cimport (
-    BRACKET_ACTIONS_MAX, BRACKET_AMEND, BRACKET_CANCEL, BRACKET_PLACE, LEG_ENTRY, LEG_STOP, LEG_TARGET, PHASE_CLOSED, bracket_action_t,
-    bracket_held_lots, bracket_t, bracket_terms_t, brackets_due, brackets_find, brackets_flatten, brackets_on_order,
-    brackets_open, brackets_placed, brackets_recall, brackets_refused, brackets_slots, brackets_t, leg_of,
-)
-from engine._core.debug cimport unlikely
+from engine._core.algos cimport algos_volume
+from engine._core.brackets cimport PHASE_CLOSED, bracket_t, brackets_find, brackets_slots
 from engine._core.instruments cimport instrument_t
 from engine._core.modes cimport (
-    ACT_CANCEL_ALL, ACT_CANCEL_ENTRIES, ACT_CANCEL_PLAN, ACT_ENDED, ACT_OPEN, ACT_PLACE_LIMIT, ACT_PLACE_MARKET,
+    ACT_CANCEL_ALL, ACT_CANCEL_ENTRIES, ACT_CANCEL_PLAN, ACT_ENDED, ACT_PLACE_LIMIT, ACT_PLACE_MARKET,
     ACT_VERIFY, MODE_REDUCED, OUTCOME_PARTIAL, PHASE_ENDED, PHASE_IDLE, modes_action_t, modes_fact_t, modes_ready_t,
     modes_step, modes_switch, modes_t,
 )
 from engine._core.orders cimport (
     ORDER_ACTION_ALARM, ORDER_ACTION_CANCEL, ORDER_NONE, ORDER_REDUCE_ONLY, STATE_PENDING_CANCEL, STATE_UNKNOWN,
-    TIF_GTC, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_STOP, TYPE_STOP_LIMIT, TYPE_TRAILING, order_action_t,
-    order_exposure_lots, order_is_live, order_open_lots, order_t, orders_due, orders_find, orders_find_key,
+    TIF_IOC, TYPE_MARKET, TYPE_STOP, TYPE_STOP_LIMIT, TYPE_TRAILING, order_action_t,
+    order_exposure_lots, order_open_lots, order_t, orders_due, orders_find, orders_find_key,
     orders_slots, orders_symbols, orders_t,
 )
-from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
-from engine._core.step_orders cimport amend, cancel, fire, is_armed, place, place_t, query
+from engine._core.risk cimport LANE_PROTECTIVE, gate_symbol_t, gate_symbols
+from engine._core.step_algos cimport call_off_symbol, work_algos
+from engine._core.step_brackets cimport brackets_on_time, flatten_bracket, order_changed, sibling_of, take_back
+from engine._core.step_orders cimport cancel, fire, is_armed, place, place_t, query
 from engine._core.step_out cimport core_t, incident, next_output
-from engine._core.strategy cimport strategy_t
-from engine._core.strategy_abi cimport TAGS
-from engine._core.triggers cimport SOURCE_TOUCH, trigger_action_t, triggers_on_price, triggers_symbols, triggers_t
+from engine._core.triggers cimport SOURCE_TOUCH, trigger_action_t, triggers_on_price, triggers_symbols
 from engine._core.types cimport (
-    CAN_MARKET, FLAG_SELL, INCIDENT_BOTH_FILLED, INCIDENT_BRACKET, INCIDENT_OVERDUE, INCIDENT_PLAN, INCIDENT_UNPROTECTED,
-    KIND_BRACKET, KIND_INTENT_QUERY, KIND_MODE, OK, STRATEGY_NONE, SYMBOL_ALL, bracket_event_t, event_t, intent_t,
-    mode_event_t,
+    CAN_MARKET, INCIDENT_OVERDUE, INCIDENT_PLAN, INCIDENT_UNPROTECTED, KIND_INTENT_QUERY, KIND_MODE, OK,
+    STRATEGY_NONE, SYMBOL_ALL, event_t, intent_t, mode_event_t,
 )
 from engine._core.world cimport (
     SECTION_ALGOS, SECTION_BRACKETS, SECTION_TRIGGERS, world_algos, world_brackets, world_facts, world_gate,
-    world_has, world_instruments, world_modes, world_orders, world_strategies, world_symbols, world_t, world_triggers, world_venues,
+    world_has, world_instruments, world_modes, world_orders, world_symbols, world_t, world_triggers, world_venues,
 )
 
 cdef enum:
     ORDERS_DUE_MAX = 64
     TRIGGERS_MAX = 64
     MODES_ROOM = 256
-
-
-# ------------------------------------------------------------------------------------------------------------- brackets
-cdef void _say_bracket(core_t* core, const event_t* cause, uint32_t handle, int phase_before) noexcept nogil:
-    cdef bracket_t* b = brackets_find(world_brackets(core.world), handle)
-    cdef bracket_event_t* out
-    if b == NULL or b.phase == phase_before:
-        return
-    out = <bracket_event_t*>next_output(core, cause, KIND_BRACKET)
-    out.symbol = b.symbol
-    out.flags = FLAG_SELL if b.sell else 0
-    out.bracket = b.handle
-    out.phase = b.phase
-    out.phase_before = phase_before
-    out.held_lots = bracket_held_lots(b)
-    out.strategy = b.strategy
-
-
-cdef inline int _phase(core_t* core, uint32_t handle) noexcept nogil:
-    cdef bracket_t* b = brackets_find(world_brackets(core.world), handle)
-    return b.phase if b != NULL else 0
-
-
-cdef const order_t* _sibling(core_t* core, const bracket_t* b, int leg) noexcept nogil:
-    """The bracket's other exit: it closes the same position, and only one of the two will."""
-    cdef int other = <int>LEG_TARGET if leg == LEG_STOP else <int>LEG_STOP
-    if (leg != LEG_STOP and leg != LEG_TARGET) or leg_of(b, other).id_order == 0:
-        return NULL
-    return orders_find(world_orders(core.world), leg_of(b, other).id_order)
-
-
-cdef order_t* _place_leg(core_t* core, const event_t* cause, const bracket_action_t* a) noexcept nogil:
-    cdef bracket_t* b = brackets_find(world_brackets(core.world), a.handle)
-    cdef place_t p
-    memset(&p, 0, sizeof(p))
-    p.px_ticks, p.qty_lots, p.px_trigger_ticks = a.px_ticks, a.qty_lots, a.px_stop_ticks
-    p.bracket, p.leg = a.handle, a.leg
-    p.symbol, p.strategy, p.tag, p.sell = a.symbol, a.strategy, a.tag, a.sell
-    p.type, p.tif = a.type, a.tif
-    p.reduce_only = a.reduce_only
-    p.lane = LANE_PROTECTIVE if a.leg != LEG_ENTRY else LANE_NORMAL
-    p.signal = b.signal
-    p.px_protect_ticks = leg_of(b, LEG_STOP).px_stop_ticks
-    p.sibling = _sibling(core, b, a.leg)
-    return place(core, cause, &p)
-
-
-cdef void _carry_out(core_t* core, const event_t* cause, const bracket_action_t* actions, uint64_t count) noexcept nogil:
-    """Do what a bracket asks for, and tell it how that went; what it then asks for comes before the next action."""
-    cdef brackets_t* t = world_brackets(core.world)
-    cdef bracket_action_t more[BRACKET_ACTIONS_MAX]
-    cdef const bracket_action_t* a
-    cdef order_t* o
-    cdef uint64_t i, n
-    cdef int64_t what
-    for i in range(count):
-        a = &actions[i]
-        if a.kind == BRACKET_PLACE:
-            o = _place_leg(core, cause, a)
-            if o != NULL:
-                brackets_placed(t, o)
-                if o.trigger:
-                    # Held back here, so it stands at once: nobody will report that it does.
-                    order_changed(core, cause, o, 0)
-            else:
-                n = brackets_refused(t, a.handle, a.leg, core.world.now_ns, more)
-                _carry_out(core, cause, more, n)
-            continue
-        o = orders_find(world_orders(core.world), a.id_order) if a.id_order else NULL
-        if a.kind == BRACKET_AMEND and o != NULL:
-            amend(core, cause, o, a.px_ticks, a.qty_lots, 0, _sibling(core, brackets_find(t, a.handle), a.leg))
-            brackets_placed(t, o)
-            if o.trigger:
-                order_changed(core, cause, o, 0)
-        elif a.kind == BRACKET_CANCEL and o != NULL:
-            if cancel(core, cause, o):
-                order_changed(core, cause, o, 0)
-            else:
-                brackets_placed(t, o)
-        elif a.kind != BRACKET_AMEND and a.kind != BRACKET_CANCEL:
-            # The first two have names of their own in the engine's list; the rest is told by the bracket's.
-            what = INCIDENT_BOTH_FILLED if a.qty_lots == 1 else INCIDENT_UNPROTECTED if a.qty_lots == 2 else INCIDENT_BRACKET
-            incident(core, cause, what, a.symbol, a.id_order, a.qty_lots, a.handle, a.strategy)
-
-
-cdef int64_t open_bracket(core_t* core, const event_t* cause, const bracket_terms_t* terms, uint32_t* handle) noexcept nogil:
-    """An entry with its exits. Returns the id of the entry's order, 0 when there is none; `handle` 0: terms refused."""
-    cdef brackets_t* t = world_brackets(core.world)
-    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
-    cdef uint64_t count = 0
-    cdef bracket_t* b
-    if brackets_open(t, terms, core.world.now_ns, actions, &count, handle) != OK:
-        return 0
-    _carry_out(core, cause, actions, count)
-    _say_bracket(core, cause, handle[0], 0)
-    b = brackets_find(t, handle[0])
-    return leg_of(b, LEG_ENTRY).id_order if b != NULL and b.phase != PHASE_CLOSED else 0
-
-
-cdef void recall_bracket(core_t* core, const event_t* cause, uint32_t handle) noexcept nogil:
-    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
-    cdef int before = _phase(core, handle)
-    _carry_out(core, cause, actions, brackets_recall(world_brackets(core.world), handle, core.world.now_ns, actions))
-    _say_bracket(core, cause, handle, before)
-
-
-cdef void flatten_bracket(core_t* core, const event_t* cause, uint32_t handle) noexcept nogil:
-    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
-    cdef int before = _phase(core, handle)
-    _carry_out(core, cause, actions, brackets_flatten(world_brackets(core.world), handle, core.world.now_ns, actions))
-    _say_bracket(core, cause, handle, before)
-
-
-cdef void _brackets_due(core_t* core, const event_t* cause) noexcept nogil:
-    cdef brackets_t* t = world_brackets(core.world)
-    cdef bracket_action_t actions[4 * BRACKET_ACTIONS_MAX]
-    cdef uint64_t count, turns
-    if core.world.now_ns < t.due_least_ns:
-        return
-    for turns in range(t.config.capacity):
-        count = brackets_due(t, core.world.now_ns, actions, 4 * BRACKET_ACTIONS_MAX)
-        _carry_out(core, cause, actions, count)
-        if count == 0:
-            break
-
-
-# ------------------------------------------------------------------------------------------------- after an order changed
-cdef void _forget(core_t* core, const order_t* o) noexcept nogil:
-    """Free the side of the strategy that held an order which has ended. The record stays for late reports."""
-    cdef strategy_t* s
-    cdef int at
-    if o.strategy >= core.world.strategy_count:
-        return
-    s = &world_strategies(core.world)[o.strategy]
-    for at in range(2 * TAGS):
-        if s.held[at] == o.id_order:
-            s.held[at] = 0
-
-
-cdef void _tell_algo(core_t* core, const order_t* o, int64_t filled_lots) noexcept nogil:
-    cdef algos_t* t = world_algos(core.world)
-    cdef uint64_t at = <uint64_t>(o.tag & 0x1FFF)
-    cdef algo_t* a
-    if not world_has(core.world, SECTION_ALGOS) or at >= t.capacity:
-        return
-    a = &algos_rows(t)[at]
-    if filled_lots:
-        algo_fill(a, o.leg, filled_lots)
-    if not order_is_live(o):
-        algo_child_ended(a, o.leg)
-
-
-cdef void order_changed(core_t* core, const event_t* cause, order_t* o, int64_t filled_lots) noexcept nogil:
-    """Tell everybody who waits for this order: its strategy, its bracket, its parent. `filled_lots` is new in it."""
-    cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
-    cdef uint32_t handle = o.bracket
-    cdef uint64_t count
-    cdef int before
-    if not order_is_live(o):
-        _forget(core, o)
-    if handle:
-        before = _phase(core, handle)
-        count = brackets_on_order(world_brackets(core.world), o, core.world.now_ns, actions)
-        _carry_out(core, cause, actions, count)
-        _say_bracket(core, cause, handle, before)
-    elif o.tag & 0xC000 == TAG_ALGO:
-        _tell_algo(core, o, filled_lots)
-
-
-cdef void take_back(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
-    """Somebody does not want this order any more. A bracket's entry is recalled, its exits stay."""
-    if o.bracket:
-        if o.leg == LEG_ENTRY:
-            recall_bracket(core, cause, o.bracket)
-    elif cancel(core, cause, o):
-        order_changed(core, cause, o, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------- prices, time
@@ -239,46 +54,8 @@ cdef void _triggers_on_price(core_t* core, const event_t* cause, uint16_t symbol
         if o == NULL or o.trigger != actions[at].handle:
             continue
         b = brackets_find(world_brackets(w), o.bracket) if o.bracket else NULL
-        if fire(core, cause, o, _sibling(core, b, <int>o.leg) if b != NULL else NULL):
+        if fire(core, cause, o, sibling_of(core, b, <int>o.leg) if b != NULL else NULL):
             order_changed(core, cause, o, 0)
-
-
-cdef void _work_algos(core_t* core, const event_t* cause, uint32_t symbol) noexcept nogil:
-    """Slice the parents of one symbol, or of every one (SYMBOL_ALL)."""
-    cdef world_t* w = core.world
-    cdef algos_t* t = world_algos(w)
-    cdef const instrument_t* i
-    cdef algo_action_t action
-    cdef place_t p
-    cdef algo_t* a
-    cdef order_t* o
-    cdef uint64_t at
-    for at in range(t.capacity):
-        a = &algos_rows(t)[at]
-        if not algo_is_live(a) or (symbol != SYMBOL_ALL and a.config.symbol != symbol):
-            continue
-        i = &world_instruments(w)[a.config.symbol]
-        if not algo_time(a, w.now_ns, i.bid_px_ticks if i.book_trusted else 0, i.ask_px_ticks if i.book_trusted else 0,
-                         &action):
-            continue
-        if action.kind == ACTION_PLACE:
-            memset(&p, 0, sizeof(p))
-            p.px_ticks, p.qty_lots = action.px_ticks, action.qty_lots
-            p.symbol, p.strategy, p.sell = <uint16_t>a.config.symbol, <uint16_t>a.config.strategy, <uint8_t>action.sell
-            p.tag, p.leg = <uint16_t>(TAG_ALGO | at), <uint32_t>action.child
-            p.tif = TIF_IOC if action.immediate else TIF_GTC
-            p.lane = LANE_NORMAL
-            p.px_protect_ticks = a.reserved[0]
-            if place(core, cause, &p) == NULL:
-                algo_child_ended(a, action.child)
-            continue
-        o = orders_find_key(world_orders(w), <uint16_t>a.config.strategy, <uint16_t>a.config.symbol, action.sell != 0,
-                            <uint16_t>(TAG_ALGO | at))
-        if o != NULL and o.leg == <uint32_t>action.child:
-            if cancel(core, cause, o):
-                order_changed(core, cause, o, 0)
-        else:
-            algo_child_ended(a, action.child)
 
 
 cdef void plans_on_price(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
@@ -287,7 +64,7 @@ cdef void plans_on_price(core_t* core, const event_t* cause, uint16_t symbol) no
     if world_has(w, SECTION_TRIGGERS) and triggers_symbols(world_triggers(w))[symbol].head != <uint32_t>ORDER_NONE:
         _triggers_on_price(core, cause, symbol)
     if world_has(w, SECTION_ALGOS) and world_algos(w).live_count:
-        _work_algos(core, cause, symbol)
+        work_algos(core, cause, symbol)
 
 
 cdef void plans_on_trade(core_t* core, uint16_t symbol, int64_t qty_lots) noexcept nogil:
@@ -318,9 +95,9 @@ cdef void plans_on_time(core_t* core, const event_t* cause) noexcept nogil:
     """Every deadline that has passed."""
     _orders_due(core, cause)
     if world_has(core.world, SECTION_BRACKETS):
-        _brackets_due(core, cause)
+        brackets_on_time(core, cause)
     if world_has(core.world, SECTION_ALGOS) and world_algos(core.world).live_count:
-        _work_algos(core, cause, SYMBOL_ALL)
+        work_algos(core, cause, SYMBOL_ALL)
     work_modes(core, cause)
 
 
@@ -399,6 +176,9 @@ cdef void _sweep(core_t* core, const event_t* cause, uint16_t symbol, int64_t ac
     cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head, after
     cdef order_t* o
     cdef uint64_t i
+    if act != ACT_CANCEL_PLAN:
+        call_off_symbol(core, cause, symbol, act == ACT_CANCEL_ENTRIES)
+        at = orders_symbols(world_orders(w))[symbol].head
     if act == ACT_CANCEL_ALL and world_has(w, SECTION_BRACKETS):
         for i in range(world_brackets(w).config.capacity):
             if brackets_slots(world_brackets(w))[i].symbol == symbol and brackets_slots(world_brackets(w))[i].handle:

@@ -17,9 +17,10 @@ from engine._core.orders cimport (
 from engine._core.recent cimport recent_entry_t, recent_find
 from engine._core.risk cimport gate_symbol_t, gate_symbols
 from engine._core.step_account cimport halt, revalue
+from engine._core.step_brackets cimport guard_position, order_changed, take_back
 from engine._core.step_orders cimport recheck
 from engine._core.step_out cimport LEDGER_LATCH, core_t, expose, incident
-from engine._core.step_plans cimport order_changed, plans_on_report, take_back
+from engine._core.step_plans cimport plans_on_report
 from engine._core.step_strategy cimport strategy_charged, strategy_filled
 from engine._core.types cimport (
     FLAG_SELL, INCIDENT_BALANCE, INCIDENT_LATE_FILL, INCIDENT_LEDGER, INCIDENT_POSITION, INCIDENT_TERMS,
@@ -126,6 +127,8 @@ cdef int report_event(core_t* core, const event_t* event) noexcept nogil:
         revalue(core, event)
     if o != NULL and status != ORDER_DUPLICATE_FILL:
         order_changed(core, event, o, filled)
+        if filled:
+            guard_position(core, event, o.strategy, e.symbol)
         if e.kind == KIND_ORDER_ACK and status == OK:
             o.id_venue = e.id_venue
             # Once, when it becomes known that the venue has it.

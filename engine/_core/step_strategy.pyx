@@ -1,6 +1,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
+from engine._core.algos cimport algo_is_live, algo_t
 from engine._core.book cimport book_level_t, book_levels
 from engine._core.brackets cimport (
     BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_terms_t, brackets_slots,
@@ -20,26 +21,28 @@ from engine._core.orders cimport (
 )
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
 from engine._core.routing cimport (
-    AGAINST_HALTED, AGAINST_UNTRUSTED, POLICY_SMART, group_t, route, route_ask_t, route_t, route_venue_t,
+    AGAINST_HALTED, AGAINST_INPUT, AGAINST_UNTRUSTED, POLICY_SMART, group_t, route, route_ask_t, route_t, route_venue_t,
     routing_groups,
 )
-from engine._core.step_orders cimport CARRY_NOT, amend, carries, place, place_t
+from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
+from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, start_algo
+from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
 from engine._core.step_out cimport core_t, deny
-from engine._core.step_plans cimport TAG_PLAN, flatten_bracket, open_bracket, take_back
+from engine._core.step_plans cimport TAG_PLAN
 from engine._core.strategy cimport (
     STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t, wish_t, wishes_at,
-    wishes_clear,
+    STRATEGY_OK, TAGS, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t, wish_slices,
+    wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
     CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
     STRATEGY_NONE, WORLD_BAD_EVENT, event_t,
 )
 from engine._core.world cimport (
-    SECTION_BOOKS, SECTION_BRACKETS, SECTION_DISCIPLINE, SECTION_FEATURES, SECTION_ROUTING, world_book, world_brackets,
+    SECTION_ALGOS, SECTION_BOOKS, SECTION_BRACKETS, SECTION_DISCIPLINE, SECTION_FEATURES, SECTION_ROUTING, world_book, world_brackets,
     world_discipline, world_gate, world_has, world_instruments, world_orders, world_positions, world_routing,
     world_section, world_strategies, world_symbols, world_t, world_trades,
 )
@@ -58,15 +61,24 @@ cdef int64_t HOLD_NS = 30 * 24 * 3_600_000_000_000
 cdef bint _passes_own_limits(core_t* core, const event_t* cause, uint32_t strategy, int at_tag, bint sell,
                              const wish_t* wish) noexcept nogil:
     cdef strategy_t* s = &world_strategies(core.world)[strategy]
-    cdef int64_t open_lots = 0, order_count = 0, reasons = 0
+    cdef int64_t open_lots = 0, order_count = 0, reasons = 0, held
     cdef order_t* o
+    cdef algo_t* a
     cdef bint other
     cdef int tag
     for tag in range(TAGS):
         for other in range(2):
-            if strategy_held(s, tag, other)[0] == 0:
+            held = strategy_held(s, tag, other)[0]
+            if held == 0:
                 continue
-            o = orders_find(world_orders(core.world), strategy_held(s, tag, other)[0])
+            if held < 0:
+                # A parent counts with all that it has left, whatever of it is out just now.
+                a = find_algo(core, -held)
+                if a != NULL and algo_is_live(a):
+                    order_count += 1
+                    open_lots += max(a.config.qty_lots - a.filled_lots, 0) if other == sell else 0
+                continue
+            o = orders_find(world_orders(core.world), held)
             if o != NULL:
                 order_count += 1
                 open_lots += order_open_lots(o) if other == sell else 0
@@ -184,7 +196,9 @@ cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int
     cdef book_level_t levels[ROUTE_VENUES][ROUTE_LEVELS]
     cdef route_ask_t ask
     cdef route_t out
+    cdef const instrument_t* here = &world_instruments(w)[symbol]
     cdef const instrument_t* i
+    cdef const gate_symbol_t* s
     cdef int64_t against = 0
     cdef uint32_t k
     found[0] = True
@@ -201,8 +215,11 @@ cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int
         venues[k].level_count = 1
         if world_has(w, SECTION_BOOKS) and world_symbols(w)[g.symbols[k]].book_on:
             venues[k].level_count = book_levels(world_book(w, g.symbols[k]), 0 if sell else 1, levels[k], ROUTE_LEVELS)
-        venues[k].against = <uint16_t>((AGAINST_HALTED if i.halted else 0)
-                                       | (0 if gate_symbols(world_gate(w))[g.symbols[k]].book_trusted else AGAINST_UNTRUSTED))
+        # The gate's own words, so that no venue is chosen which the gate then denies: halted by whomever, cut off.
+        s = &gate_symbols(world_gate(w))[g.symbols[k]]
+        venues[k].against = <uint16_t>((AGAINST_HALTED if s.halted else 0) | (0 if s.book_trusted else AGAINST_UNTRUSTED))
+        if i.tick_e8 != here.tick_e8 or i.lot_e8 != here.lot_e8:
+            venues[k].against |= AGAINST_INPUT
         venues[k].unit_value = i.tick_e8 * i.lot_e8 // 100_000_000
         venues[k].lot_units = i.lot_e8
         venues[k].qty_lots_min, venues[k].qty_lots_max = i.qty_min_lots, i.qty_max_lots
@@ -216,8 +233,12 @@ cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int
     ask.qty_units = wish.qty_lots * world_instruments(w)[symbol].lot_e8
     ask.now_ns, ask.age_ns_max = w.now_ns, limit(&w.limits, LIMIT_BOOK_AGE_NS)
     ask.policy, ask.sell, ask.parts_max = POLICY_SMART, sell, 1
-    ask.maker = wish.type == TYPE_LIMIT and (wish.px_ticks > levels[0][0].px_ticks if sell
-                                             else wish.px_ticks < levels[0][0].px_ticks)
+    # A maker is who rests on every venue that is open to it; one that any of them would fill pays the taker's way.
+    ask.maker = wish.type == TYPE_LIMIT
+    for k in range(g.count):
+        if not venues[k].against and (wish.px_ticks <= levels[k][0].px_ticks if sell
+                                      else wish.px_ticks >= levels[k][0].px_ticks):
+            ask.maker = 0
     if route(venues, g.count, &ask, &out) == OK and out.part_count == 1:
         return <uint16_t>out.parts[0].symbol
     for k in range(g.count):
@@ -281,10 +302,16 @@ cdef int64_t _bracketed(core_t* core, const event_t* cause, const place_t* p, co
 
 
 cdef bint _wants_bracket(const world_t* w, const place_t* p, const wish_t* wish) noexcept nogil:
-    # Two sides that net against each other have no trade of their own each, so no stop of their own either.
+    # Two sides that net against each other have no trade of their own each: one stop follows what they net to.
     return (world_has(w, SECTION_BRACKETS) and wish.stop_px_ticks > 0 and not p.reduce_only
             and not (p.strategy < w.strategy_count and world_strategies(w)[p.strategy].limits.nets)
             and (p.type == TYPE_LIMIT or p.type == TYPE_MARKET))
+
+
+cdef inline void _note_stop(world_t* w, uint32_t strategy, bint sell, const wish_t* wish) noexcept nogil:
+    """Where the stop over the net position shall stand, should this order open it."""
+    if world_strategies(w)[strategy].limits.nets and wish.stop_px_ticks > 0:
+        world_trades(w)[strategy].px_stop_ticks[<int>sell] = wish.stop_px_ticks
 
 
 cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell,
@@ -321,7 +348,50 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
         id_order = o.id_order if o != NULL else 0
     if id_order:
         strategy_placed(s)
+        _note_stop(w, strategy, sell, wish)
     return id_order
+
+
+# ------------------------------------------------------------------------------------------------------ sliced parents
+cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexcept nogil:
+    """Whether the children can be carried, their stop placed, and the share of the volume is named where it rules."""
+    cdef world_t* w = core.world
+    cdef const strategy_t* s = &world_strategies(w)[strategy]
+    cdef place_t p
+    if not world_has(w, SECTION_ALGOS) or (wish.type == TYPE_POV and s.limits.share_ppm <= 0):
+        return False
+    # Many children are no bracket each: with brackets the stop is the one that follows the net position.
+    if (world_has(w, SECTION_BRACKETS) and not wish.flags & WISH_REDUCE_ONLY
+            and (not s.limits.nets or world_instruments(w)[s.symbol].group)):
+        return False
+    memset(&p, 0, sizeof(p))
+    p.symbol = <uint16_t>s.symbol
+    p.tif = <uint8_t>(TIF_GTX if wish.tif == TIF_GTX or wish.flags & WISH_POST_ONLY else TIF_IOC)
+    return carries(core, &p) == CARRY_VENUE
+
+
+cdef int64_t _start(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell,
+                    const wish_t* wish) noexcept nogil:
+    """A parent: own limits and discipline for all of it; each of its children passes the gate. Returns -id, or 0."""
+    cdef strategy_t* s = &world_strategies(core.world)[strategy]
+    cdef uint16_t symbol = <uint16_t>s.symbol
+    cdef int64_t id_algo
+    cdef int status = OK
+    if not _passes_own_limits(core, cause, strategy, tag, sell, wish):
+        return 0
+    if not _can_slice(core, strategy, wish):
+        deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots,
+             <int64_t>1 << STRATEGY_RULE_CARRY, 0)
+        return 0
+    if not _disciplined(core, cause, strategy, tag, sell, symbol, wish.px_ticks, wish, &s.signal):
+        return 0
+    id_algo = start_algo(core, cause, strategy, sell, wish, &status)
+    if id_algo == 0:
+        deny(core, cause, strategy, tag, STAGE_ORDERS, symbol, sell, wish.px_ticks, wish.qty_lots, status, 0)
+        return 0
+    strategy_placed(s)
+    _note_stop(core.world, strategy, sell, wish)
+    return -id_algo
 
 
 cdef bint _amends(const world_t* w, const order_t* o, const wish_t* wish) noexcept nogil:
@@ -345,9 +415,20 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
                     const wish_t* wish) noexcept nogil:
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
+    cdef algo_t* a
     if wish.kind == WISH_KEEP:
         return held
-    o = orders_find(world_orders(core.world), held) if held else NULL
+    if held < 0:
+        a = find_algo(core, -held)
+        if a != NULL:
+            # An ended parent stands for its wish until that is another one: what was done is not begun again.
+            if wish.kind == WISH_REST and wish_slices(wish) and algo_looks_like(a, wish):
+                return held
+            call_off(core, cause, a)
+            if algo_is_live(a):
+                return held
+            forget_algo(core, a)
+    o = orders_find(world_orders(core.world), held) if held > 0 else NULL
     if o != NULL:
         if wish.kind == WISH_REST and _looks_like(o, wish):
             return held
@@ -357,10 +438,13 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
                     and _disciplined(core, cause, strategy, tag, sell, o.symbol, wish.px_ticks, wish,
                                      &world_strategies(core.world)[strategy].signal)
                     and amend(core, cause, o, wish.px_ticks, o.filled_lots + wish.qty_lots, wish.stop_px_ticks, NULL)):
+                _note_stop(core.world, strategy, sell, wish)
                 return held
         # The new order waits until the old one is gone: two at once could both fill.
         take_back(core, cause, o)
         return strategy_held(&world_strategies(core.world)[strategy], tag, sell)[0]
+    if wish.kind == WISH_REST and wish_slices(wish):
+        return _start(core, cause, strategy, tag, sell, wish)
     if wish.kind == WISH_REST:
         return _place(core, cause, strategy, tag, sell, wish)
     return 0
@@ -369,8 +453,18 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
 cdef void take_back_all(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil:
     """Cancel every order of a stopped strategy. Level-triggered as well: asked for again with each of its events."""
     cdef order_t* o
+    cdef algo_t* a
     cdef int at
     for at in range(2 * TAGS):
+        if s.held[at] < 0:
+            a = find_algo(core, -s.held[at])
+            if a != NULL:
+                call_off(core, cause, a)
+            if a == NULL or not algo_is_live(a):
+                s.held[at] = 0
+                if a != NULL:
+                    forget_algo(core, a)
+            continue
         o = orders_find(world_orders(core.world), s.held[at]) if s.held[at] else NULL
         if o != NULL:
             take_back(core, cause, o)

@@ -9,7 +9,7 @@ repeats it. A return value of 0 is known inside the step. The time it took is no
 the driver measures it and sends KIND_STRATEGY as an ordinary input, which stands on the tape like every other.
 
 Invariants: `stopped` and `reason` are set together; `position_lots` is the sum of this strategy's fills; a held id
-names a live order of this strategy, or is 0. Cost: the limits are six compares.
+names a live order of this strategy, its negative a parent of it, or is 0. Cost: the limits are six compares.
 """
 from libc.stdint cimport int64_t, uint32_t
 
@@ -46,13 +46,13 @@ cdef enum:
 
 cdef struct strategy_limits_t:    # one cache line; 0 means "no limit of its own"
     int64_t position_lots_max     # worst case: own position plus every own order of that side
-    int64_t order_lots_max
+    int64_t order_lots_max        # of an order; of a sliced parent, its largest child
     int64_t order_count_max       # live orders
     int64_t place_count_max       # new orders in `place_window_ns`
     int64_t place_window_ns
     int64_t wish_fault_max        # malformed wishes in a row before it is stopped
-    int64_t nets                  # 1: its two sides net against each other, so an entry's stop makes no bracket
-    int64_t reserved
+    int64_t nets                  # 1: its two sides net against each other: one stop follows its net position
+    int64_t share_ppm             # its parents' largest share of the market's volume; POV's rate
 
 
 cdef struct strategy_t:           # 1,280 bytes, 20 cache lines
@@ -69,7 +69,7 @@ cdef struct strategy_t:           # 1,280 bytes, 20 cache lines
     int64_t fault_row             # malformed wishes in a row
     # line 1
     strategy_limits_t limits
-    # line 2: the orders that carry out its wishes, tag by tag, bid before ask
+    # line 2: the orders that carry out its wishes, tag by tag, bid before ask; negative: a parent, not an order
     int64_t held[4]
     int64_t bought_lots
     int64_t sold_lots

@@ -7,7 +7,7 @@ from engine._core.strategy_abi import WISH
 
 from engine._core.debug cimport static_assert_c
 from engine._core.memory cimport block_free, block_new
-from engine._core.strategy_abi cimport STRATEGY_ABI, WISH_REDUCE_ONLY, WISH_REST, wish_check, wish_t, wishes_t
+from engine._core.strategy_abi cimport STRATEGY_ABI, WISH_REDUCE_ONLY, WISH_REST, wish_check, wish_slices, wish_t, wishes_t
 from engine._core.types cimport OK, STRATEGY_BAD_ACT, raise_status
 
 
@@ -60,7 +60,7 @@ cdef int strategy_check_limits(strategy_t* s, const wish_t* wish, bint sell, int
     reasons[0] = 0
     if wish.kind != WISH_REST:
         return 1                  # asks for no order: its other fields were not checked and mean nothing
-    if s.limits.order_lots_max and wish.qty_lots > s.limits.order_lots_max:
+    if s.limits.order_lots_max and (wish.display_lots if wish_slices(wish) else wish.qty_lots) > s.limits.order_lots_max:
         failed |= _bit(STRATEGY_RULE_ORDER_LOTS)
     if s.limits.position_lots_max and not wish.flags & WISH_REDUCE_ONLY:
         after = _sum_capped(own_open_lots, wish.qty_lots)

@@ -36,7 +36,9 @@ cpdef enum wish_kind_t:
 
 # The numbers are the layout's own: they stand in users' strategies and never change. Prices by type: LIMIT `px`;
 # MARKET none; STOP and TAKE `trigger_px`; STOP_LIMIT and TAKE_LIMIT both; TRAILING `trail_ticks`; ICEBERG `px` and
-# `display_lots`.
+# `display_lots`. The sliced ones: `px` is the worst price of any child, `qty_lots` the parent, `display_lots` the
+# largest child, `expire_ns` the end; IOC takes at once, GTC rests and sweeps at the end, GTX only rests. A VWAP's
+# volume profile is the view's `state`, from its first word to the first 0.
 cpdef enum wish_type_t:
     TYPE_LIMIT = 0
     TYPE_MARKET = 1
@@ -46,7 +48,10 @@ cpdef enum wish_type_t:
     TYPE_TAKE_LIMIT = 5
     TYPE_TRAILING = 6
     TYPE_ICEBERG = 7
-    TYPE_COUNT = 8
+    TYPE_TWAP = 8                 # sliced by time
+    TYPE_VWAP = 9                 # by a volume profile
+    TYPE_POV = 10                 # by the market's volume: a share that the strategy's limits name
+    TYPE_COUNT = 11
 
 
 cpdef enum wish_tif_t:
@@ -158,6 +163,11 @@ cdef inline void wishes_clear(wishes_t* wishes) noexcept nogil:
 
 cdef inline wish_t* wishes_at(wishes_t* wishes, int tag, bint sell) noexcept nogil:
     return &wishes.ask[tag] if sell else &wishes.bid[tag]
+
+
+cdef inline bint wish_slices(const wish_t* wish) noexcept nogil:
+    """A parent order that the core cuts into children."""
+    return wish.type >= <int64_t>TYPE_TWAP and wish.type <= <int64_t>TYPE_POV
 
 
 cdef int64_t wish_check(const wish_t* wish, bint sell, int64_t now_ns) noexcept nogil

@@ -79,26 +79,34 @@ cdef int64_t wish_check(const wish_t* wish, bint sell, int64_t now_ns) noexcept 
     if wish.flags & ~<int64_t>WISH_FLAGS:
         faults |= FAULT_FLAGS
     # Post-only is a promise to rest: only what rests on the book at once can keep it.
-    if posts and (type_ not in (TYPE_LIMIT, TYPE_ICEBERG) or wish.tif == TIF_IOC or wish.tif == TIF_FOK):
+    if posts and (type_ not in (TYPE_LIMIT, TYPE_ICEBERG, TYPE_TWAP, TYPE_VWAP, TYPE_POV) or wish.tif == TIF_IOC or wish.tif == TIF_FOK):
         faults |= FAULT_FLAGS
     if wish.qty_lots <= 0:
         faults |= FAULT_QTY
-    if type_ in (TYPE_LIMIT, TYPE_STOP_LIMIT, TYPE_TAKE_LIMIT, TYPE_ICEBERG) and wish.px_ticks <= 0:
+    if type_ in (TYPE_LIMIT, TYPE_STOP_LIMIT, TYPE_TAKE_LIMIT, TYPE_ICEBERG, TYPE_TWAP, TYPE_VWAP,
+                 TYPE_POV) and wish.px_ticks <= 0:
         faults |= FAULT_PX
     if type_ in (TYPE_STOP, TYPE_STOP_LIMIT, TYPE_TAKE, TYPE_TAKE_LIMIT) and wish.trigger_px_ticks <= 0:
         faults |= FAULT_TRIGGER
     if type_ == TYPE_TRAILING and wish.trail_ticks <= 0:
         faults |= FAULT_TRAIL
-    if type_ == TYPE_ICEBERG and (wish.display_lots <= 0 or wish.display_lots > wish.qty_lots):
+    if (type_ == TYPE_ICEBERG or wish_slices(wish)) and (wish.display_lots <= 0 or wish.display_lots > wish.qty_lots):
         faults |= FAULT_DISPLAY
-    if wish.tif == TIF_GTD and wish.expire_ns <= now_ns:
+    if (wish.tif == TIF_GTD or wish_slices(wish)) and wish.expire_ns <= now_ns:
         faults |= FAULT_EXPIRE
+    # A child is filled or killed by nobody, and its date is its parent's.
+    if wish_slices(wish) and (wish.tif == TIF_FOK or wish.tif == TIF_GTD):
+        faults |= FAULT_TIF
     if wish.stop_px_ticks < 0 or wish.target_px_ticks < 0:
         faults |= FAULT_BRACKET
     entry = wish.stop_px_ticks > 0 or wish.target_px_ticks > 0
     if entry:
         # A bracket protects what the entry opens: an exit opens nothing, and a triggered entry has no price yet.
-        if wish.flags & WISH_REDUCE_ONLY or type_ not in (TYPE_LIMIT, TYPE_MARKET, TYPE_ICEBERG):
+        if wish.flags & WISH_REDUCE_ONLY or type_ not in (TYPE_LIMIT, TYPE_MARKET, TYPE_ICEBERG, TYPE_TWAP, TYPE_VWAP,
+                                                          TYPE_POV):
+            faults |= FAULT_BRACKET
+        # Many children have no one target: the strategy sees its position and wishes for the exit.
+        if wish_slices(wish) and wish.target_px_ticks > 0:
             faults |= FAULT_BRACKET
         # For a buyer stop < entry < target, for a seller the other way round; a market entry has no price between.
         if type_ != TYPE_MARKET:

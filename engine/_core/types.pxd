@@ -288,6 +288,7 @@ cpdef enum kind_t:
     KIND_INCIDENT = 202           # something that must not happen did: what was believed, what was found
     KIND_MODE = 203               # the mode or the flatten plan moved on
     KIND_BRACKET = 204            # a bracket changed its state
+    KIND_ALGO = 205               # a sliced parent changed its state
 
 
 cpdef enum flag_t:
@@ -562,6 +563,20 @@ cdef struct bracket_event_t:      # KIND_BRACKET
     int64_t phase
     int64_t phase_before
     int64_t held_lots
+    int64_t strategy
+
+
+cdef struct algo_event_t:         # KIND_ALGO
+    uint8_t kind
+    uint8_t flags                 # FLAG_SELL: the parent sells
+    uint16_t symbol
+    uint32_t seq
+    int64_t ts_venue_ns           # unused, zero
+    int64_t ts_recv_ns
+    int64_t id_algo
+    int64_t state                 # algo_state_t
+    int64_t filled_lots
+    int64_t qty_lots
     int64_t strategy
 
 

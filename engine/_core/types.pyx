@@ -33,6 +33,7 @@ cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(symbol_event_t) == 64)
     static_assert_c(sizeof(mode_event_t) == 64)
     static_assert_c(sizeof(bracket_event_t) == 64)
+    static_assert_c(sizeof(algo_event_t) == 64)
     static_assert_c(<size_t>&(<event_t*>NULL).kind == 0)
     static_assert_c(<size_t>&(<event_t*>NULL).flags == 1)
     static_assert_c(<size_t>&(<event_t*>NULL).symbol == 2)
@@ -62,6 +63,7 @@ cdef void _layout() noexcept nogil:
     static_assert_c(<size_t>&(<symbol_event_t*>NULL).halt == 24)
     static_assert_c(<size_t>&(<mode_event_t*>NULL).mode == 24)
     static_assert_c(<size_t>&(<bracket_event_t*>NULL).bracket == 24)
+    static_assert_c(<size_t>&(<algo_event_t*>NULL).id_algo == 24)
 
 
 cdef event_t _event
@@ -87,6 +89,7 @@ cdef control_event_t _control
 cdef symbol_event_t _symbol
 cdef mode_event_t _mode
 cdef bracket_event_t _bracket
+cdef algo_event_t _algo
 
 EVENT = np.asarray(<event_t[:1]>&_event).dtype
 LEVEL = np.asarray(<level_event_t[:1]>&_level).dtype
@@ -111,6 +114,7 @@ CONTROL = np.asarray(<control_event_t[:1]>&_control).dtype
 SYMBOL = np.asarray(<symbol_event_t[:1]>&_symbol).dtype
 MODE = np.asarray(<mode_event_t[:1]>&_mode).dtype
 BRACKET = np.asarray(<bracket_event_t[:1]>&_bracket).dtype
+ALGO = np.asarray(<algo_event_t[:1]>&_algo).dtype
 
 # The Python faces of the enums. `Status(201).name` is what logs and errors print.
 Status = status_t

@@ -186,7 +186,7 @@ cdef class World:
         s.assets = assets if assets else 1 + symbols
         s.book_levels, s.book_ticks, s.validate, s.discipline = book_levels, book_ticks, validate, discipline is not None
         s.features, s.epoch, s.sample_ns, s.rise_ns, s.mark_age_ns = features, epoch, sample_ns, rise_ns, mark_age_ns
-        if (not 1 <= symbols <= SYMBOLS_MAX or not 1 <= orders <= 65535 or strategies > 256 or algos > 65535
+        if (not 1 <= symbols <= SYMBOLS_MAX or not 1 <= orders <= 65535 or strategies > 256 or algos > 8191
                 or not 1 <= venues <= VENUES_MAX or brackets > 8191 or triggers > 65535 or sample_ns <= 0
                 or rise_ns <= 0 or mark_age_ns <= 0 or tracked > symbols or (discipline is not None and not strategies)):
             raise_status(WORLD_BAD_LAYOUT, f"symbols={symbols}, orders={orders}, strategies={strategies}, "

@@ -47,7 +47,8 @@ cdef struct world_trade_t:        # one cache line: a strategy's trade from flat
     int64_t stop_ppm              # of the first entry
     int64_t ts_open_ns
     int64_t result_count
-    int64_t reserved[3]
+    int64_t px_stop_ticks[2]      # last stated with a buy, with a sell, by one whose sides net
+    uint32_t guards[2]            # brackets over its net position: while long, while short
 
 
 cdef struct world_shape_t:        # three cache lines: everything that sizes a section

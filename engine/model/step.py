@@ -1,8 +1,9 @@
 """Twin of the step: the order path and the money path over the stems' own twins, one plain function an event.
 
 Covers quotes and trades, wishes of limit orders (place, amend, cancel), own limits, the gate with its rates, reports in
-any order, fills, fees, deadlines, connections, halts and strategies' stops. Brackets, triggers, slices, books and
-discipline are sections of their own with proofs of their own; a world without them is what this twin describes.
+any order, fills, fees, deadlines, connections, halts, strategies' stops, the latch and the modes with their plans: what
+Reduced and the flatten plan place, take back and verify. Brackets, triggers, slices, books and discipline are sections
+of their own with proofs of their own; a world without them is what this twin describes.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from engine._core.modes import Mode
+from engine._core.modes import Act, Mode, Outcome, Phase
 from engine._core.order_table import OrderEvent as On
 from engine._core.order_table import OrderState as State
-from engine._core.orders import OrderActionKind, OrderFlag, OrderTif
+from engine._core.orders import OrderActionKind, OrderFlag, OrderTif, OrderType
 from engine._core.risk import Rule
 from engine._core.strategy import StopReason, StrategyRule
 from engine._core.strategy_abi import WISH
 from engine._core.types import Can, Feed, Incident, Kind, Stage, Status, TermsFlag
 from engine.errors import StrategyBadAct
 from engine.model.ledger import Ledger
+from engine.model.modes import Modes
 from engine.model.orders import Orders
 from engine.model.risk import SKIPS, Gate
 from engine.model.strategy import Row
 
 SECOND = 10**9
 KEEP, REST = 0, 1
+NOBODY, EVERY = 0xFFFF, 0xFFFF  # no strategy: the engine itself; no one symbol: all of them
+PLAN = 0x2000  # the tag of what the plan places
 SAYS = {
     Kind.KIND_ORDER_ACK: On.ON_ACK, Kind.KIND_ORDER_CANCELED: On.ON_CANCELED, Kind.KIND_ORDER_REJECTED: On.ON_REJECT,
     Kind.KIND_ORDER_EXPIRED: On.ON_EXPIRE, Kind.KIND_ORDER_CANCEL_REFUSED: On.ON_CANCEL_REFUSED,
@@ -52,8 +56,10 @@ class Step:
 
     def __init__(self, *, symbols: int, strategies: int, orders: int, can: int, account: dict[str, int],
                  limits: dict[str, int], gate_symbol: dict[str, int], own: dict[str, int], unit_value: int,
-                 tick_e8: int, lot_units: int) -> None:  # fmt: skip
+                 tick_e8: int, lot_units: int, modes: dict[str, int] | None = None) -> None:  # fmt: skip
         self.now = 0
+        self.modes = Modes(symbols=symbols, **(modes or {}))
+        self.modes.mode = Mode.MODE_NORMAL
         self.can = can
         self.gate = Gate(symbols=symbols)
         self.gate.set_limits(**limits)
@@ -67,7 +73,7 @@ class Step:
             self.gate.set_symbol(symbol, **gate_symbol)
             self.ledger.set_symbol(symbol, linear=False, base=1 + symbol, quote=0, unit_value=unit_value,
                                    lot_units=lot_units, tick_e8=tick_e8)  # fmt: skip
-        self.touch = [{"bid": 0, "ask": 0, "ts": 0, "trusted": 0, "halted": 0} for _ in range(symbols)]
+        self.touch = [{"bid": 0, "ask": 0, "ts": 0, "trusted": 0, "halted": 0, "other": 0} for _ in range(symbols)]
         self.lots = [0] * symbols
         self.rows = [Row(**own) for _ in range(strategies)]
         self.held: list[dict[tuple[int, bool], int]] = [{} for _ in range(strategies)]
@@ -106,6 +112,11 @@ class Step:
         if kind == Kind.KIND_FEED:
             self._feed(e["feed"], e["up"])
             return Status.OK, self.out
+        if kind == Kind.KIND_CONTROL:
+            return self._control(e), self.out
+        if kind == Kind.KIND_POSITION:
+            self._position(e["symbol"], e["lots"])
+            return Status.OK, self.out
         return self._strategy(e), self.out
 
     def _expose(self, symbol: int) -> None:
@@ -113,7 +124,8 @@ class Step:
         blocked = bool(self.down & {Feed.FEED_USER, Feed.FEED_ORDERS}) or self.unreconciled
         self.gate.set_symbol(
             symbol, bid_px_ticks=touch["bid"], ask_px_ticks=touch["ask"], ts_book_ns=touch["ts"],
-            book_trusted=touch["trusted"], px_ref_ticks=touch["ask"], halted=int(touch["halted"] or blocked),
+            book_trusted=touch["trusted"], px_ref_ticks=touch["ask"],
+            halted=int(bool(touch["halted"] or touch["other"] or blocked)),
             lots=self.lots[symbol], open_buy_lots=sums["open_buy_lots"], open_sell_lots=sums["open_sell_lots"],
             orders_open=sums["live_count"],
         )  # fmt: skip
@@ -136,10 +148,12 @@ class Step:
         row[side] += off
         return failed
 
-    def _ask(self, symbol: int, sell: bool, px: int, qty: int, stop: int, reduces: bool) -> dict[str, Any]:
+    def _ask(self, symbol: int, sell: bool, px: int, qty: int, stop: int, reduces: bool,
+             strategy: int = 0) -> dict[str, Any]:  # fmt: skip
+        lane = "normal" if not reduces else "protective" if strategy == NOBODY else "reduce"
         return {
             "symbol": symbol, "sell": sell, "px_ticks": px, "qty_lots": qty, "px_stop_ticks": stop,
-            "ts_signal_ns": self.now, "lane": "reduce" if reduces else "normal",
+            "ts_signal_ns": self.now, "lane": lane,
         }  # fmt: skip
 
     def _deny(self, strategy: int, tag: int, stage: Stage, ask: dict[str, Any], reasons: int, largest: int = 0) -> None:
@@ -200,6 +214,7 @@ class Step:
             flags |= TermsFlag.TERMS_POST_ONLY if t["tif"] == OrderTif.TIF_GTX else 0
             reduces = t["flags"] & OrderFlag.ORDER_REDUCE_ONLY and self.can & Can.CAN_REDUCE
             flags |= TermsFlag.TERMS_REDUCE_ONLY if reduces else 0
+            flags |= TermsFlag.TERMS_CLOSING if t["strategy"] == NOBODY else 0
         self.out.append((kind, bool(t["sell"]), t["symbol"], id_order, px, qty, t["tif"], int(flags)))
 
     def _cancel(self, id_order: int) -> None:
@@ -294,7 +309,9 @@ class Step:
         elif status == Status.ORDER_LATE_FILL:
             self._incident(Incident.INCIDENT_LATE_FILL, symbol, e["id_order"])
         if status != Status.ORDER_UNKNOWN_ID:
-            self.rows[self.orders.records[e["id_order"]].terms["strategy"]].fill(sell, e["qty"])
+            strategy = self.orders.records[e["id_order"]].terms["strategy"]
+            if strategy != NOBODY:
+                self.rows[strategy].fill(sell, e["qty"])
         return status
 
     def _report(self, kind: int, e: dict[str, Any]) -> int:
@@ -315,14 +332,14 @@ class Step:
         if status == Status.OK and kind == Kind.KIND_ORDER_ACK:
             row["rejects_in_a_row"] = 0
         self._expose(e["symbol"])
-        if o is None or status == Status.ORDER_DUPLICATE_FILL:
-            return status
-        if o.terms["symbol"] != e["symbol"]:
-            self._expose(o.terms["symbol"])
-        if not o.live:
-            self._forget(o.id_order)
-        if kind == Kind.KIND_ORDER_ACK and status == Status.OK and before != o.state and o.live:
-            self._recheck(o.id_order)
+        if o is not None and status != Status.ORDER_DUPLICATE_FILL:
+            if o.terms["symbol"] != e["symbol"]:
+                self._expose(o.terms["symbol"])
+            if not o.live:
+                self._forget(o.id_order)
+            if kind == Kind.KIND_ORDER_ACK and status == Status.OK and before != o.state and o.live:
+                self._recheck(o.id_order)
+        self._work_modes()
         return status
 
     def _recheck(self, id_order: int) -> None:
@@ -332,7 +349,7 @@ class Step:
         if o.qty - o.filled <= 0:
             return
         ask = self._ask(t["symbol"], bool(t["sell"]), px, o.qty - o.filled, px + 1 if t["sell"] else px - 1,
-                        bool(t["flags"] & OrderFlag.ORDER_REDUCE_ONLY))  # fmt: skip
+                        bool(t["flags"] & OrderFlag.ORDER_REDUCE_ONLY), t["strategy"])  # fmt: skip
         failed = self._failed(ask, o)
         if any(failed >> int(Rule["RULE_" + name]) & 1 for name in self._asked_again(ask)):
             self._incident(Incident.INCIDENT_GATE_ON_ACK, t["symbol"], id_order)
@@ -346,7 +363,8 @@ class Step:
             rules -= {"PX_PERCENT", "PX_BAND", "LIQUIDATION"}
         if self.gate.account["mode"] == Mode.MODE_PAUSED:
             rules -= {"MODE"}
-        if not self.touch[ask["symbol"]]["halted"]:
+        touch = self.touch[ask["symbol"]]
+        if not touch["halted"] and not touch["other"]:
             rules -= {"SYMBOL_HALTED"}
         return rules - NOT_AGAIN - SKIPS[ask["lane"]]
 
@@ -371,6 +389,116 @@ class Step:
             self._emit(Kind.KIND_INTENT_QUERY, id_order, self.sent_px[id_order], o.qty - o.filled)
             if action == OrderActionKind.ORDER_ACTION_ALARM:
                 self._incident(Incident.INCIDENT_OVERDUE, o.terms["symbol"], id_order)
+        self._work_modes()
+
+    # ----------------------------------------------------------------------------------------------------------- modes
+    def _position(self, symbol: int, lots: int) -> None:
+        """What the venue holds: explained by our position and live orders, or the symbol is halted."""
+        row, touch = self.gate.rows[symbol], self.touch[symbol]
+        mine = self.lots[symbol]
+        explained = mine - row["open_sell_lots"] <= lots <= mine + row["open_buy_lots"]
+        self.modes.verified(symbol, lots, self.now)
+        if not explained and not touch["other"]:
+            self._incident(Incident.INCIDENT_POSITION, symbol, 0)
+        touch["other"] = int(not explained)
+        self._expose(symbol)
+        self._work_modes()
+
+    def _say_mode(self, symbol: int, action: int, value: int) -> None:
+        m = self.modes
+        self.out.append((Kind.KIND_MODE, symbol, int(m.mode), int(m.phase), int(m.outcome), int(action), int(value)))
+
+    def _control(self, e: dict[str, Any]) -> int:
+        account, m = self.gate.account, self.modes
+        account["latch"] |= e["latch"]
+        if e["who"] == 0:
+            return Status.OK
+        before = (m.mode, m.phase)
+        status = m.switch(
+            e["mode"], e["who"], self.now, aggressive=bool(e["aggressive"]), latch_clear=int(account["latch"] == 0),
+            reconciled=int(not self.down and not self.unreconciled), equity_first=account["equity"],
+            equity_second=e["equity"],
+        )  # fmt: skip
+        account["mode"] = int(m.mode)
+        if status != Status.OK:
+            self._say_mode(EVERY, 0, status)
+            return status
+        if (m.mode, m.phase) != before:
+            self._say_mode(EVERY, 0, 0)
+        self._work_modes()
+        return Status.OK
+
+    def _newest_first(self, symbol: int) -> list[Any]:
+        return [o for o in reversed(self.orders.records.values()) if o.live and o.terms["symbol"] == symbol]
+
+    def _fact(self, symbol: int) -> dict[str, int]:
+        live, row = self._newest_first(symbol), self.gate.rows[symbol]
+        reducing = [o for o in live if o.terms["flags"] & OrderFlag.ORDER_REDUCE_ONLY]
+        trusted = row["book_trusted"]
+        return {
+            "lots": self.lots[symbol], "qty_min_lots": row["qty_min_lots"],
+            "bid_px_ticks": row["bid_px_ticks"] if trusted else 0,
+            "ask_px_ticks": row["ask_px_ticks"] if trusted else 0,
+            "orders_live": len(live), "entries_live": len(live) - len(reducing),
+            "plan_live": sum(o.terms["tag"] == PLAN for o in live),
+            "open_buy_lots": sum(o.exposure for o in live if not o.terms["sell"]),
+            "open_sell_lots": sum(o.exposure for o in live if o.terms["sell"]),
+        }  # fmt: skip
+
+    def _work_modes(self) -> None:
+        """One step of Reduced or of the flatten plan, when there is one: facts first, then all its actions in turn."""
+        m = self.modes
+        if m.mode != Mode.MODE_REDUCED and m.phase in (Phase.PHASE_IDLE, Phase.PHASE_ENDED):
+            return
+        before = m.phase
+        for symbol in range(len(self.touch)):
+            m.fact(symbol, **self._fact(symbol))
+        actions = m.step(self.now, 256)
+        if m.phase != before:
+            self._say_mode(EVERY, 0, 0)
+        for kind, symbol, sell, px, qty, value in actions:
+            self._say_mode(symbol, kind, value)
+            if kind in (Act.ACT_CANCEL_ENTRIES, Act.ACT_CANCEL_ALL, Act.ACT_CANCEL_PLAN):
+                self._sweep(symbol, Act(kind))
+            elif kind in (Act.ACT_PLACE_LIMIT, Act.ACT_PLACE_MARKET):
+                self._close(symbol, sell, px, qty, at_market=kind == Act.ACT_PLACE_MARKET)
+            elif kind == Act.ACT_VERIFY:
+                self.out.append((Kind.KIND_INTENT_QUERY, False, symbol, 0, 0, 0, 0, 0))
+            elif kind == Act.ACT_ENDED and value == Outcome.OUTCOME_PARTIAL:
+                self._incident(Incident.INCIDENT_PLAN, EVERY, 0)
+
+    def _sweep(self, symbol: int, act: Act) -> None:
+        for o in self._newest_first(symbol):
+            planned = o.terms["tag"] == PLAN
+            reduces = bool(o.terms["flags"] & OrderFlag.ORDER_REDUCE_ONLY)
+            if planned if act == Act.ACT_CANCEL_PLAN else act == Act.ACT_CANCEL_ALL or not reduces:
+                self._cancel(o.id_order)
+
+    def _close(self, symbol: int, sell: bool, px: int, qty: int, *, at_market: bool) -> None:
+        """The plan's own order: reduce-only, in the protective lane; where there are no market orders, at the touch."""
+        row = self.gate.rows[symbol]
+        touch = row["bid_px_ticks"] if sell else row["ask_px_ticks"]
+        market = at_market and bool(self.can & Can.CAN_MARKET)
+        px = 0 if market else touch if at_market else px
+        ask = self._ask(symbol, sell, px or touch, qty, 0, True, NOBODY)
+        ask["duplicate"] = self.orders.find_key(strategy=NOBODY, symbol=symbol, sell=sell, tag=PLAN) != 0
+        failed = self._failed(ask)
+        if failed:
+            self._deny_by_gate(NOBODY, PLAN, ask, failed)
+            return
+        status, id_order = self.orders.create(
+            symbol=symbol, strategy=NOBODY, tag=PLAN, sell=int(sell), px=px, qty=qty, now=self.now,
+            type=int(OrderType.TYPE_MARKET if market else OrderType.TYPE_LIMIT),
+            tif=int(OrderTif.TIF_IOC if market else OrderTif.TIF_GTC), flags=int(OrderFlag.ORDER_REDUCE_ONLY),
+        )  # fmt: skip
+        if status != Status.OK:
+            self._deny(NOBODY, PLAN, Stage.STAGE_ORDERS, ask, int(status))
+            return
+        self.gate.place(self.now, **ask)
+        self.orders.send(id_order, now=self.now)
+        self.sent_px[id_order] = px or touch
+        self._emit(Kind.KIND_INTENT_PLACE, id_order, px or touch, qty)
+        self._expose(symbol)
 
     def _feed(self, feed: int, up: int) -> None:
         newest_first = [o for o in reversed(self.orders.records.values()) if o.live]

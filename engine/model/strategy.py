@@ -7,7 +7,7 @@ from typing import Any
 from engine._core.strategy import StopReason, StrategyAct, StrategyRule
 from engine._core.strategy_abi import WishFlag, WishKind
 from engine.errors import StrategyBadAct
-from engine.model.strategy_abi import check_wish
+from engine.model.strategy_abi import SLICED, check_wish
 
 LIMITS = (
     "position_lots_max",
@@ -54,12 +54,13 @@ class Row:
         if wish["kind"] != WishKind.WISH_REST:
             return True, 0
         qty = int(wish["qty_lots"])
+        piece = int(wish["display_lots"]) if int(wish["type"]) in SLICED else qty
         after = own_open_lots + qty + (-state["position_lots"] if sell else state["position_lots"])
         reduces = bool(int(wish["flags"]) & WishFlag.WISH_REDUCE_ONLY)
         if limits["place_count_max"] and now_ns >= state["window_start_ns"] + limits["place_window_ns"]:
             state["window_start_ns"], state["window_count"] = now_ns, 0
         rules = {
-            StrategyRule.STRATEGY_RULE_ORDER_LOTS: 0 < limits["order_lots_max"] < qty,
+            StrategyRule.STRATEGY_RULE_ORDER_LOTS: 0 < limits["order_lots_max"] < piece,
             StrategyRule.STRATEGY_RULE_POSITION: not reduces and 0 < limits["position_lots_max"] < after,
             StrategyRule.STRATEGY_RULE_ORDER_COUNT: 0 < limits["order_count_max"] <= own_order_count,
             StrategyRule.STRATEGY_RULE_PLACE_RATE: 0 < limits["place_count_max"] <= state["window_count"],

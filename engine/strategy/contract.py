@@ -31,6 +31,9 @@ TAKE_MARKET = int(WishType.TYPE_TAKE)
 TAKE_LIMIT = int(WishType.TYPE_TAKE_LIMIT)
 TRAILING = int(WishType.TYPE_TRAILING)
 ICEBERG = int(WishType.TYPE_ICEBERG)
+TWAP = int(WishType.TYPE_TWAP)
+VWAP = int(WishType.TYPE_VWAP)
+POV = int(WishType.TYPE_POV)
 
 GTC = int(WishTif.TIF_GTC)
 IOC = int(WishTif.TIF_IOC)
@@ -139,7 +142,7 @@ def leave(view: Any, wishes: Any, slip: int) -> None:
 
 __all__ = [
     "ABI", "FOK", "GTC", "GTD", "GTX", "ICEBERG", "INT64_MAX", "INT64_MIN", "IOC", "KEEP", "LIMIT", "MARKET", "NONE",
-    "OK", "POST_ONLY", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
-    "TAKE_MARKET", "TRAILING", "Parameter", "ceil_to_int", "clamp", "floor_to_int", "leave", "mid_of", "protect",
-    "smooth", "take",
+    "OK", "POST_ONLY", "POV", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
+    "TAKE_MARKET", "TRAILING", "TWAP", "VWAP", "Parameter", "ceil_to_int", "clamp", "floor_to_int", "leave", "mid_of",
+    "protect", "smooth", "take",
 ]  # fmt: skip

@@ -20,6 +20,12 @@ from tests.support.desks import SECOND, START, Desk, terms_of
 STEM = "step"
 CASES = int(os.environ.get("BOT4_STRESS", "0")) * 1000 or 40
 QTY_MOST = 40
+# Short spans, so that every state of the plan and every step of the schedule is passed in a few moves.
+PLAN = {
+    "cooldown_ns": SECOND, "reduce_interval_ns": 2 * SECOND, "reduce_share_ppm": 300_000, "reduce_target_ppm": 200_000,
+    "cancel_ns": SECOND, "confirm_ns": 5 * SECOND, "flatten_ns": 20 * SECOND, "verify_ns": 8 * SECOND,
+    "attempts_standard": 2, "attempts_aggressive": 2,
+}  # fmt: skip
 SUITES: dict[str, dict[str, Any]] = {
     "amends": {"can": int(Can.CAN_ALL)},
     "cancel and replace": {"can": 0},
@@ -30,6 +36,8 @@ SUITES: dict[str, dict[str, Any]] = {
     "own limits": {"own": {"position_lots_max": 12, "order_lots_max": 7, "wish_fault_max": 2, "order_count_max": 3}},
     "a rate": {"limits": {"orders_per_second": 3, "churn_per_minute": 9}},
     "a small account": {"limits": {"order_notional": 12 * 50_000 * 1000, "position_share_ppm": 10}},
+    "modes": {"modes": PLAN, "symbols": 2, "strategies": 2},
+    "modes without market orders or amends": {"modes": PLAN, "can": int(Can.CAN_REDUCE)},
     "few open orders": {"limits": {"open_orders_all": 2, "open_orders_symbol": 1, "rejects_in_a_row": 2}},
 }
 WISH = st.tuples(st.integers(0, 1), st.booleans(), st.integers(0, 2), st.integers(-1, 12), st.integers(-8, 8),
@@ -45,18 +53,23 @@ MOVE = st.one_of(
     st.tuples(st.just("feed"), st.integers(0, 2), st.integers(0, 2)),
     st.tuples(st.just("halt"), st.integers(0, 1), st.integers(0, 1)),
     st.tuples(st.just("strategy"), st.integers(0, 3), st.integers(0, 4)),
-)
+    st.tuples(st.just("control"), st.integers(0, 4), st.sampled_from([0, 1, 1, 1, 2, 3, 4]), st.booleans(),
+              st.booleans(), st.sampled_from([0, 0, 0, 0, 1])),
+    st.tuples(st.just("position"), st.integers(0, 1), st.integers(-2, 2)),
+)  # fmt: skip
 
 
 class Pair:
     """The two, side by side. Every word that can be observed is compared after every event."""
 
     def __init__(self, *, symbols: int = 1, strategies: int = 1, orders: int = 12, can: int = int(Can.CAN_ALL),
-                 own: dict[str, int] | None = None, limits: dict[str, int] | None = None) -> None:  # fmt: skip
+                 own: dict[str, int] | None = None, limits: dict[str, int] | None = None,
+                 modes: dict[str, int] | None = None) -> None:  # fmt: skip
         self.symbols, self.strategies = symbols, strategies
         instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST}
         self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=None, validate=False,
-                         brackets=0, triggers=0, algos=0, instrument=instrument, limits=limits)  # fmt: skip
+                         brackets=0, triggers=0, algos=0, instrument=instrument, limits=limits,
+                         modes=modes)  # fmt: skip
         gate_symbol = GATE_SYMBOL | {"margin_ppm": 100_000, "qty_max_lots": QTY_MOST}
         for symbol in range(symbols):
             self.desk.world.set_gate_symbol(symbol, **gate_symbol)
@@ -65,7 +78,7 @@ class Pair:
         self.twin = Step(
             symbols=symbols, strategies=strategies, orders=orders, can=can, account=ACCOUNT,
             limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
-            unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"],
+            unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"], modes=modes,
         )  # fmt: skip
         self.sent: list[Any] = []
         self.trades = 0
@@ -155,6 +168,18 @@ class Pair:
         self.desk.say(Kind.KIND_SYMBOL, types.SYMBOL, symbol=symbol % self.symbols, halt=halted)
         return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, halt=halted)
 
+    def _control(self, mode: int, who: int, aggressive: bool, agree: bool, latch: int) -> Any:
+        equity = self.desk.world.account()["equity"] if agree else 0
+        words = {"latch": latch, "mode": mode, "who": who, "aggressive": int(aggressive), "equity": equity}
+        self.desk.control(**words)
+        return self.twin.step(Kind.KIND_CONTROL, now=self._now(), **words)
+
+    def _position(self, symbol: int, off: int) -> Any:
+        symbol %= self.symbols
+        lots = int(self.desk.world.positions()["lots"][symbol]) + off
+        self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots)
+        return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots)
+
     def _strategy(self, act: int, reason: int) -> Any:
         record = np.zeros(1, types.EVENT)
         self.desk.now += 1
@@ -175,6 +200,10 @@ class Pair:
                 who = (origin & 0xFFFF, origin >> 16 & 0xFFFF, origin >> 32)
                 what = tuple(int(r[name]) for name in ("px_ticks", "qty_lots", "reasons", "headroom_lots"))
                 words.append((kind, *who, bool(r["flags"] & 4), *what))
+            elif kind == Kind.KIND_MODE:
+                r = raw.reshape(1).view(types.MODE)[0]
+                names = ("symbol", "mode", "phase", "outcome", "action", "value")
+                words.append((kind, *(int(r[name]) for name in names)))
             elif kind == Kind.KIND_INCIDENT:
                 r = raw.reshape(1).view(types.INCIDENT)[0]
                 words.append((kind, int(r["what"]), int(r["symbol"]), int(r["id_order"])))
@@ -201,6 +230,9 @@ class Pair:
             found = {name: int(rows[name][symbol]) for name in expected}
             # The kernel keeps who halted it, a bit each; the gate asks whether anybody did.
             assert found | {"halted": int(found["halted"] != 0)} == expected
+        assert {name: world.modes[name] for name in ("mode", "phase", "outcome", "steps")} == {
+            name: twin.modes.state[name] for name in ("mode", "phase", "outcome", "steps")
+        }
         expected = twin.gate.account_values()
         assert {name: account[name] for name in expected} == expected
         strategies = world.strategies()

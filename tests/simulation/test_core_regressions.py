@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from engine._core import types
+from engine._core.brackets import BracketLeg
 from engine._core.order_table import OrderState
+from engine._core.orders import OrderType
 from engine._core.risk import Rule
-from engine._core.types import Incident, Kind, Status
-from tests.support.desks import SECOND, Desk
+from engine._core.strategy import StrategyRule
+from engine._core.types import Incident, Kind, Status, TermsFlag
+from tests.support.desks import SECOND, Desk, terms_of
 
 
 def test_comparing_with_the_venue_twice_changes_nothing_the_second_time():
@@ -50,3 +55,50 @@ def test_an_intent_that_is_replaced_again_and_again_runs_into_the_churn_limit():
             desk.canceled(order)
     assert refused == {Rule.RULE_CHURN}
     assert desk.world.counts["intents"] < 25
+
+
+@pytest.mark.parametrize("sell", [False, True])
+def test_peers_37_a_bracket_stands_as_a_table_of_what_was_meant_before_anything_is_sent(sell):
+    """An exit did something else than its author meant: side, trigger and limit were found out by trading.
+
+    The table of the bracket stands in the world in the event of its entry, and each leg that leaves later is its row.
+    """
+    desk = Desk()
+    side, stop, target = ("ask", 50_100, 49_900) if sell else ("bid", 49_900, 50_100)
+    desk.wants(side, stop_px_ticks=stop, target_px_ticks=target)
+    desk.quote()
+    entry = desk.places[0]
+    legs = desk.world.brackets()[0]["legs"]
+    meant = {
+        BracketLeg.LEG_STOP: (not sell, OrderType.TYPE_STOP, stop),
+        BracketLeg.LEG_TARGET: (not sell, OrderType.TYPE_LIMIT, target),
+    }
+    told = {
+        BracketLeg.LEG_STOP: (OrderType(legs[1]["type"]), legs[1]["px_stop_ticks"], legs[1]["px_ticks"]),
+        BracketLeg.LEG_TARGET: (OrderType(legs[2]["type"]), legs[2]["px_ticks"], legs[2]["px_stop_ticks"]),
+    }
+    assert told == {leg: (kind, px, 0) for leg, (_, kind, px) in meant.items()}
+    assert legs[0]["px_ticks"] == entry["px_ticks"]
+    desk.fill(entry)
+    sent = [desk.places[0]]
+    desk.ack(sent[0])
+    sent += list(desk.places)
+    left = []
+    for order in sent:
+        o = desk.world.live_orders()
+        o = o[o["id_order"] == order["id_order"]][0]
+        px = int(o["px_stop_ticks"] or o["px_ticks"])
+        left.append((BracketLeg(int(o["leg"])), bool(o["sell"]), OrderType(int(o["type"])), px))
+        assert terms_of(order)[2] & TermsFlag.TERMS_REDUCE_ONLY
+        assert int(order["qty_lots"]) == 5
+    assert left == [(leg, *row) for leg, row in meant.items()]
+
+
+@pytest.mark.parametrize(("stop", "target"), [(50_100, 49_900), (49_900, 49_950), (50_050, 50_100)])
+def test_peers_37_exits_on_the_wrong_side_are_refused_whole(stop, target):
+    desk = Desk()
+    desk.wants("bid", stop_px_ticks=stop, target_px_ticks=target)
+    desk.quote()
+    assert len(desk.places) == 0
+    assert int(desk.denials[0]["reasons"]) == 1 << StrategyRule.STRATEGY_RULE_WISH
+    assert desk.world.brackets() == []

@@ -189,6 +189,35 @@ class Desk:
         self.wish.pop(strategy, None)
 
 
+def serve(desk: Desk) -> list[Any]:
+    """Be an honest, quick venue for what the last event brought about: ack and fill closing orders, confirm cancels and
+    amends, tell positions when asked. Returns the orders that it filled."""
+    filled: list[Any] = []
+    waiting = [desk.out]
+    while waiting:
+        out = waiting.pop(0)
+
+        def those(kind: int, records: npt.NDArray[Any] = out) -> npt.NDArray[Any]:
+            return records[records["kind"] == kind].view(types.INTENT)
+
+        waiting += [desk.canceled(order) for order in those(Kind.KIND_INTENT_CANCEL)]
+        waiting += [
+            desk.report(Kind.KIND_ORDER_REPLACED, order, qty_lots=int(order["qty_lots"]), px_ticks=0)
+            for order in those(Kind.KIND_INTENT_AMEND)
+        ]
+        for order in those(Kind.KIND_INTENT_PLACE):
+            waiting.append(desk.ack(order))
+            if terms_of(order)[2] & types.TermsFlag.TERMS_CLOSING:
+                waiting.append(desk.fill(order))
+                filled.append(order)
+        for query in those(Kind.KIND_INTENT_QUERY):
+            if query["id_order"] == 0:
+                symbol = int(query["symbol"])
+                lots = int(desk.world.positions()["lots"][symbol])
+                waiting.append(desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots))
+    return filled
+
+
 def terms_of(intent: Any) -> tuple[int, int, int]:
     """(type, time in force, flags) of an intent."""
     word = int(intent["terms"])

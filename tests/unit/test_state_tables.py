@@ -8,14 +8,14 @@ import pytest
 
 from engine._core import bracket_table
 from engine._core.bracket_table import BracketPhase, BracketSign
-from engine.model.tables import tables, with_table
+from engine.model.tables import PAGES, tables, with_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("name", sorted(tables()))
 def test_the_document_shows_the_table_of_the_kernel(name):
-    text = (ROOT / "docs" / "kernels" / f"{name}.md").read_text()
+    text = (ROOT / PAGES[name]).read_text()
     assert with_table(text, tables()[name]) == text, "run `python -m engine.model.tables --write`"
 
 

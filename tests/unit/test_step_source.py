@@ -21,7 +21,7 @@ def text(path: Path) -> str:
 
 
 def test_the_step_is_split_along_its_nouns():
-    assert len(STEP) == 8
+    assert len(STEP) == 10
 
 
 @pytest.mark.parametrize("path", sorted(CORE.glob("*.pyx")), ids=lambda p: p.stem)
@@ -62,6 +62,8 @@ def test_discipline_stands_before_the_gate_on_every_way_of_a_wish():
     body = code[code.index("cdef int64_t _place(") : code.index("cdef bint _amends(")]
     assert body.index("_passes_own_limits(") < body.index("_disciplined(") < body.index("place(core, cause, &p)")
     assert body.index("_disciplined(") < body.index("_bracketed(")
+    start = code[code.index("cdef int64_t _start(") : code.index("cdef bint _amends(")]
+    assert start.index("_passes_own_limits(") < start.index("_disciplined(") < start.index("start_algo(")
     grant = code[code.index("cdef int64_t _grant(") : code.index("cdef void take_back_all(")]
     assert grant.index("_disciplined(") < grant.index("amend(")
     # Nobody else in this stem places for a strategy; what closes by force is the engine's own and protective.

@@ -12,6 +12,7 @@ from bench.harness import SMOKE, Report, note, samples_array, sized, time_calls
 from bench.loops import loop_features
 from engine._core import isa
 from engine._core.features import Features
+from engine._core.features_panel import Panel
 from engine._core.features_table import TABLE
 
 BATCH = 16
@@ -103,18 +104,20 @@ def bench_features_all(report: Report) -> None:
     loop_features.bars(f, bars, np.zeros(64), BATCH)
     loop_features.bars(f, bars, samples, BATCH)
     f.check()
-    assert len(TABLE) * len(WINDOWS) == 744
-    report.row("features_all_744", samples, batch=BATCH, checksum=f.value("adx", 14))
+    assert len(TABLE) * len(WINDOWS) == 816
+    report.row("features_all_816", samples, batch=BATCH, checksum=f.value("adx", 14))
 
 
 def bench_bar_close_of_500_symbols(report: Report) -> None:
-    streams = [Features(MIXED, windows=WINDOWS) for _ in range(sized(500, 5))]
-    rows = _bars(512)
+    panel = Panel(sized(500, 5), MIXED, windows=WINDOWS)
+    rows = np.ascontiguousarray(np.repeat(_bars(512)[:, None, :], panel.count, axis=1))
     samples = samples_array(400, 20)
-    loop_features.close_of_all(streams, rows, np.zeros(sized(250, 5)))
-    loop_features.close_of_all(streams, rows, samples)
-    assert all(f.count == streams[0].count for f in streams)
-    report.row("features_500_symbols", samples, checksum=streams[-1].value("rsi", 14))
+    loop_features.close_of_all(panel, rows, np.zeros(sized(250, 5)))
+    loop_features.close_of_all(panel, rows, samples)
+    alone = Features(MIXED, windows=WINDOWS)
+    alone.restore(panel.state(panel.count - 1))
+    assert alone.count == samples.size + sized(250, 5)
+    report.row("features_500_symbols", samples, checksum=alone.value("rsi", 14))
 
 
 def _batch(family: str, bars: list[np.ndarray]) -> np.ndarray:

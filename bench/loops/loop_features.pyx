@@ -2,6 +2,7 @@ from libc.stdint cimport uint64_t
 
 from bench.loops.timing cimport timing_ns_per_cycle, timing_overhead_cycles, timing_start, timing_stop
 from engine._core.features cimport Features, features_bar, features_price
+from engine._core.features_panel cimport Panel, panel_close
 
 
 def ticks(Features f not None, const double[::1] prices, double[::1] samples_ns, int batch):
@@ -42,17 +43,16 @@ def bars(Features f not None, const double[:, ::1] rows, double[::1] samples_ns,
             samples_ns[sample] = (<double>(stop - start) - overhead) * scale
 
 
-def close_of_all(list streams not None, const double[:, ::1] rows, double[::1] samples_us):
+def close_of_all(Panel panel not None, const double[:, :, ::1] rows, double[::1] samples_us):
     """One bar closes in every stream: one sample is the whole sweep, in microseconds."""
     cdef double overhead = timing_overhead_cycles(), scale = timing_ns_per_cycle() / 1000.0
-    cdef Py_ssize_t sample, i, row
+    cdef Py_ssize_t sample
     cdef uint64_t start, stop
-    cdef Features f
-    for sample in range(samples_us.shape[0]):
-        row = sample % rows.shape[0]
-        start = timing_start()
-        for i in range(len(streams)):
-            f = <Features>streams[i]
-            features_bar(f.c, rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3], rows[row, 4], 0.0, f.level)
-        stop = timing_stop()
-        samples_us[sample] = (<double>(stop - start) - overhead) * scale
+    with nogil:
+        for sample in range(samples_us.shape[0]):
+            start = timing_start()
+            panel_close(
+                panel.base, panel.stride, panel.count, &rows[sample % rows.shape[0], 0, 0], panel.shape.level
+            )
+            stop = timing_stop()
+            samples_us[sample] = (<double>(stop - start) - overhead) * scale

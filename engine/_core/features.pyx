@@ -1,224 +1,46 @@
 cimport cython
-from libc.math cimport NAN
+from libc.math cimport NAN, sqrt
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from engine._core.debug cimport static_assert_c
+from engine._core.features_needs cimport needs_of, needs_whole, part_of, parts_whole, sums_of
 from engine._core.features_table cimport *
 from engine._core.isa cimport ISA_BASELINE, ISA_V3, ISA_V4, isa_detect, isa_level
 from engine._core.memory cimport block_free, block_new
-from engine._core.simd cimport log_c, set1, v8
+from engine._core.simd cimport log_c, row_t
 
 from engine._core.features_table import TABLE as _TABLE
-from engine._core.features_v1 import address as _address_v1
-
-cdef enum:
-    # What a set of sums asks of a record, beside the table's own bits.
-    NEED_TERMS = 1 << 24          # any sum at all
-    NEED_LOGS = 1 << 25           # logarithms of the four prices
-    NEED_RETURN = 1 << 26         # the log return
-
-# Prices between these, volumes up to the last: squares and products of them stay far from overflow.
-cdef double PRICE_LEAST = 1e-9
-cdef double PRICE_MOST = 1e12
-cdef double VOLUME_MOST = 1e21
-cdef double GK_FACTOR = 0.3862943611198906
-
-# The bounds again as plain arrays: read in each update, so beside the code that reads them.
-cdef double _low[FAMILIES]
-cdef double _high[FAMILIES]
-cdef uint8_t _part[FAMILIES]      # by family: the function that writes it, 0 for those behind a need of their own
-
+from engine._core.features_v1 import addresses as _addresses_v1
 
 # By instruction set: the widest compiled version that a level may use.
-cdef advance_t _advance[5]
-cdef int64_t _zeros[8]
+cdef bar_t _bar[5]
+cdef batch_t _batch[5]
+
+
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void* line) noexcept nogil
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(features_t) == 320)
+    static_assert_c(sizeof(features_t) == 384)
     static_assert_c(sizeof(group_t) % 64 == 0)
-    static_assert_c(SIGNALS == 34)
-    static_assert_c(FAMILIES == 93)
-
-
-cdef inline double _max(double a, double b) noexcept nogil:
-    return a if a > b else b
-
-
-cdef inline double _min(double a, double b) noexcept nogil:
-    return a if a < b else b
+    static_assert_c(sizeof(row_t) == 64)
+    static_assert_c(SIGNALS == 37)
+    static_assert_c(FAMILIES == 102)
 
 
 cdef inline double* _records(const features_t* f) noexcept nogil:
     return <double*>(<char*>f + f.at_records)
 
 
-cdef void _record(
-    features_t* f, tick_t* k, double* r, double o, double v, double reference
-) noexcept nogil:
-    """Fill this bar's record: the terms of the rolling sums. What needs a bar before is zero in the first one."""
-    cdef double before = f.close_before, d = k.d, hl = 0.0, co = 0.0, x = 0.0, flow, place
-    cdef bint first = f.count == 1
-    r[<int>S_CLOSE] = k.c
-    r[<int>S_VOLUME] = v
-    r[<int>S_TR] = 0.0 if first else k.tr
-    r[<int>S_LR] = k.log_return
-    r[<int>S_LR2] = k.log_return * k.log_return
-    r[<int>S_GAIN] = k.change_up
-    r[<int>S_LOSS] = k.change_down
-    r[<int>S_ABSD] = k.change_up + k.change_down
-    r[<int>S_V2] = v * v
-    r[<int>S_TPV] = k.typical * v
-    r[<int>S_CV] = k.c * v
-    place = ((k.c - k.l) - (k.h - k.c)) / (k.h - k.l) if k.h > k.l else 0.0
-    r[<int>S_MFV] = place * v
-    flow = 0.0 if first else k.typical * v
-    r[<int>S_MFPOS] = flow if k.typical > f.typical_before else 0.0
-    r[<int>S_MFNEG] = flow if k.typical < f.typical_before else 0.0
-    r[<int>S_SIGNV] = v if d > 0.0 else -v if d < 0.0 else 0.0
-    r[<int>S_ILLIQ] = abs(k.log_return) / (k.c * v) if v > 0.0 else 0.0
-    if f.needs & NEED_LOGS:
-        hl = log_c(k.h / k.l)
-        co = log_c(k.c / o)
-        r[<int>S_PK] = hl * hl
-        r[<int>S_GK] = 0.5 * hl * hl - GK_FACTOR * co * co
-        r[<int>S_RS] = log_c(k.h / k.c) * log_c(k.h / o) + log_c(k.l / k.c) * log_c(k.l / o)
-        x = 0.0 if first else log_c(o / before)
-        r[<int>S_ON] = x
-        r[<int>S_ON2] = x * x
-        r[<int>S_OC] = co
-        r[<int>S_OC2] = co * co
-    r[<int>S_BPV] = abs(k.log_return) * abs(f.return_before)
-    r[<int>S_VMP] = 0.0 if first else abs(k.h - f.low_before)
-    r[<int>S_VMM] = 0.0 if first else abs(k.l - f.high_before)
-    r[<int>S_DOWN2] = k.log_return * k.log_return if k.log_return < 0.0 else 0.0
-    r[<int>S_LRLAG] = k.log_return * f.return_before
-    r[<int>S_REF] = reference
-    r[<int>S_REF2] = reference * reference
-    r[<int>S_LRREF] = k.log_return * reference
-    r[<int>S_LR3] = k.log_return * k.log_return * k.log_return
-    r[<int>S_LR4] = r[<int>S_LR2] * r[<int>S_LR2]
-    r[<int>S_UP] = 1.0 if d > 0.0 else 0.0
-
-
-cdef void _extremes(features_t* f, tick_t* k) noexcept nogil:
-    """The blocks of 1, 2, 4 .. bars that end here: each is the larger of two of half its length."""
-    cdef double* all_ = <double*>(<char*>f + f.at_extremes)
-    cdef int64_t* times = <int64_t*>(<char*>f + f.at_times)
-    cdef int64_t mask = f.ring_mask, now = (f.count & mask) * EXTREME, old
-    cdef int level
-    cdef bint timed = f.needs & NEED_EXT1
-    all_[now] = k.h
-    all_[now + 12] = k.l
-    k.extremes = all_
-    k.extremes_now = all_ + now
-    k.times = times
-    k.times_now = times + now
-    if timed:
-        times[now] = f.count
-        times[now + 12] = f.count
-    for level in range(LEVELS - 1):
-        old = ((f.count - (<int64_t>1 << level)) & mask) * EXTREME + level
-        now = (f.count & mask) * EXTREME + level
-        if timed:
-            # The newer of equals: its age is the shorter one.
-            times[now + 1] = times[now] if all_[now] >= all_[old] else times[old]
-            times[now + 13] = times[now + 12] if all_[now + 12] <= all_[old + 12] else times[old + 12]
-        all_[now + 1] = _max(all_[now], all_[old])
-        all_[now + 13] = _min(all_[now + 12], all_[old + 12])
-
-
-cdef void _mirror(features_t* f, tick_t* k) noexcept nogil:
-    """Values written twice, a ring apart, so that every window is one run of memory."""
-    cdef int64_t size = f.ring_mask + 1, at = f.count & f.ring_mask
-    cdef double* m = <double*>(<char*>f + f.at_mirrors)
-    # Eight doubles of room behind each: the last vector of a scan may read past the newest value.
-    cdef int64_t stride = 2 * size + 8
-    m[at] = k.typical
-    m[at + size] = k.typical
-    k.mirror_typical = m + at + size + 1
-    m += stride
-    m[at] = k.c
-    m[at + size] = k.c
-    k.mirror_close = m + at + size + 1
-    m += stride
-    m[at] = k.tr
-    m[at + size] = k.tr
-    k.mirror_range = m + at + size + 1
-
-
-cdef inline bint _price(double x) noexcept nogil:
-    # False for NaN and both infinities too.
-    return x >= PRICE_LEAST and x <= PRICE_MOST
-
-
 cdef int features_bar(
     features_t* f, double o, double h, double l, double c, double v, double reference, int level
 ) noexcept nogil:
     """Apply one bar. FEATURES_REFUSED, and nothing changes but a counter, when it is none."""
-    cdef tick_t k
-    cdef double up, down
-    cdef group_t* g = features_groups(f)
-    cdef uint64_t i
-    if not (
-        _price(o) and _price(h) and _price(l) and _price(c) and l <= o and l <= c and o <= h and c <= h
-        and v >= 0.0 and v <= VOLUME_MOST and reference >= -100.0 and reference <= 100.0
-    ):
-        f.refused_count += 1
-        return FEATURES_REFUSED
-    f.count += 1
-    k.low = _low
-    k.high = _high
-    k.zeros = _zeros
-    k.number = f.count
-    k.settled = f.count >= f.settled_count
-    k.count = <double>f.count
-    k.c = c
-    k.h = h
-    k.l = l
-    k.volume = v
-    k.typical = (h + l + c) / 3.0
-    k.d = 0.0
-    k.dm_plus = 0.0
-    k.dm_minus = 0.0
-    k.log_return = 0.0
-    k.tr = h - l
-    if f.count > 1:
-        k.d = c - f.close_before
-        k.tr = _max(h, f.close_before) - _min(l, f.close_before)
-        if f.needs & NEED_RETURN:
-            k.log_return = log_c(c / f.close_before)
-        up = h - f.high_before
-        down = f.low_before - l
-        k.dm_plus = up if up > down and up > 0.0 else 0.0
-        k.dm_minus = down if down > up and down > 0.0 else 0.0
-    k.change_up = k.d if k.d > 0.0 else 0.0
-    k.change_down = -k.d if k.d < 0.0 else 0.0
-    k.records = _records(f)
-    k.now = _records(f) + (f.count & f.ring_mask) * RECORD
-    if f.needs & NEED_TERMS:
-        _record(f, &k, <double*>k.now, o, v, reference)
-    else:
-        (<double*>k.now)[<int>S_CLOSE] = c
-    if f.needs & (NEED_EXT | NEED_EXT1):
-        _extremes(f, &k)
-    if f.needs & (NEED_SCANTP | NEED_SCANC | NEED_SCANTR):
-        _mirror(f, &k)
-    up = 0.0
-    for i in range(f.group_count):
-        _advance[level](f, &g[i], &k)
-        if g[i].any_flag:
-            up = 1.0
-    f.anomaly_count += <int64_t>up
-    f.close_before = c
-    f.high_before = h
-    f.low_before = l
-    f.typical_before = k.typical
-    f.return_before = k.log_return
-    return FEATURES_OK
+    return _bar[level](f, o, h, l, c, v, reference)
 
 
 cdef int features_price(features_t* f, double price, double volume, int level) noexcept nogil:
@@ -227,34 +49,21 @@ cdef int features_price(features_t* f, double price, double volume, int level) n
 
 
 # ------------------------------------------------------------------------------------------------------- the set-up
-cdef uint64_t _needs(const uint8_t* on_, uint64_t* signals) noexcept nogil:
-    cdef uint64_t needs = 0
+cdef void _wanted(const uint8_t* on_, features_t* f) noexcept nogil:
+    """What these families stand on together."""
+    cdef uint64_t needs = 0, sums = 0, parts = 0, more = 0
     cdef int i
-    signals[0] = 0
     for i in range(<int>FAMILIES):
         if on_[i]:
-            needs |= family_row(i).needs
-            signals[0] |= family_row(i).signals
-    if signals[0]:
-        needs |= NEED_TERMS
-    for i in range(<int>S_PK, <int>S_OC2 + 1):
-        if signals[0] >> i & 1:
-            needs |= NEED_LOGS
-    # Fewer questions than savings: every sum beyond the plain ones is of returns, and so is the volatility's mean.
-    if signals[0] or needs & NEED_EWMA:
-        needs |= NEED_RETURN
-    return needs
-
-
-cdef uint64_t _parts(const uint8_t* on_, uint64_t needs, uint64_t signals) noexcept nogil:
-    cdef uint64_t parts = 0
-    cdef int i
-    if signals or needs & (NEED_WIN | NEED_HALF | NEED_LAG | NEED_KAMA | NEED_EXT | NEED_EXT1):
-        parts |= PART_RING
-    for i in range(<int>FAMILIES):
-        if on_[i]:
-            parts |= _part[i]
-    return parts
+            needs_of(i, &more)
+            needs |= more
+            sums_of(i, &more)
+            sums |= more
+            part_of(i, &more)
+            parts |= more
+    f.sums = sums
+    needs_whole(needs, sums, &f.needs)
+    parts_whole(parts, f.needs, sums, &f.parts)
 
 
 cdef int64_t _ring(const int32_t* windows, int count) noexcept nogil:
@@ -271,21 +80,65 @@ cdef inline uint64_t _lines(uint64_t size) noexcept nogil:
     return (size + 63) & ~<uint64_t>63
 
 
-cdef uint64_t _place(features_t* f, uint64_t needs, int64_t ring, int groups) noexcept nogil:
+cdef void _place(features_t* f, const int32_t* windows, int count) noexcept nogil:
     """Lay the sections out behind the header; what nobody needs takes no room."""
-    cdef uint64_t at = sizeof(features_t) + groups * sizeof(group_t)
+    cdef uint64_t at, needs = f.needs, ring = _ring(windows, count)
+    cdef int i
+    f.ring_mask = ring - 1
+    f.group_count = (count + 7) // LANES
+    f.window_count = count
+    f.sum_count = 0
+    for i in range(<int>SIGNALS):
+        if f.sums >> i & 1:
+            f.signal[f.sum_count] = i
+            f.sum_count += 1
+    f.record_shift = 0
+    while <uint32_t>1 << f.record_shift < f.sum_count + 1:
+        f.record_shift += 1
+    f.level_count = 1
+    while 2 << (f.level_count - 1) <= windows[count - 1] + 1:
+        f.level_count += 1
+    f.extreme_shift = 1
+    while <uint32_t>1 << (f.extreme_shift - 1) < f.level_count:
+        f.extreme_shift += 1
+    at = sizeof(features_t) + f.group_count * sizeof(group_t)
     f.at_records = at
-    at += ring * RECORD * 8
+    if f.parts & PART_RING:
+        at += _lines(ring * 8 << f.record_shift)
     f.at_extremes = at
     if needs & (NEED_EXT | NEED_EXT1):
-        at += _lines(ring * EXTREME * 8)
+        at += _lines(ring * 8 << f.extreme_shift)
     f.at_times = at
     if needs & NEED_EXT1:
-        at += _lines(ring * EXTREME * 8)
-    f.at_mirrors = at
-    if needs & (NEED_SCANTP | NEED_SCANC | NEED_SCANTR):
-        at += _lines(3 * (2 * ring + 8) * 8)
-    return at
+        at += _lines(ring * 8 << f.extreme_shift)
+    f.at_typical = at
+    if needs & NEED_SCANTP:
+        at += _lines(2 * ring * 8)
+    f.at_closes = at
+    if needs & NEED_SCANC:
+        at += _lines(2 * ring * 8)
+    f.at_ranges = at
+    if needs & NEED_SCANTR:
+        at += _lines(2 * ring * 8)
+    f.bytes = at
+
+
+cdef int64_t _starts(uint64_t needs, int n) noexcept nogil:
+    """Updates after which every mean that these needs advance has started, in a window of n."""
+    cdef int64_t last = n + 2
+    if needs & NEED_HALF:
+        last = max(last, n + window_hull(n) + 1)
+    if needs & NEED_EMA2:
+        last = max(last, 2 * n)
+    if needs & NEED_EMA3:
+        last = max(last, 3 * n)
+    if needs & NEED_MACD:
+        last = max(last, window_slow(n) + window_signal(n) + 1)
+    if needs & NEED_DM:
+        last = max(last, 2 * n + 1)
+    if needs & NEED_TSI:
+        last = max(last, n + window_second(n) + 1)
+    return last
 
 
 cdef bint _sane(const int32_t* windows, int count) noexcept nogil:
@@ -301,17 +154,18 @@ cdef bint _sane(const int32_t* windows, int count) noexcept nogil:
 cdef size_t features_bytes(const uint8_t* on_, const int32_t* windows, int window_count) noexcept nogil:
     """Size of a block for these families (a byte each) and windows; 0 when they cannot be."""
     cdef features_t f
-    cdef uint64_t signals
     if not _sane(windows, window_count):
         return 0
-    return _place(&f, _needs(on_, &signals), _ring(windows, window_count), (window_count + 7) // LANES)
+    _wanted(on_, &f)
+    _place(&f, windows, window_count)
+    return f.bytes
 
 
-cdef inline void _set(v8* row, int lane, double x) noexcept nogil:
-    (<double*>row)[lane] = x
+cdef inline void _set(row_t* row, int lane, double x) noexcept nogil:
+    row.d[lane] = x
 
 
-cdef void _lane(group_t* g, int lane, int n) noexcept nogil:
+cdef void _lane(const features_t* f, group_t* g, int lane, int n) noexcept nogil:
     """The constants of one window."""
     cdef double x = n, k = 2.0 / (x + 1.0), steady
     cdef int half = max(n // 2, 1), family, level = 0
@@ -329,71 +183,68 @@ cdef void _lane(group_t* g, int lane, int n) noexcept nogil:
     _set(&g.k_second, lane, 2.0 / (window_second(n) + 1.0))
     _set(&g.weight_sum, lane, s1)
     _set(&g.weight_det, lane, x * s2 - s1 * s1)
+    _set(&g.weight_root, lane, sqrt(x * s2 - s1 * s1) * x)
+    _set(&g.weight_half, lane, 0.5 * half * (half + 1.0))
+    _set(&g.weight_hull, lane, 0.5 * window_hull(n) * (window_hull(n) + 1.0))
     # The noise that gives a local-level filter the ema's weight once it has settled.
-    steady = _min(k, 0.999)
+    steady = min(k, 0.999)
     _set(&g.kalman_q, lane, steady * steady / (1.0 - steady))
     _set(&g.log_n, lane, log_c(x))
     g.window[lane] = n
+    g.back_n[lane] = <int64_t>n << f.record_shift
+    g.back_half[lane] = <int64_t>half << f.record_shift
+    g.back_hull[lane] = <int64_t>window_hull(n) * LANES
     while 2 << level <= n:
         level += 1
     g.level[lane] = level
+    g.back_block[lane] = (n - (<int64_t>1 << level)) << f.extreme_shift
     while 2 << level <= n + 1:
         level += 1
     g.level1[lane] = level
+    g.back_block1[lane] = (n + 1 - (<int64_t>1 << level)) << f.extreme_shift
     for family in range(<int>FAMILIES):
         _set(&g.warm[family], lane, family_warm(family, n))
 
 
 cdef int features_init(features_t* f, const uint8_t* on_, const int32_t* windows, int window_count) noexcept nogil:
     """Make an empty stream in a block of `features_bytes` bytes, aligned to a cache line. Windows rise strictly."""
-    cdef uint64_t signals, needs
-    cdef int i, groups = (window_count + 7) // LANES
-    cdef int64_t ring
+    cdef int i
     if not _sane(windows, window_count):
         return FEATURES_BAD_CONFIG
-    needs = _needs(on_, &signals)
-    ring = _ring(windows, window_count)
     memset(f, 0, features_bytes(on_, windows, window_count))
-    f.bytes = _place(f, needs, ring, groups)
-    f.needs = needs
-    f.parts = _parts(on_, needs, signals)
-    f.ring_mask = ring - 1
-    f.group_count = groups
-    f.window_count = window_count
+    _wanted(on_, f)
+    _place(f, windows, window_count)
     for i in range(<int>FAMILIES):
         f.on[i] = on_[i] != 0
         f.family_count += f.on[i]
-    for i in range(<int>SIGNALS):
-        if signals >> i & 1:
-            f.signal[f.signal_count] = i
-            f.signal_count += 1
     features_reset(f)
-    for i in range(groups * LANES):
+    for i in range(<int>f.group_count * LANES):
         # Lanes without a window of their own run a window of one bar, which costs nothing and disturbs nobody.
-        _lane(&features_groups(f)[i // LANES], i % LANES, windows[i] if i < window_count else 1)
-    # The latest start of all is the third exponential mean's, or MACD's signal; the rest lies well before both.
-    f.settled_count = 4 * windows[window_count - 1] + 16
+        _lane(f, &features_groups(f)[i // LANES], i % LANES, windows[i] if i < window_count else 1)
+    f.settled_count = _starts(f.needs, windows[window_count - 1])
     return FEATURES_OK
 
 
 cdef void _forget(group_t* g) noexcept nogil:
     cdef char* begin = <char*>&g.win
-    cdef int i
+    cdef int i, lane
     memset(begin, 0, <char*>&g.warm[0] - begin)
     memset(g.flag, 0, sizeof(g.flag))
     g.any_flag = 0
     for i in range(<int>FAMILIES):
-        g.out[i] = set1(NAN)
+        for lane in range(LANES):
+            g.out[i].d[lane] = NAN
 
 
 cdef void features_reset(features_t* f) noexcept nogil:
     """Forget every update; the configuration stays."""
     cdef double* extremes = <double*>(<char*>f + f.at_extremes)
-    cdef int64_t i
+    cdef int64_t i, lows = (<int64_t>1 << f.extreme_shift) >> 1
     cdef uint64_t j
     f.count = 0
     f.refused_count = 0
     f.anomaly_count = 0
+    f.open_before = 0.0
     f.close_before = 0.0
     f.high_before = 0.0
     f.low_before = 0.0
@@ -402,30 +253,58 @@ cdef void features_reset(features_t* f) noexcept nogil:
     memset(<char*>f + f.at_records, 0, f.bytes - f.at_records)
     if f.needs & (NEED_EXT | NEED_EXT1):
         # An untouched low must lose every comparison; an untouched high is zero and does.
-        for i in range((f.ring_mask + 1) * EXTREME):
-            extremes[i] = 1e300 if i % EXTREME >= 12 else 0.0
+        for i in range((f.ring_mask + 1) << f.extreme_shift):
+            extremes[i] = 1e300 if i & lows else 0.0
     for j in range(f.group_count):
         _forget(&features_groups(f)[j])
+
+
+cdef void features_prefetch(const features_t* f) noexcept nogil:
+    """Ask for the lines of the next update: where its record and extremes go, and what leaves its windows.
+
+    The rows of a group lie one behind another, which the machine finds by itself; places in the rings it cannot guess.
+    """
+    cdef const group_t* g = <const group_t*>(<const char*>f + sizeof(features_t))
+    cdef const char* records = <const char*>f + f.at_records
+    cdef const char* extremes = <const char*>f + f.at_extremes
+    cdef int64_t number = f.count + 1, ring = f.ring_mask + 1, at
+    cdef uint32_t i
+    cdef int64_t level
+    for at in range(0, <int64_t>sizeof(features_t), 64):
+        prefetch(<const char*>f + at)
+    if f.parts & PART_RING:
+        prefetch(records + ((number & f.ring_mask) << f.record_shift) * 8)
+    for i in range(f.window_count):
+        if f.parts & PART_RING:
+            at = (((number << f.record_shift) - g[i // LANES].back_n[i % LANES]) & ((ring << f.record_shift) - 1)) * 8
+            for level in range(0, 8 << f.record_shift, 64):
+                prefetch(records + at + level)
+        if f.needs & NEED_EXT:
+            at = (((number << f.extreme_shift) - g[i // LANES].back_block[i % LANES])
+                  & ((ring << f.extreme_shift) - 1)) * 8
+            prefetch(extremes + at)
+            prefetch(extremes + at + (4 << f.extreme_shift))
 
 
 cdef double _drift(const features_t* f) noexcept nogil:
     """The largest distance of a rolling sum from its window added up anew, as a part of the window's magnitude."""
     cdef const double* records = _records(f)
     cdef const group_t* g
-    cdef double total, size, worst = 0.0
+    cdef double total, size, x, worst = 0.0
     cdef uint64_t s
     cdef int64_t i
     cdef uint32_t lane
     for lane in range(f.window_count):
         g = &features_groups(<features_t*>f)[lane // LANES]
-        for s in range(f.signal_count):
+        for s in range(f.sum_count):
             total = 0.0
             size = 0.0
             for i in range(g.window[lane % LANES]):
-                total += records[((f.count - i) & f.ring_mask) * RECORD + f.signal[s]]
-                size += abs(records[((f.count - i) & f.ring_mask) * RECORD + f.signal[s]])
+                x = records[(((f.count - i) & f.ring_mask) << f.record_shift) + <int64_t>s + 1]
+                total += x
+                size += abs(x)
             if size > 0.0:
-                worst = _max(worst, abs((<const double*>&g.sum[f.signal[s]])[lane % LANES] - total) / size)
+                worst = max(worst, abs(g.sum[f.signal[s]].d[lane % LANES] - total) / size)
     return worst
 
 
@@ -434,40 +313,21 @@ _NUMBER = {row.name: row.number for row in _TABLE}
 _LEVELS = {"baseline": ISA_BASELINE, "v3": ISA_V3, "v4": ISA_V4}
 
 
-_PARTS = {
-    PART_TREND: "ema rma dema tema trix kama mcginley macd macd_signal macd_hist ppo kalman kalman_gap",
-    PART_DIRECTION: "rsi tsi atr natr kc_upper kc_lower kc_pos plus_di minus_di adx aroon_up aroon_down aroon_osc force",
-    PART_MOMENTUM: "mom roc er cmo up_share vortex_plus vortex_minus",
-    PART_VOLATILITY: "realised bipower jump parkinson garman_klass rogers_satchell yang_zhang ewma_vol downside "
-                     "vol_term illiquidity",
-    PART_VOLUME: "vwap vwma cmf mfi net_volume vol_mean vol_ratio vol_z",
-    PART_STATISTICS: "ret_mean ret_sharpe skew kurt autocorr corr_ref beta_ref",
-}
-
-
-def _bounds():
-    for part, names in _PARTS.items():
-        for name in names.split():
-            _part[<int>_NUMBER[name]] = part
-    for row in _TABLE:
-        _low[row.number] = row.low
-        _high[row.number] = row.high
-
-
-_bounds()
-
-
 def _versions():
     """Take in the compiled versions that this CPU can run: a module compiled for wider registers is not even imported."""
     cdef int level
     for level in range(1, 5):
-        _advance[level] = <advance_t><size_t>_address_v1
+        _bar[level] = <bar_t><size_t>_addresses_v1[0]
+        _batch[level] = <batch_t><size_t>_addresses_v1[1]
     if isa_detect() >= ISA_V3:
-        from engine._core.features_v3 import address
-        _advance[<int>ISA_V3] = _advance[<int>ISA_V4] = <advance_t><size_t>address
+        from engine._core.features_v3 import addresses
+        for level in (<int>ISA_V3, <int>ISA_V4):
+            _bar[level] = <bar_t><size_t>addresses[0]
+            _batch[level] = <batch_t><size_t>addresses[1]
     if isa_detect() >= ISA_V4:
-        from engine._core.features_v4 import address
-        _advance[<int>ISA_V4] = <advance_t><size_t>address
+        from engine._core.features_v4 import addresses
+        _bar[<int>ISA_V4] = <bar_t><size_t>addresses[0]
+        _batch[<int>ISA_V4] = <batch_t><size_t>addresses[1]
 
 
 _versions()
@@ -489,7 +349,7 @@ cdef class Features:
     """One stream: the families named (all of the table without names) for windows that rise strictly."""
 
     def __cinit__(self, object families=None, *, object windows=(5, 10, 14, 20, 30, 50, 100, 200), object isa=None):
-        cdef uint8_t on_[96]
+        cdef uint8_t on_[128]
         cdef int32_t w[32]
         cdef size_t size
         names = tuple(families) if families is not None else tuple(_NUMBER)
@@ -548,7 +408,7 @@ cdef class Features:
         """A copy of all values: families by windows, in the order of `families` and `windows`."""
         out = np.empty((1, len(self.families), len(self.windows)))
         cdef double[:, :, ::1] view = out
-        cdef int numbers[96]
+        cdef int numbers[128]
         for i, name in enumerate(self.families):
             numbers[<int>i] = _NUMBER[name]
         _copy(self.c, &view[0, 0, 0], numbers, len(self.families))
@@ -560,14 +420,15 @@ cdef class Features:
     ):
         """Apply arrays of bars and give every value of every bar: bars by families by windows.
 
-        The batch form: the same update in a loop. A refused bar leaves the values before it in its place. Without
-        `out` a new array is made.
+        The batch form: the same update in a loop, and of one family in at most eight windows a loop of that family
+        alone. A refused bar leaves the values before it in its place. Without `out` a new array is made.
         """
         cdef Py_ssize_t i, count = close.shape[0], width = len(self.families) * len(self.windows)
         cdef const double[::1] other
         cdef double[:, :, ::1] view
-        cdef int numbers[96]
+        cdef int numbers[128]
         cdef int families = len(self.families)
+        cdef columns_t bars
         if not (open_.shape[0] == high.shape[0] == low.shape[0] == volume.shape[0] == count):
             raise ValueError("the arrays of bars differ in length")
         other = np.zeros(count) if reference is None else reference
@@ -580,11 +441,16 @@ cdef class Features:
             raise ValueError(f"the result has another shape than {(count, families, len(self.windows))}")
         for n, name in enumerate(self.families):
             numbers[<int>n] = _NUMBER[name]
+        if count == 0 or width == 0:
+            return out
+        bars = columns_t(&open_[0], &high[0], &low[0], &close[0], &volume[0], &other[0], count)
         with nogil:
+            if families == 1 and self.c.group_count == 1:
+                _batch[self.level](self.c, numbers[0], &bars, &view[0, 0, 0])
+                count = 0
             for i in range(count):
                 features_bar(self.c, open_[i], high[i], low[i], close[i], volume[i], other[i], self.level)
-                if width:
-                    _copy(self.c, &view[i, 0, 0], numbers, families)
+                _copy(self.c, &view[i, 0, 0], numbers, families)
         return out
 
     def reset(self):
@@ -630,8 +496,8 @@ cdef class Features:
         for i in range(self.c.group_count):
             g = &features_groups(self.c)[i]
             for lane in range(LANES):
-                assert 0 <= (<double*>&g.fresh_count)[lane] < (<double*>&g.n)[lane], "a fresh sum outlived its window"
-                assert (<double*>&g.win.fresh_count)[lane] < (<double*>&g.n)[lane], "fresh moments outlived theirs"
+                assert 0 <= g.fresh_count.d[lane] < g.n.d[lane], "a fresh sum outlived its window"
+                assert g.win.fresh_count.d[lane] < g.n.d[lane], "fresh moments outlived theirs"
         values = self.values()
         for row, name in zip(values, self.families):
             low, high = _TABLE[_NUMBER[name]].low, _TABLE[_NUMBER[name]].high

@@ -1,12 +1,10 @@
 """Every windowed feature of a price stream: number, name, unit, bounds, warm-up and what it is computed from.
 
 Owns: the one table that the kernel, its twin, the command line and the documentation read. A family times a window is
-one feature; `n` below is the window. Does not own: any formula, which stands once in features.pyx. Invariant: the
+one feature; `n` below is the window. Does not own: any formula (features_rows), nor what a family is computed from (features_needs). Invariant: the
 numbers of families never change meaning; new ones go to the end, because trained models name them by hash.
 Cost: data, filled at import.
 """
-from libc.stdint cimport uint64_t
-
 
 cpdef enum family_t:
     F_SMA = 0
@@ -102,10 +100,16 @@ cpdef enum family_t:
     F_KALMAN = 90
     F_KALMAN_GAP = 91
     F_HAAR = 92
-
-
-cdef enum:
-    FAMILIES = 93
+    F_BODY = 93
+    F_UPPER_WICK = 94
+    F_LOWER_WICK = 95
+    F_DOJI = 96
+    F_MARUBOZU = 97
+    F_LONG_LINE = 98
+    F_SPINNING_TOP = 99
+    F_ENGULFING = 100
+    F_GAP = 101
+    FAMILIES = 102
 
 
 # Parts of the state that families share: each advances once, whoever needs it.
@@ -132,6 +136,22 @@ cdef enum:
     NEED_SCANC = 524288
     NEED_SCANTR = 1048576
     NEED_KALMAN = 2097152
+    # What sums ask of a record: any at all, logarithms of the four prices, the log return.
+    NEED_TERMS = 1 << 24
+    NEED_LOGS = 1 << 25
+    NEED_RETURN = 1 << 26
+
+
+# The formulas by the function that holds them; families behind a need of their own have none.
+cdef enum:
+    PART_RING = 1
+    PART_TREND = 2
+    PART_DIRECTION = 4
+    PART_MOMENTUM = 8
+    PART_VOLATILITY = 16
+    PART_VOLUME = 32
+    PART_STATISTICS = 64
+    PART_CANDLES = 128
 
 
 # Fields of a bar's record in the ring, those that rolling sums are kept of.
@@ -170,15 +190,15 @@ cdef enum:
     S_LR3 = 31
     S_LR4 = 32
     S_UP = 33
-    SIGNALS = 34
-    RECORD = 40                   # doubles in a record: five cache lines
+    S_BODY = 34
+    S_RANGE = 35
+    S_ENGULF = 36
+    SIGNALS = 37
 
 
 cdef struct family_row_t:
     double low
     double high
-    uint64_t needs
-    uint64_t signals
 
 
 cdef const family_row_t* family_row(int family) noexcept nogil

@@ -1,6 +1,6 @@
 """The formulas of features_rows, compiled for AVX2.
 
-Owns: one instance of the formulas and its address. Imported only by features, and only on a CPU that has these
+Owns: one instance of the formulas and its addresses. Imported only by features, and only on a CPU that has these
 instructions: the whole module is compiled for them. Cost: none beside the formulas' own.
 """
 cdef extern from *:
@@ -10,7 +10,8 @@ cdef extern from *:
     #endif
     """
 
-from engine._core.features cimport features_t, group_t, tick_t
+from engine._core.features cimport FEATURES_OK, FEATURES_REFUSED, columns_t, features_t
 
 
-cdef void advance_v3(const features_t* f, group_t* g, const tick_t* k) noexcept nogil
+cdef int bar_v3(features_t* f, double o, double h, double l, double c, double v, double reference) noexcept nogil
+cdef void batch_v3(features_t* f, int family, const columns_t* bars, double* out) noexcept nogil

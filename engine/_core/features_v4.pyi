@@ -1,1 +1,1 @@
-address: int
+addresses: tuple[int, int]

@@ -396,6 +396,46 @@ def _illiquidity(f: Features, n: int) -> float:
     return math.fsum(abs(r[i - 1]) / (f.c[i] * f.v[i]) if f.v[i] > 0 else 0.0 for i in range(f.count - n, f.count)) / n
 
 
+def _span(f: Features, n: int) -> float:
+    """Mean range of the n bars before the newest."""
+    return _mean([h - low for h, low in zip(f.h[-n - 1 : -1], f.l[-n - 1 : -1], strict=True)])
+
+
+def _mean_body(f: Features, n: int) -> float:
+    return _mean([abs(c - o) for o, c in zip(f.o[-n - 1 : -1], f.c[-n - 1 : -1], strict=True)])
+
+
+def _candle(f: Features) -> tuple[float, float, float, float]:
+    """Body, upper and lower shadow and colour of the newest bar."""
+    o, h, low, c = f.o[-1], f.h[-1], f.l[-1], f.c[-1]
+    return abs(c - o), h - max(o, c), min(o, c) - low, 1.0 if c >= o else -1.0
+
+
+def _marubozu(f: Features, n: int) -> float:
+    body, upper, lower, sign = _candle(f)
+    return sign if body > _mean_body(f, n) and max(upper, lower) < 0.1 * _span(f, n) else 0.0
+
+
+def _long_line(f: Features, n: int) -> float:
+    body, upper, lower, sign = _candle(f)
+    shadow = 0.5 * (_span(f, n) - _mean_body(f, n))
+    return sign if body > _mean_body(f, n) and max(upper, lower) < shadow else 0.0
+
+
+def _spinning_top(f: Features, n: int) -> float:
+    body, upper, lower, sign = _candle(f)
+    return sign if body < _mean_body(f, n) and min(upper, lower) > body else 0.0
+
+
+def _engulfs(f: Features, i: int) -> int:
+    if i == 0:
+        return 0
+    (before, was), (o, c) = (f.o[i - 1], f.c[i - 1]), (f.o[i], f.c[i])
+    if c > o and was < before and c >= before and o <= was:
+        return 1
+    return -1 if c < o and was > before and o >= was and c <= before else 0
+
+
 _FORMULAS: dict[str, Callable[[Features, int], float]] = {
     "sma": lambda f, n: _mean(f.c[-n:]),
     "ema": lambda f, n: _ema(f.c, n)[-1],
@@ -490,4 +530,13 @@ _FORMULAS: dict[str, Callable[[Features, int], float]] = {
     "kalman": _kalman,
     "kalman_gap": lambda f, n: f.c[-1] / _kalman(f, n) - 1,
     "haar": _haar,
+    "body": lambda f, n: _ratio(f.c[-1] - f.o[-1], _span(f, n)),
+    "upper_wick": lambda f, n: _ratio(f.h[-1] - max(f.o[-1], f.c[-1]), _span(f, n)),
+    "lower_wick": lambda f, n: _ratio(min(f.o[-1], f.c[-1]) - f.l[-1], _span(f, n)),
+    "doji": lambda f, n: float(abs(f.c[-1] - f.o[-1]) <= 0.1 * _span(f, n)),
+    "marubozu": _marubozu,
+    "long_line": _long_line,
+    "spinning_top": _spinning_top,
+    "engulfing": lambda f, n: sum(_engulfs(f, i) for i in range(f.count - n, f.count)) / n,
+    "gap": lambda f, n: _ratio(f.o[-1] - f.c[-2], _span(f, n)),
 }

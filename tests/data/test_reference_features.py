@@ -125,6 +125,26 @@ def test_a_family_equals_talib_in_the_same_run(family):
         _agree(ours, theirs, skip, 1e-7 if family in ("slope", "std", "var", "cci", "bb_upper", "bb_lower") else 1e-9)
 
 
+CANDLES = {
+    "doji": (10, "CDLDOJI"), "marubozu": (10, "CDLMARUBOZU"), "long_line": (10, "CDLLONGLINE"),
+    "spinning_top": (10, "CDLSPINNINGTOP"), "engulfing": (1, "CDLENGULFING"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", CANDLES)
+def test_a_candle_is_recognised_where_talib_recognises_it(family):
+    talib = pytest.importorskip("talib", reason="TA-Lib is a reference, not a dependency")
+    window, name = CANDLES[family]
+    bars = _market()
+    # Every fifth bar opens beside the close before, or nothing could engulf or gap.
+    bars[0][::5] *= 1.0005
+    bars[1], bars[2] = np.maximum(bars[0], bars[1]), np.minimum(bars[0], bars[2])
+    ours = _ours(family, window, bars)
+    theirs = np.sign(getattr(talib, name)(*bars[:4]))
+    assert np.count_nonzero(theirs) > 20
+    assert np.array_equal(ours[20:], theirs[20:])
+
+
 def _rolling(x: np.ndarray, n: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(x, n)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from engine._core import features as core
 from engine._core import isa
+from engine._core.features_panel import Panel
 from engine._core.features_table import TABLE, Number, warm_up
 from engine.model import features as model
 
@@ -134,6 +135,53 @@ def test_online_equals_batch_to_the_last_bit():
         online.update(*map(float, bar))
         assert np.array_equal(online.values(), whole[i], equal_nan=True)
     assert online.state() == batch.state()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("windows", [WINDOWS, (2, 7, 14)])
+def test_the_batch_of_one_family_equals_its_updates_to_the_last_bit_of_its_state(level, windows):
+    bars = market(260, seed=5)
+    bars[3][100] = math.nan
+    bars[4][170] = -1.0
+    for name in NAMES:
+        batch, online = (core.Features([name], windows=windows, isa=level) for _ in range(2))
+        whole = [batch.run(*[x[:90] for x in bars]), batch.run(*[x[90:] for x in bars])]
+        one = []
+        for bar in zip(*bars, strict=True):
+            online.update(*map(float, bar))
+            one.append(online.values())
+        assert np.array_equal(np.concatenate(whole), np.array(one), equal_nan=True), name
+        assert batch.state() == online.state(), name
+        assert batch.refused_count == 2
+        batch.check()
+
+
+def test_a_panel_is_its_streams_to_the_last_bit():
+    names, windows = ["ema", "kama", "dc_high", "autocorr", "aroon_up", "rank"], (3, 8, 20)
+    panel, alone = Panel(3, names, windows=windows), [core.Features(names, windows=windows) for _ in range(3)]
+    streams = [np.stack(market(60, seed=i)[:5], axis=1) for i in range(3)]
+    streams[1][40, 2] = math.inf
+    refused = 0
+    for i in range(60):
+        rows = np.ascontiguousarray([stream[i] for stream in streams])
+        refused += panel.close(rows)
+        for f, row in zip(alone, rows, strict=True):
+            f.update(*map(float, row))
+    panel.check()
+    assert refused == 1
+    assert [panel.state(i) for i in range(3)] == [f.state() for f in alone]
+    assert np.array_equal(panel.values(), [f.values() for f in alone], equal_nan=True)
+
+
+@pytest.mark.parametrize("count", [0, -1, 100_001])
+def test_a_panel_without_streams_is_refused(count):
+    with pytest.raises(ValueError, match="streams"):
+        Panel(count, ["ema"])
+
+
+def test_rows_of_another_shape_are_refused():
+    with pytest.raises(ValueError, match="shape"):
+        Panel(2, ["ema"]).close(np.ones((3, 5)))
 
 
 def test_a_family_alone_equals_itself_among_all_others():

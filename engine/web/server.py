@@ -103,6 +103,7 @@ class Dashboard:
         self._sending: asyncio.Task[None] | None = None
         self._viewers: dict[web.WebSocketResponse, Viewer] = {}
         self._wake = asyncio.Event()
+        self._noticed_s = 0.0  # when a notice was answered last, by the loop's clock
 
     def _read_files(self) -> dict[str, tuple[bytes, str]]:
         try:
@@ -249,18 +250,18 @@ class Dashboard:
             await self._rest()
 
     async def _rest(self) -> None:
-        """Between two pictures: never less than a twentieth of a second; a notice ends it then. With nobody there
-        the history is kept at one sample a second.
+        """Between two pictures: the period, or until a notice, which is sent at once; the next notice then waits a
+        twentieth of a second, so whatever happens in the engine nobody gets much more than the highest rate. With
+        nobody there the history is kept at one sample a second.
         """
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(TimeoutError):
+            # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
+            async with asyncio.timeout(self.period_s if self._viewers else 1.0):
+                await self._wake.wait()
+                await asyncio.sleep(max(0.0, self._noticed_s + 1.0 / RATE_MAX_HZ - loop.time()))
+                self._noticed_s = loop.time()
         self._wake.clear()
-        least = 1.0 / RATE_MAX_HZ
-        await asyncio.sleep(least)
-        rest = (self.period_s if self._viewers else 1.0) - least
-        if rest > 0:
-            with contextlib.suppress(TimeoutError):
-                # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
-                async with asyncio.timeout(rest):
-                    await self._wake.wait()
 
 
 def _line(status: Status, events: list[Event]) -> bytes:

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from engine._core.clock import monotonic_ns
 from engine.errors import DashboardError, DashboardExposed, DashboardFilesMissing
 from engine.observe.display import Display
 from engine.observe.history import History
@@ -103,7 +104,7 @@ class Dashboard:
         self._sending: asyncio.Task[None] | None = None
         self._viewers: dict[web.WebSocketResponse, Viewer] = {}
         self._wake = asyncio.Event()
-        self._noticed_s = 0.0  # when a notice was answered last, by the loop's clock
+        self._noticed_ns = 0  # when a notice was answered last
 
     def _read_files(self) -> dict[str, tuple[bytes, str]]:
         try:
@@ -254,13 +255,13 @@ class Dashboard:
         twentieth of a second, so whatever happens in the engine nobody gets much more than the highest rate. With
         nobody there the history is kept at one sample a second.
         """
-        loop = asyncio.get_running_loop()
         with contextlib.suppress(TimeoutError):
             # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
             async with asyncio.timeout(self.period_s if self._viewers else 1.0):
                 await self._wake.wait()
-                await asyncio.sleep(max(0.0, self._noticed_s + 1.0 / RATE_MAX_HZ - loop.time()))
-                self._noticed_s = loop.time()
+                since_s = (monotonic_ns() - self._noticed_ns) / 1e9
+                await asyncio.sleep(max(0.0, 1.0 / RATE_MAX_HZ - since_s))
+                self._noticed_ns = monotonic_ns()
         self._wake.clear()
 
 

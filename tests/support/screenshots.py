@@ -30,7 +30,7 @@ from tests.support.browser import chromium
 
 IMAGES = ROOT / "docs" / "images"
 STRATEGIES = ("QUOTER_BTC", "QUOTER_ETH", "BREAKOUT_SOL")
-SECONDS = 75.0  # of trading before the pictures: candles and a curve to look at
+SECONDS = 45.0  # of trading before the pictures: candles and a curve to look at
 NOTE_RED = (
     "() => { window.red = 0; const head = document.getElementById('head'); new MutationObserver(() => { "
     "if (head.dataset.state === 'halted' && !window.red) window.red = Date.now(); })"

@@ -96,7 +96,7 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp requirements/docs.txt
 
 docs: $(VENV)/built.stamp $(VENV)/docs.stamp
 	@$(PY) .ci/docs_reference.py
-	@$(PY) -m mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 wheel: $(VENV)/dev.stamp
 	@env -u BOT4_BENCH -u BOT4_PROFILE $(PY) -m build --no-isolation --outdir dist .

@@ -93,8 +93,8 @@ def _profit(value: float | None, redacted: bool) -> Text:
 def facts(status: Status) -> Table:
     account, journal, way = status.account, status.journal, status.stage("tick_to_order")
     table = Table(box=None, show_header=False, pad_edge=False, expand=True)
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(style="dim", no_wrap=True, width=13)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     equity = f"{number(account.equity, hidden=status.redacted)} {account.asset}"
     table.add_row("equity", Text.assemble(equity, "  today ", _profit(account.day_profit, status.redacted)))
     drawdown = "-" if account.drawdown_ppm is None else f"{account.drawdown_ppm / 10_000:.2f} %"
@@ -167,7 +167,9 @@ def strategies(status: Status, most: int = 64) -> Table:
 
 
 def tail(events: list[Event], most: int = 8) -> Table:
-    table = _grid("event", "")
+    table = Table(box=None, pad_edge=False, expand=True)
+    table.add_column("event", header_style="dim", no_wrap=True, width=10)
+    table.add_column("", no_wrap=True, overflow="ellipsis", ratio=1)
     style = {"warning": "yellow", "error": "bold red"}
     for event in events[-most:] if most > 0 else ():
         table.add_row(Text(event.kind, style.get(event.severity, "")), Text(f"{event.symbol} {event.text}".strip()))

@@ -75,6 +75,11 @@ def _latency(stage: str, taken: Histogram) -> LatencyStatus:
     )
 
 
+def _stop_word(reason: int) -> str:
+    """`overtime` of STOPPED_OVERTIME."""
+    return StopReason(reason).name.removeprefix("STOPPED_").replace("_", " ").lower()
+
+
 class Picture:
     """A `StatusSource` over one engine."""
 
@@ -342,7 +347,7 @@ class Picture:
                 StrategyStatus(
                     name=name,
                     symbol=self._symbols[int(s["symbol"])],
-                    state=f"stopped: {StopReason(int(s['stopped'])).name}" if s["stopped"] else "running",
+                    state=f"stopped: {_stop_word(int(s['reason']))}" if s["stopped"] else "running",
                     calls=int(s["decided_count"]),
                     intents=int(self._placed[at]),
                     denied=int(self._denied[at]),

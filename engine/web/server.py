@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from engine._core.clock import monotonic_ns
 from engine.errors import DashboardError, DashboardExposed, DashboardFilesMissing
 from engine.observe.display import Display
 from engine.observe.history import History
@@ -103,6 +104,7 @@ class Dashboard:
         self._sending: asyncio.Task[None] | None = None
         self._viewers: dict[web.WebSocketResponse, Viewer] = {}
         self._wake = asyncio.Event()
+        self._noticed_ns = 0  # when a notice was answered last
 
     def _read_files(self) -> dict[str, tuple[bytes, str]]:
         try:
@@ -249,18 +251,18 @@ class Dashboard:
             await self._rest()
 
     async def _rest(self) -> None:
-        """Between two pictures: never less than a twentieth of a second; a notice ends it then. With nobody there
-        the history is kept at one sample a second.
+        """Between two pictures: the period, or until a notice, which is sent at once; the next notice then waits a
+        twentieth of a second, so whatever happens in the engine nobody gets much more than the highest rate. With
+        nobody there the history is kept at one sample a second.
         """
+        with contextlib.suppress(TimeoutError):
+            # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
+            async with asyncio.timeout(self.period_s if self._viewers else 1.0):
+                await self._wake.wait()
+                since_s = (monotonic_ns() - self._noticed_ns) / 1e9
+                await asyncio.sleep(max(0.0, 1.0 / RATE_MAX_HZ - since_s))
+                self._noticed_ns = monotonic_ns()
         self._wake.clear()
-        least = 1.0 / RATE_MAX_HZ
-        await asyncio.sleep(least)
-        rest = (self.period_s if self._viewers else 1.0) - least
-        if rest > 0:
-            with contextlib.suppress(TimeoutError):
-                # Not wait_for: where a time-out and a cancellation meet, it swallows the cancellation.
-                async with asyncio.timeout(rest):
-                    await self._wake.wait()
 
 
 def _line(status: Status, events: list[Event]) -> bytes:

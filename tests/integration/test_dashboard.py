@@ -360,7 +360,7 @@ def test_a_trip_is_shown_in_red_with_its_reason_and_stays_red_when_the_engine_ha
     assert page.text_content("#latch") == "HALTED: command"
     colour = page.evaluate("() => getComputedStyle(document.getElementById('latch')).backgroundColor")
     assert colour == "rgb(239, 91, 91)"
-    # A figure of this machine, now: `python -m tests.support.trip_to_red` measures it many times.
+    # A figure of this machine, now: `python -m tests.support.screenshots` measures it too.
     print(f"from trip to red: {shown_ms - tripped_ms:.0f} ms")  # noqa: T201
     assert page.wrong == []
     loop.run(board.close())

@@ -24,9 +24,9 @@ cdef extern from * nogil:
     #include <stdint.h>
     #include <string.h>
     #define BOT4_LEAF static inline __attribute__((always_inline))
-    /* As a return type of a Cython function: void, and always inlined. Unoptimised builds fold nothing away, and a
-       hundred copies of the whole would be in the way of everybody. */
-    #if defined(__OPTIMIZE__)
+    /* As a return type of a Cython function: void, and always inlined. Unoptimised builds fold nothing away and
+       those with checks fold little: there a hundred copies of the whole would take the compiler minutes. */
+    #if defined(__OPTIMIZE__) && !defined(BOT4_DEBUG) && !defined(__SANITIZE_THREAD__)
     #define BOT4_INLINED __attribute__((always_inline)) void
     #else
     #define BOT4_INLINED void

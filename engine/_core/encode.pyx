@@ -8,7 +8,8 @@ from engine._core.hmac cimport (
     SHA256_BLOCK, SHA256_SIZE, hmac_finish, hmac_is_available, hmac_key_init, hmac_key_t, sha256_add, sha256_t,
 )
 from engine._core.memory cimport block_free, block_new
-from engine._core.strategy_abi cimport TIF_COUNT, TIF_GTX, TYPE_COUNT
+from engine._core.orders cimport TYPE_COUNT
+from engine._core.strategy_abi cimport TIF_COUNT, TIF_GTX
 from engine._core.types cimport (
     ENCODE_BAD_TEMPLATE, ENCODE_BAD_TERMS, ENCODE_NO_ROOM, ENCODE_NO_TOKEN, FLAG_FIRST, FLAG_SELL, KIND_INTENT_AMEND,
     KIND_INTENT_CANCEL, KIND_INTENT_CANCEL_ALL, KIND_INTENT_PLACE, KIND_INTENT_QUERY, KIND_INTENT_TERMS, OK, SYMBOL_ALL,

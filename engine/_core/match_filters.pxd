@@ -14,8 +14,9 @@ from engine._core.match cimport (
 from engine._core.match_levels cimport page_fits
 from engine._core.match_slots cimport index_of, owners_of
 from engine._core.match_triggers cimport is_reached, share_ppm
+from engine._core.orders cimport TYPE_COUNT
 from engine._core.strategy_abi cimport (
-    TIF_COUNT, TIF_FOK, TIF_GTD, TIF_GTX, TIF_IOC, TYPE_COUNT, TYPE_ICEBERG, TYPE_LIMIT, TYPE_MARKET, TYPE_STOP,
+    TIF_COUNT, TIF_FOK, TIF_GTD, TIF_GTX, TIF_IOC, TYPE_ICEBERG, TYPE_LIMIT, TYPE_MARKET, TYPE_STOP,
     TYPE_STOP_LIMIT, TYPE_TAKE, TYPE_TAKE_LIMIT, TYPE_TRAILING,
 )
 from engine._core.types cimport MATCH_BAD_ORDER, MATCH_FULL, MATCH_WOULD_TAKE, MATCH_WOULD_TRIGGER, OK

@@ -1,5 +1,6 @@
 cimport cython
 from libc.stdint cimport uint32_t, uintptr_t
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -107,4 +108,10 @@ cdef class Core:
         return status, self.outputs()
 
     def outputs(self):
-        return np.array(<event_t[:self.c.out_count]>self.c.out) if self.c.out_count else np.zeros(0, EVENT)
+        # Copied into an array of the known layout: to cast the struct makes numpy read its description every time.
+        out = np.zeros(self.c.out_count, EVENT)
+        cdef unsigned char[::1] view
+        if self.c.out_count:
+            view = memoryview(out).cast("B")
+            memcpy(&view[0], self.c.out, self.c.out_count * sizeof(event_t))
+        return out

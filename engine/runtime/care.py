@@ -102,13 +102,17 @@ class Care:
                 self.duties.failed(name, now_ns)
             else:
                 self._once(name, acts[name])
+        if not self.judge(now_ns) and self._compare and self.live.connection is not None:
+            self._once("reconcile", self._reconcile)
+
+    def judge(self, now_ns: int) -> bool:
+        """The lights of clock, duties and budget as they are now; whether the budget is closed."""
         gate = self.live.gate
         gate.clock(self.live.clock.why_not_sign(now_ns))
         gate.duties(self.duties.overdue(now_ns))
         blocked = not self.live.budget.open_until(self.live.clock.venue_now_ns(now_ns)) or now_ns < self._room_ns
         gate.budget("the venue's limits leave no room for new orders" if blocked else "")
-        if self._compare and self.live.connection is not None and not blocked:
-            self._once("reconcile", self._reconcile)
+        return blocked
 
     def at_once(self, name: str, now_ns: int) -> None:
         self.duties.at_once(name, now_ns)

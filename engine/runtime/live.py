@@ -96,6 +96,7 @@ class LiveExchange:
         self._records = Records()
         self._ready: list[Connection] = []  # may carry orders, and carries the user stream
         self._told_open = False
+        self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         self._tasks: set[asyncio.Task[None]] = set()
         names = [market.stream(i.text, name) for i in directory for name in STREAMS]
         self.market_links = [
@@ -122,13 +123,17 @@ class LiveExchange:
         # Inside a step: what has to be told because of it waits until the step is over.
         was_busy, self._busy = self._busy, True
         try:
-            out = self.sender.take(outputs, now, self.clock.venue_now_ns(now), may_place=self.gate.is_open)
+            # The newest measured distance, looked up each tick: the clock's own answer weighs sixteen samples.
+            out = self.sender.take(outputs, now, now + self._offset_ns, may_place=self.gate.is_open)
             if out.messages:
                 self._send(out.messages, now)
             if len(out.reports):
                 self._queue.append(out.reports)
             if out.wait_ns:
                 self.care.no_room(now + out.wait_ns)
+                self.gate.budget("no room for new orders in this window")
+                self._show_gate(now)
+                self._queue.append(self._records.take())
             if out.verify:
                 self.care.verify(out.verify)
             for symbol in out.distrusted:
@@ -230,6 +235,7 @@ class LiveExchange:
             self._look(now)
 
     def _look(self, now: int) -> None:
+        self._offset_ns = self.clock.venue_now_ns(now) - now
         messages, reports = self.sender.due(now, self.clock.venue_now_ns(now))
         self.tell(reports)
         self._send(messages, now)
@@ -324,8 +330,9 @@ class LiveExchange:
             for symbol in self.feed.lost:
                 self._lose_book(symbol, "a change is missing")
             self.feed.lost.clear()
-        if wanted := self.feed.wants_image():
-            self.care.want_images(wanted)
+        if self.feed.image_wanted:
+            self.feed.image_wanted = False
+            self.care.want_images(self.feed.wants_image())
 
     def image(self, symbol: int, body: bytes, ts_recv_ns: int) -> bool:
         """An image that was asked for; false when it is too old and another one is wanted."""
@@ -344,7 +351,11 @@ class LiveExchange:
             self.feed.restart(symbol)
         self.gate.book(symbol, whole=False)
         self.note("book", f"{symbol}: {why}")
-        self._feed(Feed.FEED_MARKET, up=0, now=utc_ns(), symbol=symbol)
+        now = utc_ns()
+        self._feed(Feed.FEED_MARKET, up=0, now=now, symbol=symbol)
+        # At once: what the core places while only the driver's gate is shut comes back as a reject, and rejects in a
+        # row stop a symbol.
+        self._show_gate(now)
         self._flush()
 
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
@@ -355,7 +366,9 @@ class LiveExchange:
         for instrument in self.directory:
             self.gate.book(instrument.index, whole=False)
         self.note("market", reason)
-        self._feed(Feed.FEED_MARKET, up=0, now=utc_ns())
+        now = utc_ns()
+        self._feed(Feed.FEED_MARKET, up=0, now=now)
+        self._show_gate(now)
         self._flush()
 
     # ---------------------------------------------------------------------------------------------- orders and account
@@ -412,6 +425,9 @@ class LiveExchange:
             self.gate.orders(up=False, reason=f"the venue refuses the key: {answer.text}")
         elif act in (Act.FIX, Act.HALT):
             self.care.at_once("instruments", now)
+        self.care.judge(now)
+        self._show_gate(now)
+        self._flush()
         if answer.request_id in ("logon", "user"):
             # Without it this connection carries nothing: a new one tries again after its pause.
             connection.close()

@@ -7,10 +7,19 @@ After each of them positions and money are equal, and no order was made twice.
 from __future__ import annotations
 
 import asyncio
+import os
+
+import pytest
 
 from engine._core.clock import utc_ns
 from engine.sim.venue.wire import MS, ApiError
 from tests.support.loopback import Clumsy, bench
+
+# Both sides share one loop and the core refuses data older than half a second: on a machine that is starved of time
+# nothing trades, rightly, and there is nothing to compare.
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("BOT4_STRESS"), reason="needs a machine with time to spare: BOT4_STRESS=1 runs it"
+)
 
 
 def run(tmp_path, body, **options):

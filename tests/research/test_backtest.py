@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from types import ModuleType
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from engine._core.types import EVENT, LEVEL, QUOTE, Flag, Kind
+from engine._core.types import EVENT, LEVEL, QUOTE, TRADE, Flag, Kind
 from engine.cli.main import cli
 from engine.errors import BacktestImpossible, LookAheadFound
-from engine.research import backtest, report
+from engine.research import backtest, dataset, report
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import SAMPLE, Asked, run_backtest, sample
 from engine.settings.load import config_directory, load
 from engine.sim.venue.embedded import Latency
 from engine.strategy.contract import NONE, OK, REST, Parameter
+from tests.support.shared import shared_path
 
 COUNT = 6_000
 PEEK = "peeks_for_a_test"
@@ -243,3 +245,44 @@ def test_import_check_and_backtest_of_one_file(tmp_path):
     ran = CliRunner().invoke(cli, ["backtest", "quoter", "--data", str(out), "--latency-ms", "5", "--json"])
     assert ran.exit_code == 0, ran.output
     assert json.loads(ran.output)["data"] == "in.npy"
+
+
+# ---------------------------------------------------------------------------------------- fills against what was traded
+@pytest.mark.needs_shared
+def test_every_passive_fill_on_recorded_data_has_its_recorded_trades(settings):
+    """By trades that reached its price, and by no more than was traded there unless the market went through it."""
+    meta = Meta("BTCUSDT", 10**7, 10**5, "linear")
+    whole = dataset.load(shared_path("binance_raw/usdm_btcusdt_20230404.log.gz"), meta)
+    events, _ = dataset.playable(whole)
+    fills = run_backtest(settings, Asked("quoter", {}, latency_ms=1, cuts=0), whole).run.fills
+
+    def of(kind, dtype):
+        return np.ascontiguousarray(events[events["kind"] == int(kind)]).view(dtype)
+
+    trades, quotes, levels = of(Kind.KIND_TRADE, TRADE), of(Kind.KIND_QUOTE, QUOTE), of(Kind.KIND_BOOK_LEVEL, LEVEL)
+    sold, asks = ((rows["flags"] & int(Flag.FLAG_SELL)) != 0 for rows in (trades, levels))
+    # The venue lets an account trade with itself; such a fill has its cause in the run.
+    taken = {(fill.ts_ns, fill.px_ticks, fill.sell) for fill in fills if not fill.maker}
+    causes, used = Counter(), Counter()
+    for fill in (one for one in fills if one.maker):
+        reaching = trades["px_ticks"] >= fill.px_ticks if fill.sell else trades["px_ticks"] <= fill.px_ticks
+        then = (trades["ts_recv_ns"] == fill.ts_ns) & reaching & (sold != fill.sell)
+        if (fill.ts_ns, fill.px_ticks, not fill.sell) in taken:
+            causes["own"] += 1
+        elif then.any():
+            used[fill.ts_ns, fill.sell] += fill.lots
+            through = np.any(trades["px_ticks"][then] != fill.px_ticks)
+            causes["through" if through else "at"] += 1
+            assert through or used[fill.ts_ns, fill.sell] <= int(trades["qty_lots"][then].sum())
+        else:
+            # Or the other side of the recorded market stands at or beyond the order: it cannot have been left there.
+            at = int(np.searchsorted(quotes["ts_recv_ns"], fill.ts_ns, side="right")) - 1
+            near = (levels["ts_recv_ns"] == fill.ts_ns) & (levels["qty_lots"] > 0) & (asks != fill.sell)
+            touch = [
+                int(quotes["bid_px_ticks" if fill.sell else "ask_px_ticks"][at]),
+                *levels["px_ticks"][near].tolist(),
+            ]
+            causes["crossed"] += 1
+            assert max(touch) >= fill.px_ticks if fill.sell else min(touch) <= fill.px_ticks
+    assert min(causes["at"], causes["through"]) > 5
+    assert causes["own"] < 5

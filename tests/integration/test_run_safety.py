@@ -15,7 +15,7 @@ from engine._core.latch import Latch
 from engine.errors import LatchTripped
 from engine.safety.audit import Kind, Report, read, verify
 from engine.safety.life import PHRASE, audit_key
-from tests.integration.test_run import BOT4, FREE_PORTS, Running
+from tests.integration.test_run import BOT4, FREE_PORTS, Running, nothing_is_left_behind  # noqa: F401 (a fixture)
 from tests.support.shared import ROOT
 
 
@@ -78,12 +78,9 @@ def test_a_loop_that_sticks_trips_and_the_process_ends_without_it(tmp_path):
     assert json.loads((tmp_path / "handover.json").read_text())["verified"] is False
 
 
-PERPETUALS = "".join(f'[instruments.{name}]\nmarket = "linear"\n' for name in ("BTCUSDT", "ETHUSDT", "SOLUSDT"))
-
-
 def test_by_the_standard_plan_a_trip_ends_flat_and_the_venue_says_so(tmp_path):
     mine = tmp_path / "mine.toml"
-    mine.write_text(f'[safety]\nplan = "standard"\ngrace_ms = 30000\n{PERPETUALS}')
+    mine.write_text('[safety]\nplan = "standard"\ngrace_ms = 30000\n')
     running = Running(tmp_path / "state", "--seconds", "120", "--speed", "4", "-c", "paper.toml", "-c", str(mine))
     while running.until_answers()["counts"]["fills"] < 20:
         assert running.process.poll() is None
@@ -98,9 +95,7 @@ def test_by_the_standard_plan_a_trip_ends_flat_and_the_venue_says_so(tmp_path):
 
 
 def test_a_person_may_liquidate_and_it_ends_flat_and_goes_on_running(tmp_path):
-    mine = tmp_path / "mine.toml"
-    mine.write_text(PERPETUALS)
-    running = Running(tmp_path / "state", "--seconds", "120", "--speed", "4", "-c", "paper.toml", "-c", str(mine))
+    running = Running(tmp_path / "state", "--seconds", "120", "--speed", "4")
     while running.until_answers()["counts"]["fills"] < 20:
         assert running.process.poll() is None
     assert running.ask("liquidate", "--yes").returncode == 0

@@ -146,7 +146,7 @@ def summary(ended: Ended) -> str:
     lines = [
         f"session {Path(ended.directory).name}: {ended.seconds:,.0f} s, ended because {ended.reason}",
         f"  {counts['events']:,} events, {counts['intents']:,} intents, {counts['fills']:,} fills, "
-        f"{counts['denied']:,} denied; {counts['live_orders']} orders left open",
+        f"{counts['denied']:,} denied; {ended.left_open} orders left at the venue",
         f"  equity {number(account.equity)} {account.asset}, today {number(account.day_profit, sign=True)}; "
         f"held: {', '.join(held) or 'nothing'}",
     ]

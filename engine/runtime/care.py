@@ -23,6 +23,7 @@ from engine.errors import Bot4Error
 from engine.journal.port import VenueOrder
 from engine.net.budget import SECOND
 from engine.net.clocksync import MS
+from engine.runtime.engine import at_venue
 from engine.venues.binance import info
 from engine.venues.binance.ids import Request
 from engine.venues.driver import DUTIES, Duties, Duty
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 
 # Spot has neither funding, listen keys nor a dead-man timer.
 SPOT_DUTIES = tuple(duty for duty in DUTIES if duty.name in ("clock", "tally", "instruments", "fees"))
-_MAY_BE_OPEN = (
-    OrderState.STATE_SENT, OrderState.STATE_OPEN, OrderState.STATE_PARTIAL, OrderState.STATE_PENDING_CANCEL,
-    OrderState.STATE_PENDING_REPLACE, OrderState.STATE_UNKNOWN,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,9 +207,8 @@ class Care:
         self._compare = True
 
     def _live_at_venue(self) -> dict[int, Any]:
-        """Our orders that the venue may have, by id; what waits here for its price is not among them."""
-        rows = self.live.core.world.live_orders()
-        return {int(r["id_order"]): r for r in rows if r["state"] in _MAY_BE_OPEN and not r["trigger"]}
+        """Our orders that the venue may have, by id."""
+        return {int(row["id_order"]): row for row in at_venue(self.live.core.world)}
 
     async def _reconcile(self) -> None:
         live = self.live

@@ -10,15 +10,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+import numpy as np
+
 from engine._core.histogram import Histogram
+from engine._core.order_table import OrderState
 from engine._core.step import Core
 from engine._core.tape import Tape
+from engine._core.world import World
 from engine.runtime.drive import pump
 from engine.runtime.events import Records, timer_event
 from engine.strategy.meter import Meter
 
 Watcher = Callable[[Records], None]
 TIMER_NS = 100_000_000  # deadlines, schedules and staleness are looked at this often
+
+
+_MAY_BE_OPEN = (
+    OrderState.STATE_SENT, OrderState.STATE_OPEN, OrderState.STATE_PARTIAL, OrderState.STATE_PENDING_CANCEL,
+    OrderState.STATE_PENDING_REPLACE, OrderState.STATE_UNKNOWN,
+)  # fmt: skip
+
+
+def at_venue(world: World) -> Records:
+    """The live orders that the venue may have. A stop that waits here for its price is not among them."""
+    rows = world.live_orders()
+    kept: Records = rows[np.isin(rows["state"], _MAY_BE_OPEN) & (rows["trigger"] == 0)]
+    return kept
 
 
 class Exchange(Protocol):

@@ -30,7 +30,7 @@ from engine.runtime.build import build_core, session_meta
 from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
-from engine.runtime.engine import Engine
+from engine.runtime.engine import Engine, at_venue
 from engine.runtime.events import control_event
 from engine.runtime.exchanges import Opened, open_exchange
 from engine.runtime.keeper import Keeper
@@ -72,6 +72,7 @@ class Ended:
     directory: str
     records: int
     state_hash: str
+    left_open: int  # orders that the venue may still have
     status: Status
 
 
@@ -238,6 +239,7 @@ class Session:
             directory=str(self.journal.session.path),
             records=self.engine.tape.count,
             state_hash=self.engine.core.world.state_hash(),
+            left_open=len(at_venue(self.engine.core.world)),
             status=status,
         )
 
@@ -328,7 +330,7 @@ class Session:
         if self.settings.safety.on_exit == "keep" and not self.latch.tripped:
             return True
         planning = world.modes["phase"] not in (Phase.PHASE_IDLE, Phase.PHASE_ENDED)
-        return world.counts["live_orders"] == 0 and not planning and self.chain.settled
+        return not len(at_venue(world)) and not planning and self.chain.settled
 
 
 def merge_limits(running: Settings, wanted: Settings, names: list[str]) -> Settings:

@@ -129,7 +129,7 @@ def compare(tmp_path: Path, port: int, summary: dict) -> None:
     symbol = summary["status"]["symbols"][0]
     assert round(symbol["position"] * 100_000) == net
     counts = summary["status"]["counts"]
-    assert (counts["live_orders"], counts["illegal_reports"]) == (0, 0)
+    assert (summary["left_open"], counts["illegal_reports"]) == (0, 0)
     done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
     assert done.exit_code == 0, done.output
     replayed = json.loads(done.output)

@@ -88,7 +88,7 @@ def test_a_session_on_paper_trades_and_ends_in_order(session):
     assert counts["events"] > 1_000
     assert counts["intents"] > 20
     assert counts["fills"] > 0
-    assert counts["live_orders"] == 0
+    assert summary["left_open"] == 0
     assert counts["illegal_reports"] == 0
     strategies = summary["status"]["strategies"]
     assert {row["name"] for row in strategies} == {"quoter_btc", "quoter_eth", "breakout_sol"}
@@ -130,7 +130,7 @@ def test_a_person_may_pause_and_halt_and_the_halt_ends_it_with_seventy(tmp_path)
     assert halted.returncode == 0, halted.stderr
     code, summary = running.wait()
     assert code == 70
-    assert summary["status"]["counts"]["live_orders"] == 0
+    assert summary["left_open"] == 0
 
 
 def test_a_stricter_limit_acts_at_once_and_a_looser_one_waits_its_day(tmp_path):

@@ -36,7 +36,7 @@ def test_a_signal_halts_it_and_only_a_person_lets_it_trade_again(tmp_path):
     running.process.send_signal(signal.SIGUSR1)
     code, summary = running.wait()
     assert (code, summary["exit_code"], summary["reason"]) == (70, 70, "the latch is tripped")
-    assert summary["status"]["counts"]["live_orders"] == 0
+    assert summary["left_open"] == 0
     with pytest.raises(LatchTripped), Latch(tmp_path / "latch") as latch:
         latch.require_clear()
     handover = json.loads((tmp_path / "handover.json").read_text())

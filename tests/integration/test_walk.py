@@ -150,7 +150,7 @@ def test_make_run_shows_everything_live_and_ctrl_c_ends_it_in_order(clone, envir
         terminal.close()
     ended = terminal.text
     assert "ended because SIGINT received" in ended
-    assert "0 orders left open" in ended
+    assert "0 orders left at the venue" in ended
     printed = re.findall(r"(?:byte for byte|its events|orders along): +(\S*bot4 .*?)\r?\n", ended)
     assert len(printed) == 3, ended[-2_000:]
     found = environ | {"PATH": f"{clone}/.venv/bin:{environ['PATH']}"}

@@ -27,7 +27,7 @@ from engine.net.link import LinkConfig
 from engine.net.transport import make as make_transport
 from engine.runtime.build import build_core
 from engine.runtime.care import CareConfig
-from engine.runtime.engine import Engine
+from engine.runtime.engine import Engine, at_venue
 from engine.runtime.live import LiveConfig, LiveExchange
 from engine.settings.load import load
 from engine.sim.venue.exchange import Exchange
@@ -152,7 +152,9 @@ class Bench:
     async def quiet(self) -> None:
         """Stop trading, and wait until both sides agree that nothing is open."""
         self.pause()
-        await self.until(lambda: self.counts["live_orders"] == 0 and not self.live.sender.asks, "no live order")
+        await self.until(
+            lambda: not len(at_venue(self.engine.core.world)) and not self.live.sender.asks, "no order there"
+        )
 
     async def end(self) -> None:
         await self.quiet()

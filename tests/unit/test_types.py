@@ -93,7 +93,7 @@ def test_kinds_stand_in_the_range_that_says_who_sends_them():
     ranges |= {"BREAKER": (192, 256), "REFUSAL": (192, 256), "STRATEGY": (96, 128)}
     ranges |= dict.fromkeys(("FEED", "CLOCK", "SYMBOL", "LIMIT"), (96, 128))
     ranges |= dict.fromkeys(("FEE", "FUNDING", "BALANCE", "POSITION"), (64, 96))
-    ranges |= dict.fromkeys(("INCIDENT", "MODE", "BRACKET"), (192, 256))
+    ranges |= dict.fromkeys(("INCIDENT", "MODE", "BRACKET", "ALGO"), (192, 256))
     for kind, value in types.Kind.__members__.items():
         low, high = next((span for word, span in ranges.items() if kind.startswith(f"KIND_{word}")), (0, 64))
         assert low <= int(value) < high, kind

@@ -103,7 +103,8 @@ class EmbeddedVenue:
         self._generators = dict(generators or {})
         self._chances = Chances(f"venue {seed}")
         self._splits = Chances(f"splits {seed}")
-        self._number = 0
+        self._number = 0  # of messages in either direction: the order of what falls on one moment
+        self._updates = 0  # of balances, positions and fundings: what the venue itself counts
         self._arrivals: list[tuple[int, int, bytes, bytes]] = []
         self._due: list[tuple[int, int, bytes]] = []
         self._last_arrival = self._last_report = 0
@@ -205,9 +206,9 @@ class EmbeddedVenue:
         market = self.exchange.market(name)
         for account, amount in self.exchange.settle_funding(name, rate_e8):
             if account is self.account and market.instrument.quote in self.config.assets:
-                self._number += 1
+                self._updates += 1
                 record = self._blank(FUNDING, Kind.KIND_FUNDING, symbol)
-                record["id_funding"], record["asset"] = self._number, self.config.assets[market.instrument.quote]
+                record["id_funding"], record["asset"] = self._updates, self.config.assets[market.instrument.quote]
                 record["amount"], record["rate_e8"] = amount, rate_e8
                 record["mark_px_e8"] = market.mark_px_e8
                 self._deliver(record, None)
@@ -393,11 +394,11 @@ class EmbeddedVenue:
                 self._send(report)
         if self.config.report_balances and self.account.touched:
             for asset in sorted(self.account.touched & set(self.config.assets)):
-                self._number += 1
+                self._updates += 1
                 record = self._blank(BALANCE, Kind.KIND_BALANCE, 0)
                 held = self.account.balances[asset]
                 record["asset"], record["free"], record["locked"] = self.config.assets[asset], held.free, held.locked
-                record["id_update"] = self._number
+                record["id_update"] = self._updates
                 self._deliver(record, None)
             self.account.touched.clear()
 
@@ -472,14 +473,14 @@ class EmbeddedVenue:
     def _report_position(self, symbol: int) -> None:
         """A perpetual's position; of spot, what the account's trades add up to."""
         instrument = self.config.instruments[symbol]
-        self._number += 1
+        self._updates += 1
         record = self._blank(POSITION, Kind.KIND_POSITION, symbol)
         if instrument.perpetual:
             position = self.account.positions[instrument.symbol]
             record["lots"], record["entry_px_e8"] = position.lots, position.entry_px_e8(instrument)
         else:
             record["lots"] = self._net_lots[symbol]
-        record["id_update"] = self._number
+        record["id_update"] = self._updates
         self._deliver(record, None)
 
     def _report_feed(self, feed: Feed, *, up: bool) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -166,8 +167,13 @@ class LiveExchange:
             total += amount * (bid + ask) * instrument.tick_e8 // (2 * 10**8)
         return total
 
-    def go_on(self, reports: Events, start: TallyStart) -> None:
-        """Before `start`: what earlier sessions heard, so that no fill is told twice and none is missed."""
+    def go_on(self, reports: Events, start: TallyStart, orders: Iterable[int]) -> None:
+        """Before `start`: what earlier sessions heard, so that no fill is told twice and none is missed.
+
+        `orders` may be at the venue; a request that the last process wrote as it died may still be on its way.
+        """
+        now = utc_ns()
+        self.sender.placed.update((id_order, now) for id_order in orders)
         self.tally.booked((symbol, lots < 0, trade) for symbol, trade, lots in start.booked)
         if len(reports):
             self._heard(reports)

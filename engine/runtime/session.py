@@ -194,7 +194,8 @@ class Session:
         live = self.exchange if isinstance(self.exchange, LiveExchange) else None
         carried = carry_over(journal, opened.settings, meter=meter) if live is not None else None
         if live is not None and carried is not None:
-            live.go_on(carried.reports, carried.tally)
+            open_orders = at_venue(carried.core.world)["id_order"]
+            live.go_on(carried.reports, carried.tally, (int(id_order) for id_order in open_orders))
             epoch = epoch_of(carried.core.world)
             return Begun(carried.core, epoch, carried_meta(opened.settings, carried), carried.session, carried.records)
         # Order numbers carry the epoch: no session ever gives one that an earlier one gave.

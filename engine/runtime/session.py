@@ -244,6 +244,10 @@ class Session:
             status=status,
         )
 
+    def close(self) -> None:
+        """Give everything back without having lived: `run` does it by itself. Twice is fine."""
+        self._kept.close()
+
     def reload(self) -> str:
         """Read the settings again: a stricter limit acts now, a looser value is queued, the rest needs a restart."""
         if self._reread is None:

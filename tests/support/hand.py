@@ -37,5 +37,4 @@ class Hand:
         self.session.journal.turn()
 
     def close(self) -> None:
-        self.session.journal.close()
-        self.session.latch.close()
+        self.session.close()

@@ -39,7 +39,8 @@ class OrderAudit:
         self._symbols = [*symbols_of(settings)]
         self._slots = [*strategies_of(settings)]
         self._numbers: Counter[tuple[str, str, str]] = Counter()
-        self._refused: Counter[tuple[str, str, str]] = Counter()
+        self._refused: Counter[tuple[int, int, int]] = Counter()  # origin, symbol, mask: explained once a minute
+        self._samples: dict[tuple[int, int, int], Any] = {}
         self._due_ns = engine.now_ns + MINUTE_NS
         engine.watch(self._reports, self._intents)
 
@@ -50,14 +51,25 @@ class OrderAudit:
 
     def close(self) -> None:
         """Write down the minute so far."""
-        for counts, kind, action in (
-            (self._numbers, About.OUTCOME, "orders"),
-            (self._refused, About.DENIALS, "denied"),
-        ):
-            if counts:
-                rows = [[*key, number] for key, number in sorted(counts.items())]
-                self._audit.note(Entry(kind, action, rule="DESIGN 5", affected="orders", data={"counts": rows}))
-                counts.clear()
+        self._write(About.OUTCOME, "orders", self._numbers)
+        self._write(About.DENIALS, "denied", self._denials())
+
+    def _write(self, kind: About, action: str, counts: Counter[tuple[str, str, str]]) -> None:
+        if counts:
+            rows = [[*key, number] for key, number in sorted(counts.items())]
+            self._audit.note(Entry(kind, action, rule="DESIGN 5", affected="orders", data={"counts": rows}))
+            counts.clear()
+
+    def _denials(self) -> Counter[tuple[str, str, str]]:
+        """By strategy, symbol and rule. A denial names many rules, and the same ones thousands of times a minute."""
+        found: Counter[tuple[str, str, str]] = Counter()
+        for key, number in self._refused.items():
+            strategy, symbol = self._slot(key[0] & 0xFFFF), self._symbols[key[1]]
+            for reason in explain(self._samples[key]):
+                found[strategy, symbol, reason.rule] += number
+        self._refused.clear()
+        self._samples.clear()
+        return found
 
     def _intents(self, outputs: Records) -> None:
         kinds = outputs["kind"]
@@ -65,9 +77,9 @@ class OrderAudit:
             self._placed(outputs[at : at + 1].view(INTENT)[0])
         for at in np.flatnonzero(kinds == int(Kind.KIND_DECISION)):
             decision = outputs[at : at + 1].view(DECISION)[0]
-            strategy, symbol = self._slot(int(decision["origin"]) & 0xFFFF), self._symbols[int(decision["symbol"])]
-            for reason in explain(decision):
-                self._refused[strategy, symbol, reason.rule] += 1
+            key = int(decision["origin"]), int(decision["symbol"]), int(decision["reasons"])
+            self._refused[key] += 1
+            self._samples.setdefault(key, decision)
 
     def _placed(self, intent: Any) -> None:
         strategy, symbol = self._slot(int(intent["terms"]) & 0xFFFF), self._symbols[int(intent["symbol"])]

@@ -1,7 +1,7 @@
-"""The safety chain of one session, out of its settings: audit, pins, sentry, guard, and the loop's heart-beat.
+"""The safety chain of one session, out of its settings: pins, lamps, sentry, guard, and the loop's heart-beat.
 
-Owns what `bot4 run` needs to be stopped by a switch, a signal, a stall or its own figures; the latch it is given. The
-audit is opened first: its lock says that no other engine lives on this folder.
+Owns what `bot4 run` needs to be stopped by a switch, a signal, a stall or its own figures. Latch and audit are given:
+they were there before anything else, and are closed after it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from engine._core.clock import monotonic_ns
 from engine._core.latch import Latch
-from engine._core.modes import Goal
+from engine._core.modes import Goal, Mode
 from engine.runtime.engine import Engine
 from engine.runtime.ports import EnginePorts, exit_once
 from engine.safety.audit import Audit
@@ -51,7 +51,7 @@ class Chain:
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         safety = settings.safety
-        self.latch, self.audit = latch, audit
+        self.latch, self._engine = latch, engine
         self.ended = threading.Event()
         self.pulse = Pulse()
         self.ports = EnginePorts(engine, ended=self.ended, grace_s=safety.grace_ms / 1_000)
@@ -125,15 +125,17 @@ class Chain:
             pause.wait(0.002)
         self.guard.require_ready()
 
-    def turn(self, mode: str, now_ns: int) -> None:
+    def turn(self, now_ns: int) -> None:
         """One turn of the loop. Its heart-beat counts from the first one on: what came before was building."""
         if not self.pulse.armed:
             self.pulse.arm()
         self.pulse.beat()
-        if self.lamps is not None and self.lamps.mode != mode and not self.latch.tripped:
-            self.lamps.show(mode, now_ns)
         if self.latch.tripped:
             self.ports.publish()
+        elif self.lamps is not None:
+            mode = Mode(self._engine.core.world.modes["mode"]).name.removeprefix("MODE_").lower()
+            if self.lamps.mode != mode:
+                self.lamps.show(mode, now_ns)
 
     @property
     def settled(self) -> bool:
@@ -155,4 +157,3 @@ class Chain:
         for part in (self.pins, self.lamps, self.lines):
             if part is not None:
                 part.close()
-        self.audit.close()

@@ -43,11 +43,11 @@ def account_of(engine: Engine) -> Account:
     rows = world.instruments()
     held = np.asarray(world.positions()["lots"])
     left = orders["qty_lots"] - orders["filled_lots"]
-    armed = np.isin(orders["type"], ARMED)
+    armed, selling = np.isin(orders["type"], ARMED), orders["sell"] == 1
+    reducing = (orders["flags"] & OrderFlag.ORDER_REDUCE_ONLY) != 0
     facts = []
     for symbol, row in enumerate(rows):
         mine = orders["symbol"] == symbol
-        selling, reducing = orders["sell"] == 1, (orders["flags"] & OrderFlag.ORDER_REDUCE_ONLY) != 0
         facts.append(
             {
                 "lots": int(held[symbol]),

@@ -212,6 +212,7 @@ class Session:
         with self._kept:
             self.journal.start()
             self.chain.start()
+            self._stay_paused()
             self.audit.append(
                 Entry(About.START, "start", trigger=name, rule="DESIGN 6", explanation=self.switch,
                       data={"settings": self.settings.hash(), "mode": self.settings.engine.mode})
@@ -244,6 +245,12 @@ class Session:
             status=status,
         )
 
+    def _stay_paused(self) -> None:
+        """After a reset nothing is Normal before a person says so, also where a stuck loop never told its core."""
+        mode = self.engine.core.world.modes["mode"]
+        if (self.root / PAUSED_NAME).exists() and mode in (Mode.MODE_NORMAL, Mode.MODE_REDUCED):
+            self.engine.take(control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_LATCH)))
+
     def close(self) -> None:
         """Give everything back without having lived: `run` does it by itself. Twice is fine."""
         self._kept.close()
@@ -272,7 +279,7 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
-        self.chain.turn(Mode(self.engine.core.world.modes["mode"]).name.removeprefix("MODE_").lower(), monotonic_ns())
+        self.chain.turn(monotonic_ns())
         self.watchdog.turn(monotonic_ns())
         self.limits.turn(self.engine.now_ns)
         self.orders.turn()

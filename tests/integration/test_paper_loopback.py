@@ -158,6 +158,17 @@ def test_killed_in_the_middle_it_goes_on_from_its_record_and_the_books_are_one(t
     compare(tmp_path, venue, third)
 
 
+def test_after_a_reset_a_world_that_was_normal_goes_on_paused(tmp_path, venue):
+    """A loop that stuck never told its core of the trip: the record ends Normal, the reset's mark says otherwise."""
+    killed = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= 3, end=signal.SIGKILL)
+    assert killed["mode"] == "Normal"
+    (tmp_path / "state" / "paused").write_text("reset after heartbeat-stall\n")
+    modes = []
+    summary = trade(tmp_path, venue, lambda found: modes.append(found["mode"]) or found["symbols"][0]["trusted"])
+    assert set(modes) == {"Paused"}
+    compare(tmp_path, venue, summary)
+
+
 def test_with_something_open_the_world_cannot_be_another(tmp_path, venue):
     trade(tmp_path, venue, lambda found: found["counts"]["live_orders"] and found["symbols"][0]["position"],
           end=signal.SIGKILL)  # fmt: skip

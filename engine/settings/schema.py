@@ -156,6 +156,10 @@ class Safety(Section, frozen=True, kw_only=True):
     courier_credential: Annotated[str, text("Secret of the courier that cancels after death; empty: none.")] = ""
 
 
+# What a running engine has breakers for beside its venues: see engine/runtime/breakers.py.
+BREAKER_COMPONENTS = ("data", "journal", "clock")
+
+
 class Breaker(Section, frozen=True, kw_only=True):
     """When calls to one component are stopped, and when they are tried again."""
 
@@ -319,7 +323,7 @@ class Settings(Section, frozen=True, kw_only=True):
     venues: Annotated[dict[str, Venue], plain("tables", "Venues by name.")] = {}
     instruments: Annotated[dict[str, Instrument], plain("tables", "Instruments by symbol.")] = {}
     strategies: Annotated[dict[str, Strategy], plain("tables", "Strategies by name.")] = {}
-    breakers: Annotated[dict[str, Breaker], plain("tables", "Breakers of components that are no venue.")] = {}
+    breakers: Annotated[dict[str, Breaker], plain("tables", "Breakers of data, journal and clock.")] = {}
 
     def hash(self) -> str:
         """Names this very set of values; two files that mean the same have the same hash."""

@@ -301,7 +301,7 @@ def test_the_page_shows_the_session_of_bot4_run_and_asks_nobody_else(page, loop,
     assert page.locator("#events tbody tr").count() > 3
     assert page.locator("#why tbody tr").count() == len(status.why) > 0
     assert "healthy" in page.text_content("#journal")
-    assert page.text_content("#breakers") == "none in use"
+    assert page.text_content("#breakers") == "data closedjournal closedclock closedpaper closed"
     for canvas in ("candles", "depth", "equity", "histogram"):
         assert _pixels(page, canvas) > 100, canvas
     assert {url.split("/")[2] for url in page.asked} == {f"127.0.0.1:{board.port}"}

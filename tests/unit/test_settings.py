@@ -171,6 +171,9 @@ capital = "1.123456789"
     assert "in quotes" in found["limits.order_notional"].expected
 
 
+CIRCLE = '[breakers.data]\ndepends_on = ["clock"]\n[breakers.clock]\ndepends_on = ["data"]'
+
+
 @pytest.mark.parametrize(
     ("text", "key", "expected"),
     [
@@ -190,9 +193,13 @@ capital = "1.123456789"
         ("[metrics]\nport = 8080", "metrics.port", "dashboard.port"),
         ('[instruments.X]\nbase = "B"', "instruments.X.tick", "no default"),
         ('[strategies.s]\nmodule = "strategies.quoter"\nsymbol = "NO"', "strategies.s.symbol", "[instruments]"),
-        ('[venues.a]\nbreaker = { depends_on = ["b"] }', "venues.a.breaker.depends_on", "[breakers]"),
-        ("[breakers.a]\nminimum_calls = 21", "breakers.a.minimum_calls", "window"),
-        ("[breakers.a]\nerror_rate_ppm = 0\nfailures_in_a_row = 0", "breakers.a.failures_in_a_row", "one of both"),
+        ('[venues.a]\nbreaker = { depends_on = ["b"] }', "venues.a.breaker.depends_on", "one of a, clock"),
+        ("[breakers.data]\nminimum_calls = 21", "breakers.data.minimum_calls", "window"),
+        ("[breakers.data]\nerror_rate_ppm = 0\nfailures_in_a_row = 0", "breakers.data.failures_in_a_row", "both"),
+        ("[breakers.disk]\ntokens = 2", "breakers.disk", "data, journal, clock"),
+        ("[venues.clock]\ntestnet = false", "venues.clock", "a name of its own"),
+        (CIRCLE, "breakers.clock.depends_on", "do not need"),
+        ('[breakers.data]\ndepends_on = ["v"]\n[venues.v]\ntestnet = false', "breakers.data.depends_on", "do not need"),
         ("[journal]\ndisk_max_bytes = 2_000_000", "journal.disk_max_bytes", "two segments"),
         ('[safety]\nchip = "/dev/null"', "safety.chip", "form"),
         ("[alerts]\nquiet_from = \"25:00\"", "alerts.quiet_from", "form"),

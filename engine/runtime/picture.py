@@ -7,7 +7,7 @@ It reads the world and the counters, never writes, and is asked on the loop's th
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine._core.types import DECISION, ORDER, Flag, Kind
 from engine.observe.decisions import explain
 from engine.observe.status import (
     AccountStatus,
+    BreakerStatus,
     Event,
     FeedStatus,
     HeadroomStatus,
@@ -84,7 +85,7 @@ class Picture:
     """A `StatusSource` over one engine."""
 
     def __init__(self, loaded: Loaded, engine: Engine, latch: Latch, *, session: str, started_ns: int) -> None:
-        self._settings, self._tier = loaded.settings, loaded.tier
+        self._settings = loaded.settings
         self._hash = loaded.settings.hash()
         self._engine, self._latch = engine, latch
         self._session, self._started_ns = session, started_ns
@@ -105,6 +106,8 @@ class Picture:
         self._machine, self._lag = figures.Machine(self._settings.engine.directory), figures.Lag()
         self._mode_at = ("", started_ns)
         self.waiting = 0  # settings that wait their day
+        self.tier: Callable[[], str] = lambda: loaded.tier.name
+        self.breakers: Callable[[], tuple[BreakerStatus, ...]] = tuple
         self.life: Lifecycle | None = None  # who moves the clock, once there is somebody
         engine.watch(self._note_inputs, self._note_outputs)
 
@@ -195,7 +198,7 @@ class Picture:
             started_ns=self._started_ns,
             mode=mode,
             mode_since_ns=self._mode_at[1],
-            tier=self._tier.name,
+            tier=self.tier(),
             settings_hash=self._hash,
             healthy=not (wrong or latch.tripped),
             unhealthy=wrong,
@@ -207,6 +210,7 @@ class Picture:
             symbols=symbols,
             orders=orders,
             latency=self._stages(),
+            breakers=self.breakers(),
             journal=journal,
             strategies=strategies,
             denied_by_rule=dict(self._denied_by),

@@ -26,6 +26,7 @@ from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import Status, StatusSource
 from engine.runtime.audited import OrderAudit
+from engine.runtime.breakers import Board, Looks
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
@@ -38,6 +39,7 @@ from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
+from engine.runtime.standing import TierWatch, enter
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
@@ -111,15 +113,16 @@ class Session:
         faces: Callable[[Settings, StatusSource, Handlers], Faces] | None = None,
     ) -> None:
         engine = loaded.settings.engine
+        self.root = Path(engine.directory)
+        self.root.mkdir(parents=True, exist_ok=True)
         if engine.mode == "live":
+            enter(loaded, self.root, utc_ns())
             # Everything is joined, and nobody has seen it at a venue with money: that is not found out with money.
             raise GuardNotReady(
                 "`bot4 run` trades on paper, here or at a venue on this machine. Real money waits for a rehearsal at a "
                 "venue's testnet, and there is none on record."
             )
         self.switch = Chain.words(loaded.settings.safety, live=False)
-        self.root = Path(engine.directory)
-        self.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             # First of all: a machine that was halted goes no further.
             self.latch = undo.enter_context(Latch(self.root / LATCH_NAME))
@@ -140,6 +143,11 @@ class Session:
             self.engine, self.picture, self.latch, reload=self.reload, record=self.audit.note,
             resumed=lambda: (self.root / PAUSED_NAME).unlink(missing_ok=True),
         )  # fmt: skip
+        self.tier = TierWatch(
+            self.engine, loaded, self.root,
+            tighten=self.control.tighten_now, note=self.picture.note, record=self.audit.note,
+        )  # fmt: skip
+        self.picture.tier = lambda: self.tier.tier.name
         self.faces = faces(self.settings, self.picture, self.control) if faces is not None else None
         self.notifier = Notifier()
         # Fed by the loop itself, and only while loop, market data, journal and guard are what they should be.
@@ -188,6 +196,11 @@ class Session:
         name = self.journal.session.path.name
         loaded = replace(loaded, settings=opened.settings)
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
+        self.breakers = Board(
+            self.engine, self.settings, Looks(data=self._data_flows, journal=lambda: self.journal.health == 0),
+            cascade=self.chain.guard.breakers_open, note=self.picture.note, record=self.audit.note,
+        )  # fmt: skip
+        self.picture.breakers = self.breakers.status
 
     def _begin(self, journal: Path, opened: Opened, meter: Meter | None) -> Begun:
         """A core: that of the session before, where the account outlived it, or a new one."""
@@ -282,6 +295,8 @@ class Session:
         self.chain.turn(monotonic_ns())
         self.watchdog.turn(monotonic_ns())
         self.limits.turn(self.engine.now_ns)
+        self.breakers.turn(self.engine.now_ns)
+        self.tier.turn(self.engine.now_ns)
         self.orders.turn()
         self.keeper.turn(monotonic_ns())
         health = self.journal.health

@@ -16,8 +16,10 @@ from click.testing import CliRunner
 
 from engine._core.clock import utc_ns
 from engine._core.types import Kind
+from engine.cli import main as entry
 from engine.cli.main import GROUPS, cli
 from engine.cli.output import EXIT_CODES, EXIT_UNHEALTHY
+from engine.cli.reference import subcommands
 from engine.settings import keys
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import load
@@ -34,7 +36,7 @@ def bot4(*words, code=0, **kw):
 
 
 def _commands(group, path=()):
-    for name, command in group.commands.items():
+    for name, command in subcommands(group).items():
         if isinstance(command, click.Group):
             yield from _commands(command, (*path, name))
         else:
@@ -63,7 +65,7 @@ WANTED = (
 
 
 def test_every_command_that_was_promised_is_there_and_stands_in_a_group():
-    assert set(WANTED) <= set(cli.commands)
+    assert set(WANTED) <= set(subcommands(cli))
     grouped = [name for names in GROUPS.values() for name in names]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) >= set(WANTED)
@@ -96,13 +98,13 @@ def test_whatever_reports_can_do_it_as_json():
 def test_the_help_is_grouped_and_names_the_exit_codes():
     shown = bot4("--help")
     for title in GROUPS:
-        assert title.capitalize() in shown or not any(name in cli.commands for name in GROUPS[title])
+        assert title.capitalize() in shown or not any(name in subcommands(cli) for name in GROUPS[title])
     for code, text in EXIT_CODES.items():
         assert f"{code}  {text.split(';', maxsplit=1)[0]}" in shown
 
 
 def test_no_command_trades():
-    assert not {"buy", "sell", "order", "trade", "place", "submit"} & set(cli.commands)
+    assert not {"buy", "sell", "order", "trade", "place", "submit"} & set(subcommands(cli))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -224,3 +226,24 @@ def test_export_also_reads_the_single_tape_of_bot4_demo(tmp_path):
 def test_bench_needs_a_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "make build" in bot4("bench", "--smoke", code=1)
+
+
+def test_a_command_that_stops_waits_for_nothing_it_does_not_need():
+    code = (
+        "import sys\nfrom engine.cli.main import cli\ncli(['halt', '--help'], standalone_mode=False)\n"
+        "print(sorted({'aiohttp', 'numba', 'scipy', 'engine.runtime.session', 'engine.research'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(monkeypatch, capsys):
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "import_module", interrupted)
+    monkeypatch.setattr(sys, "argv", ["bot4", "status"])
+    with pytest.raises(SystemExit) as left:
+        entry.main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err.strip() == "Aborted!"

@@ -204,7 +204,7 @@ class Picture:
             unhealthy=wrong,
             latch=latch,
             safety=SafetyStatus(switch=self._settings.safety.switch),
-            headroom=self._headroom(),
+            headroom=self._headroom(symbols),
             feeds=feeds,
             account=self._account(symbols),
             symbols=symbols,
@@ -252,27 +252,39 @@ class Picture:
             note=self._latch.note,
         )
 
-    def _headroom(self) -> tuple[HeadroomStatus, ...]:
-        """How much of the account's limits is used; 1,000,000 is all of it."""
+    def _headroom(self, symbols: tuple[SymbolStatus, ...]) -> tuple[HeadroomStatus, ...]:
+        """How much of the limits is used; 1,000,000 is all of it. Of a symbol's limit the fullest symbol counts."""
         a, limits = self._engine.core.world.account(), self._engine.core.world.limits()
         equity, peak, base = a["equity"], a["peak"], a["day_base"]
         if min(equity, peak, base) <= 0:
             return ()
         net = max(a["long_worst"], a["short_worst"])
+        gross_ppm = a["gross_worst"] * 10**6 // equity
+        largest = max(
+            (abs(row.position or 0.0) * (row.bid + row.ask) / 2 for row in symbols if row.bid and row.ask), default=0
+        )
         shares = {
             "drawdown": ((peak - equity) * 10**6 // peak, limits["drawdown_ppm"]),
             "daily loss": (max(0, base - equity) * 10**6 // base, limits["daily_loss_ppm"]),
-            "gross exposure": (a["gross_worst"] * 10**6 // equity, limits["gross_share_ppm"]),
+            "gross exposure": (gross_ppm, limits["gross_share_ppm"]),
+            "leverage": (gross_ppm, min(limits["leverage_tier_ppm"], limits["leverage_regime_ppm"])),
+            "largest position": (int(largest * E8) * 10**6 // equity, limits["position_share_ppm"]),
             "net exposure": (net * 10**6 // equity, limits["net_share_ppm"]),
         }
         rows = [
             HeadroomStatus(rule=rule, unit="ppm", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
             for rule, (used, most) in shares.items()
+            if most > 0
         ]
-        used, most = a["orders_open"], limits["open_orders_all"]
-        rows.append(
-            HeadroomStatus(rule="open orders", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
-        )
+        plain = {
+            "open orders": ("", a["orders_open"], limits["open_orders_all"]),
+            "open orders of a symbol": ("", max(row.orders_open for row in symbols), limits["open_orders_symbol"]),
+            "clock drift": ("ns", a["clock_drift_ns"], limits["clock_drift_ns"]),
+        }
+        rows += [
+            HeadroomStatus(rule=rule, unit=unit, limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
+            for rule, (unit, used, most) in plain.items()
+        ]
         return tuple(rows)
 
     def _account(self, symbols: tuple[SymbolStatus, ...]) -> AccountStatus:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import signal
 import ssl
+import subprocess
 
 import aiohttp
 import pytest
@@ -16,6 +19,7 @@ from engine.observe.commands import Peer
 from engine.observe.display import Display
 from engine.observe.history import History
 from engine.web.server import FILES, HEADERS, STATIC, Dashboard, tls_context
+from tests.integration.test_run import BOT4, FREE_PORTS
 from tests.support.browser import chromium
 from tests.support.certificate import self_signed
 from tests.support.hand import Hand
@@ -404,6 +408,44 @@ def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path)
     finally:
         loop.run(second.close())
     assert page.locator("#symbols tbody tr").count() == 1
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Starts `bot4 run` in a process of its own and gives the address of its page."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(port: str) -> str:
+        environ = os.environ | FREE_PORTS | {"BOT4__DASHBOARD__PORT": port}
+        words = [*BOT4, "run", "--plain", "-d", str(tmp_path / "run"), "--seconds", "900"]
+        running.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environ))
+        line = running[-1].stdout.readline()
+        assert line.startswith("the page: "), line
+        return line.removeprefix("the page: ").strip()
+
+    start.running = running
+    yield start
+    for process in running:
+        with process:
+            process.kill()
+
+
+@needs_browser
+def test_the_page_lives_through_a_stop_and_a_start_of_bot4_run(page, started):
+    address = started("0")
+    page.goto(address)
+    page.wait_for_selector('#head[data-state="good"]')
+    page.wait_for_selector("#events tbody tr")
+    started.running[0].send_signal(signal.SIGINT)
+    assert started.running[0].wait(timeout=PATIENCE_MS / 1_000) == 0
+    page.wait_for_selector('#head[data-state="offline"]')
+    # The page looks for its engine where it was.
+    assert started(address.rsplit(":", 1)[1].strip("/")) == address
+    page.wait_for_selector('#head[data-state="good"]')
+    moving = "() => document.querySelector('#symbols td:nth-child(2)').textContent"
+    was = page.evaluate(moving)
+    page.wait_for_function(f"was => ({moving})() !== was", arg=was)
+    assert page.locator("#symbols tbody tr").count() == 3
 
 
 @needs_browser

@@ -73,6 +73,11 @@ def _limits(s: Settings) -> Iterator[Line]:
     if s.core.lock_memory:
         text = "unlimited" if locked == resource.RLIM_INFINITY else f"{locked >> 20} MiB"
         yield Line("locked memory", OK if enough else FAIL, text, "" if enough else "LimitMEMLOCK=infinity in the unit")
+    if s.core.real_time:
+        priority, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+        allowed = priority >= s.core.real_time or os.geteuid() == 0
+        mend = "" if allowed else f"LimitRTPRIO={s.core.real_time} in the unit"
+        yield Line("real time", OK if allowed else WARNING, f"priority up to {priority}", mend)
 
 
 def _cpu(s: Settings) -> Iterator[Line]:
@@ -89,14 +94,13 @@ def _cpu(s: Settings) -> Iterator[Line]:
             "cpu governor", OK if fast else WARNING, governor, "" if fast else "cpupower frequency-set -g performance"
         )
     isolated = _word("/sys/devices/system/cpu/isolated") or ""
-    if s.core.thread == "pinned" or s.core.wait == "spin":
+    if s.core.cpu >= 0 or s.core.wait == "spin":
         yield Line(
             "cpu isolation", OK if isolated else WARNING, isolated or "none", "" if isolated else "boot with isolcpus=N"
         )
     cores = os.cpu_count() or 1
-    for name, cpu in (("core.cpu", s.core.cpu), ("core.cpu_loop", s.core.cpu_loop)):
-        if cpu >= cores:
-            yield Line(name, FAIL, f"CPU {cpu} of {cores}", f"set {name} below {cores}")
+    if s.core.cpu >= cores:
+        yield Line("core.cpu", FAIL, f"CPU {s.core.cpu} of {cores}", f"set core.cpu below {cores}")
 
 
 def _disk(s: Settings) -> Iterator[Line]:
@@ -152,7 +156,7 @@ def _dead_man(s: Settings) -> Iterator[Line]:
         if not venue.enabled or venue.protocol == "embedded":
             continue
         has = venue.protocol in ("binance_usdm", "kraken")
-        mend = "" if has else "set safety.courier_credential: the courier cancels after death"
+        mend = "" if has else "bot4 install: the courier cancels after death"
         yield Line(
             f"dead-man of {name}", OK if has else WARNING, "the venue has a timer" if has else "it has none", mend
         )

@@ -242,6 +242,7 @@ class Status(_Part, frozen=True, kw_only=True):
     safety: SafetyStatus = SafetyStatus()
     why: tuple[WhyNot, ...] = ()  # the last few, newest first
     waiting: int = 0  # settings that wait their day
+    host: tuple[str, ...] = ()  # what was asked of the machine, and what it refused
     loop_lag_ns: int | None = None
     memory_bytes: int | None = None
 

@@ -63,7 +63,7 @@ class Board:
         record: Callable[[Entry], object],
     ) -> None:
         self._engine, self._looks, self._cascade, self._note, self._record = engine, looks, cascade, note, record
-        self.table = Breakers(open_share=OPEN_SHARE)
+        self.table = Breakers(count_max=settings.capacity.components, open_share=OPEN_SHARE)
         self._trials: dict[str, int] = {}
         for name in COMPONENTS:
             self._declare(name, settings.breakers.get(name, schema.Breaker()))

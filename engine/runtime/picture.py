@@ -105,6 +105,7 @@ class Picture:
         self._messages = np.zeros(len(self._venues), np.int64)
         self._machine, self._lag = figures.Machine(self._settings.engine.directory), figures.Lag()
         self._mode_at = ("", started_ns)
+        self.host: tuple[str, ...] = ()
         self.waiting = 0  # settings that wait their day
         self.tier: Callable[[], str] = lambda: loaded.tier.name
         self.breakers: Callable[[], tuple[BreakerStatus, ...]] = tuple
@@ -217,6 +218,7 @@ class Picture:
             counts=world.counts,
             why=tuple(islice(self._why, 5)),
             waiting=self.waiting,
+            host=self.host,
             loop_lag_ns=self.life.lag_ns if self.life is not None else None,
             memory_bytes=self._machine.memory_bytes,
         )

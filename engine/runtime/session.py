@@ -44,6 +44,7 @@ from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
 from engine.safety.notify import Notifier, Watchdog
+from engine.safety.tuning import NOT_ASKED, Collector, tune
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
@@ -155,6 +156,7 @@ class Session:
             "journal": lambda: self.journal.health == 0, "data": self._data_flows,
             "guard": lambda: self.chain.alive, "audit": lambda: self.audit.healthy,
         }  # fmt: skip
+        self.collector = Collector()
         self.watchdog = Watchdog(self.notifier, checks)
         self.limits = Overseer(self.engine, self.chain.guard, self.settings.modes.equity_agree_ppm)
         self.life = Lifecycle(
@@ -166,6 +168,7 @@ class Session:
             tripped=lambda: self.latch.tripped,
             hang_up=self._hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
+            spin=self.settings.core.wait == "spin",
         )
         self.picture.life = self.life
         self._paused_by_journal = False
@@ -225,6 +228,7 @@ class Session:
         with self._kept:
             self.journal.start()
             self.chain.start()
+            self._tune()
             self._stay_paused()
             self.audit.append(
                 Entry(About.START, "start", trigger=name, rule="DESIGN 6", explanation=self.switch,
@@ -247,6 +251,7 @@ class Session:
                 await self.exchange.close()
                 if self.faces is not None:
                     await self.faces.close()
+                self.collector.close()
         return Ended(
             exit_code=EXIT_TRIPPED if self.latch.tripped else code,
             reason=self.life.reason,
@@ -257,6 +262,18 @@ class Session:
             left_open=len(at_venue(self.engine.core.world)),
             status=status,
         )
+
+    def _tune(self) -> None:
+        """Ask the machine for what the settings want of it; a refusal costs time, not safety."""
+        core = self.settings.core
+        rows = tune(
+            lock=core.lock_memory, freeze=core.freeze, cpus=(core.cpu,) if core.cpu >= 0 else (),
+            priority=core.real_time, huge=core.huge_pages,
+        )  # fmt: skip
+        self.picture.host = tuple(row.text() for row in rows if row.detail != NOT_ASKED)
+        for row in rows:
+            if not row.granted:
+                self.picture.note("host", self.engine.now_ns, row.text(), severity="warning")
 
     def _stay_paused(self) -> None:
         """After a reset nothing is Normal before a person says so, also where a stuck loop never told its core."""
@@ -293,6 +310,7 @@ class Session:
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
         self.chain.turn(monotonic_ns())
+        self.collector.turn(monotonic_ns())
         self.watchdog.turn(monotonic_ns())
         self.limits.turn(self.engine.now_ns)
         self.breakers.turn(self.engine.now_ns)

@@ -13,7 +13,7 @@ Breach = tuple[Key, str, str]
 
 
 def check_relations(settings: Settings, problems: Problems) -> None:
-    for part in (_sizes, _limits, _waiting, _safety, _network, _names, _breakers, _instruments, _venues):
+    for part in (_sizes, _limits, _safety, _network, _names, _breakers, _instruments, _venues):
         for key, found, expected in part(settings):
             problems.add(key, found, expected)
 
@@ -28,9 +28,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _sizes(s: Settings) -> Iterator[Breach]:
-    for name in ("ring_inbound", "ring_outbound", "ring_report"):
-        if (size := getattr(s.capacity, name)) & (size - 1):
-            yield ("capacity", name), str(size), f"a power of two, like {1 << size.bit_length()}"
     if (size := s.journal.segment_bytes) & (size - 1):
         yield ("journal", "segment_bytes"), str(size), f"a power of two, like {1 << size.bit_length()}"
     if s.journal.disk_max_bytes < 2 * size:
@@ -38,7 +35,7 @@ def _sizes(s: Settings) -> Iterator[Breach]:
     for name, entries, room in (
         ("symbols", len(s.instruments), s.capacity.symbols),
         ("strategies", sum(entry.enabled for entry in s.strategies.values()), s.capacity.strategies),
-        ("components", len(s.venues) + len(s.breakers), s.capacity.components),
+        ("components", len(s.venues) + len(BREAKER_COMPONENTS), s.capacity.components),
     ):
         if entries > room:
             yield ("capacity", name), str(room), f"at least {entries}: so many are configured"
@@ -71,17 +68,6 @@ def _limits(s: Settings) -> Iterator[Breach]:
             str(s.limits.daily_loss_ppm),
             f"at most limits.drawdown_ppm, {s.limits.drawdown_ppm}",
         )
-
-
-def _waiting(s: Settings) -> Iterator[Breach]:
-    if s.core.thread == "loop" and s.core.wait in ("yield", "park"):
-        yield ("core", "wait"), shown(s.core.wait), 'block or spin while core.thread is "loop"'
-    if s.core.thread == "pinned" and s.core.cpu < 0:
-        yield ("core", "cpu"), str(s.core.cpu), 'a CPU while core.thread is "pinned"'
-    if s.core.thread == "pinned" and s.core.wait == "block":
-        yield ("core", "wait"), shown(s.core.wait), 'spin, yield or park while core.thread is "pinned"'
-    if s.core.cpu >= 0 and s.core.cpu == s.core.cpu_loop and s.core.thread == "pinned":
-        yield ("core", "cpu_loop"), str(s.core.cpu_loop), "another CPU than core.cpu"
 
 
 def _safety(s: Settings) -> Iterator[Breach]:

@@ -167,7 +167,7 @@ def test_config_pending_shows_what_waits_and_how_long(tmp_path):
 def test_doctor_looks_at_every_part_and_mends_what_it_finds(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text(
-        f'[engine]\ndirectory = "{tmp_path / "state"}"\n[core]\nthread = "pinned"\nwait = "spin"\ncpu = 4000\n'
+        f'[engine]\ndirectory = "{tmp_path / "state"}"\n[core]\nwait = "spin"\ncpu = 4000\n'
         '[safety]\nswitch = "gpio"\nchip = "/dev/gpiochip99"\n[venues.b]\nprotocol = "binance_spot"\ncredential = "k"\n'
     )
     found = json.loads(bot4("doctor", "-c", str(path), "--json", code=EXIT_UNHEALTHY))

@@ -202,8 +202,8 @@ class LatchStatus(_Part, frozen=True, kw_only=True):
 class SafetyStatus(_Part, frozen=True, kw_only=True):
     """The devices around the latch."""
 
-    switch: str = ""  # simulated, released, pressed, cut, none
-    tamper: str = ""
+    switch: str = ""  # closed, open (pressed or cut), gone (the chip is), simulated, none
+    tamper: str = ""  # of its loop the same
     dead_man: str = ""  # armed, not available, off
     courier: str = ""
     plan: str = ""  # the step that a running plan stands in

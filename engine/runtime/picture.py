@@ -108,6 +108,7 @@ class Picture:
         self.host: tuple[str, ...] = ()
         self.waiting = 0  # settings that wait their day
         self.tier: Callable[[], str] = lambda: loaded.tier.name
+        self.safety: Callable[[], SafetyStatus] = lambda: SafetyStatus(switch=self._settings.safety.switch)
         self.breakers: Callable[[], tuple[BreakerStatus, ...]] = tuple
         self.life: Lifecycle | None = None  # who moves the clock, once there is somebody
         engine.watch(self._note_inputs, self._note_outputs)
@@ -204,7 +205,7 @@ class Picture:
             healthy=not (wrong or latch.tripped),
             unhealthy=wrong,
             latch=latch,
-            safety=SafetyStatus(switch=self._settings.safety.switch),
+            safety=self.safety(),
             headroom=self._headroom(symbols),
             feeds=feeds,
             account=self._account(symbols),

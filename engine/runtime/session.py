@@ -203,7 +203,7 @@ class Session:
             self.engine, self.settings, Looks(data=self._data_flows, journal=lambda: self.journal.health == 0),
             cascade=self.chain.guard.breakers_open, note=self.picture.note, record=self.audit.note,
         )  # fmt: skip
-        self.picture.breakers = self.breakers.status
+        self.picture.breakers, self.picture.safety = self.breakers.status, self.chain.status
 
     def _begin(self, journal: Path, opened: Opened, meter: Meter | None) -> Begun:
         """A core: that of the session before, where the account outlived it, or a new one."""

@@ -17,6 +17,7 @@ import click
 from engine._core import isa
 from engine.cli.config import read
 from engine.cli.output import EXIT_UNHEALTHY, echo_json
+from engine.cli.reach import reach
 from engine.errors import Bot4Error
 from engine.settings.schema import Settings
 
@@ -50,7 +51,7 @@ def _python(_: Settings) -> Iterator[Line]:
 def _build(_: Settings) -> Iterator[Line]:
     release = isa.profile() == "release"
     yield Line("build", OK if release else WARNING, f"{isa.profile()} build", "" if release else "make build")
-    yield Line("instruction set", OK, platform.machine())
+    yield Line("instruction set", OK, f"{isa.architecture()}, level {isa.level()} of {isa.offered()}")
 
 
 def _clock(_: Settings) -> Iterator[Line]:
@@ -162,8 +163,25 @@ def _dead_man(s: Settings) -> Iterator[Line]:
         )
 
 
+def _reach(s: Settings) -> Iterator[Line]:
+    for name, venue in s.venues.items():
+        found = reach(venue) if venue.enabled else None
+        if found is None:
+            continue
+        about, limit = f"reach of {name}", s.limits.clock_drift_ns
+        if found.trouble:
+            state = FAIL if s.engine.mode == "live" else WARNING
+            yield Line(about, state, found.text(), f"look at network, names and clock: curl -v {found.address}")
+        elif found.offset_ns is not None and abs(found.offset_ns) > limit:
+            yield Line(
+                about, FAIL, found.text(), f"set the clock (apt install chrony): the limit is {limit / 1e6:.0f} ms"
+            )
+        else:
+            yield Line(about, OK, found.text())
+
+
 CHECKS: tuple[Callable[[Settings], Iterator[Line]], ...] = (
-    _python, _build, _clock, _limits, _cpu, _disk, _pins, _keys, _dead_man,
+    _python, _build, _clock, _limits, _cpu, _disk, _pins, _keys, _dead_man, _reach,
 )  # fmt: skip
 
 

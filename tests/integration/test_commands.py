@@ -168,12 +168,14 @@ def test_doctor_looks_at_every_part_and_mends_what_it_finds(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text(
         f'[engine]\ndirectory = "{tmp_path / "state"}"\n[core]\nwait = "spin"\ncpu = 4000\n'
-        '[safety]\nswitch = "gpio"\nchip = "/dev/gpiochip99"\n[venues.b]\nprotocol = "binance_spot"\ncredential = "k"\n'
+        '[safety]\nswitch = "gpio"\nchip = "/dev/gpiochip99"\n[venues.b]\nprotocol = "binance_spot"\n'
+        'rest = "http://127.0.0.1:9"\ncredential = "k"\n'
     )
     found = json.loads(bot4("doctor", "-c", str(path), "--json", code=EXIT_UNHEALTHY))
     by = {line["about"]: line for line in found}
     for about in ("settings", "python", "build", "clock sync", "open files", "huge pages", "cpu governor", "disk",
-                  "folder", "kill switch", "core.cpu", "secret of b", "dead-man of b", "cpu isolation"):  # fmt: skip
+                  "folder", "kill switch", "core.cpu", "secret of b", "dead-man of b", "reach of b",
+                  "cpu isolation"):  # fmt: skip
         assert about in by, about
     for about in ("kill switch", "core.cpu"):
         assert by[about]["state"] == "fail"

@@ -151,16 +151,6 @@ class StrategyStatus(_Part, frozen=True, kw_only=True):
     realised: float | None = None
 
 
-class RingStatus(_Part, frozen=True, kw_only=True):
-    """One ring."""
-
-    name: str
-    capacity: int = 0
-    used: int = 0
-    refused: int = 0
-    waited: int = 0
-
-
 class WhyNot(_Part, frozen=True, kw_only=True):
     """One signal that was denied or skipped, with every reason."""
 
@@ -237,7 +227,6 @@ class Status(_Part, frozen=True, kw_only=True):
     headroom: tuple[HeadroomStatus, ...] = ()
     denied_by_rule: dict[str, int] = {}
     strategies: tuple[StrategyStatus, ...] = ()
-    rings: tuple[RingStatus, ...] = ()
     counts: dict[str, int] = {}
     safety: SafetyStatus = SafetyStatus()
     why: tuple[WhyNot, ...] = ()  # the last few, newest first

@@ -26,7 +26,6 @@ from engine.settings.load import load
 from engine.settings.schema import Settings
 from tests.source.files import ROOT
 from tests.support.hand import Hand
-from tests.support.paper_source import PaperEngine
 
 
 def bot4(*words, code=0, **kw):
@@ -80,7 +79,7 @@ def test_the_help_of_every_command_is_printed_and_shows_its_example(path):
 
 # They show no report: a script that is taken as it is, records in a form of their own, a picture that moves, a page.
 NO_JSON = {
-    "completion", "export", "top", "demo", "venue", "config schema", "config hash", "record", "install", "uninstall",
+    "completion", "export", "top", "venue", "config schema", "config hash", "record", "install", "uninstall",
     "data import", "journal cut", "journal prune", "strategy build", "keys add", "keys remove", "keys rotate",
     "keys seal", "keys unseal", "audit report", "config show", "bench",
 }  # fmt: skip
@@ -216,13 +215,6 @@ def test_export_writes_the_records_of_a_session_of_bot4_run(tmp_path):
     assert {"px_ticks", "qty_lots", "ts_recv_ns"} <= json.loads(trades[0]).keys()
     whole = bot4("export", journal, "--what", "all").splitlines()
     assert len(whole) == count + 1
-
-
-def test_export_also_reads_the_single_tape_of_bot4_demo(tmp_path):
-    engine = PaperEngine(tmp_path / "session")
-    engine.run()
-    whole = bot4("export", str(tmp_path / "session"), "--what", "all").splitlines()
-    assert len(whole) == engine.session.tape.count + 1
 
 
 def test_bench_needs_a_checkout(tmp_path, monkeypatch):

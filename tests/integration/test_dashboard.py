@@ -22,8 +22,7 @@ from engine.web.server import FILES, HEADERS, STATIC, Dashboard, tls_context
 from tests.integration.test_run import BOT4, FREE_PORTS
 from tests.support.browser import chromium
 from tests.support.certificate import self_signed
-from tests.support.hand import Hand
-from tests.support.paper_source import PaperEngine
+from tests.support.hand import Hand, Shown
 from tests.support.serving import running_loop
 
 PEER = Peer(1, 0, 0)
@@ -37,9 +36,9 @@ def loop():
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = PaperEngine(tmp_path / "session")
-    engine.run()
-    return engine
+    engine = Shown(tmp_path / "session")
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
@@ -159,9 +158,9 @@ def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_one_plain_error
 def test_a_viewer_gets_the_history_and_then_pictures(loop, served, engine):
     first, second, third = _pictures(loop, served(), 3)
     assert first["kind"] == "history"
-    assert first["candles"].keys() <= {"BTCUSDT"}
+    assert first["candles"].keys() <= {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
     assert second["status"]["symbols"][0]["name"] == third["status"]["symbols"][0]["name"] == "BTCUSDT"
-    assert len(first["events"]) + len(second["events"]) == len(engine.tail)
+    assert len(first["events"]) + len(second["events"]) == engine.numbered
 
 
 def test_one_viewer_too_many_is_refused(loop, served):
@@ -188,7 +187,7 @@ def test_a_viewer_that_does_not_read_is_skipped_and_loses_no_event_when_it_does(
             # Its queue is full, as it is while its socket takes nothing more.
             while not viewer.queue.full():
                 viewer.queue.put_nowait(b'{"kind": "filler"}')
-            engine.run()
+            engine.pass_time(1)
             seen = []
             # Until the last event was told: pictures from before it may come first.
             while not any(e["number"] == engine.numbered for message in seen for e in message.get("events", [])):
@@ -213,7 +212,7 @@ def test_under_the_display_rule_the_stream_holds_no_position_and_no_profit(loop,
 def test_the_history_takes_fixed_room(engine):
     history = History(Display(engine), candle_ns=1)
     for _ in range(30):
-        engine.run(50)
+        engine.pass_time(0.2)
         history.update()
     document = history.document()
     assert len(document["candles"]["BTCUSDT"]) == 30
@@ -386,28 +385,6 @@ def test_a_trip_just_before_the_end_is_still_told(page, loop, hand, board):
     loop.run(board.close())
     page.wait_for_selector('#head[data-state="halted"]')
     assert page.text_content("#latch") == "HALTED: command"
-
-
-@needs_browser
-def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path):
-    first = Dashboard(Display(engine), port=0, rate_hz=CALM_HZ)
-    loop.run(first.start())
-    page.goto(first.address)
-    page.wait_for_selector('#head[data-state="good"]')
-    loop.run(first.close())
-    page.wait_for_selector('#head[data-state="offline"]')
-    assert page.text_content("#mode") == "no engine"
-    other = PaperEngine(tmp_path / "next", seed=11)
-    other.run()
-    second = Dashboard(Display(other), port=first.port, rate_hz=CALM_HZ)
-    loop.run(second.start())
-    try:
-        page.wait_for_selector('#head[data-state="good"]')
-        page.wait_for_function("want => document.querySelector('#symbols td:nth-child(2)').textContent === want",
-                               arg=f"{other.status().symbols[0].bid:,.2f}")  # fmt: skip
-    finally:
-        loop.run(second.close())
-    assert page.locator("#symbols tbody tr").count() == 1
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from engine.errors import Bot4Error
 
 # Command to module of engine/cli; its object there has the command's name.
 GROUPS: dict[str, dict[str, str]] = {
-    "run": {"run": "run", "record": "events", "venue": "venue"},
+    "run": {"run": "run", "record": "record", "venue": "venue"},
     "look": {
         "status": "control", "top": "control", "why": "control", "tail": "control", "alerts": "control",
         "ack": "control", "events": "events", "journal": "events", "export": "export",

@@ -100,7 +100,7 @@ def halts() -> dict[str, Any]:
     again = start()
     until(lambda: state() == "failed")
     second = show("ExecMainStatus", unit=UNIT)["ExecMainStatus"]
-    reset = bot4("reset", "--state", str(STATE), "--switch", "none", "--reason", "a test",
+    reset = bot4("reset", "--state", str(STATE), "--reason", "a test",
                  typed="I have found the cause\n")  # fmt: skip
     third = start()
     status = json.loads(bot4("status", "--json", "-d", str(STATE)).stdout or "{}")

@@ -60,11 +60,15 @@ class Chain:
         pins = tuple(pin for _, pin in loops)
         remember(root, Wiring(switch=safety.switch, chip=safety.chip, lines=pins, bias=safety.bias))
         self.lines = self._lines(safety)
+        debounce_ns = safety.debounce_us * 1_000
+        # A line that chatters for ever trips as late as this; a single bounce has its whole time before it.
+        latest_ns = max(50 * MS, 2 * debounce_ns)
         self.sentry = Sentry(
             latch,
             lines=self.lines,
             pulse=self.pulse,
-            debounce_ns=safety.debounce_us * 1_000,
+            debounce_ns=debounce_ns,
+            latest_ns=latest_ns,
             stall_ns=safety.stall_ms * MS,
             # gpiozero's side needs the interpreter, as the loop does: it may be as long without it.
             silent_ns=safety.stall_ms * MS,
@@ -78,7 +82,8 @@ class Chain:
                 self._trip,
                 loops=loops,
                 factory=SharedFactory(self.lines),
-                debounce_ns=safety.debounce_us * 1_000,
+                debounce_ns=debounce_ns,
+                latest_ns=latest_ns,
                 report=self.sentry.report,
                 wake=self.sentry.wake,
             )

@@ -104,11 +104,12 @@ _EVEN_THEN = [
 ]
 LANE_SKIPS = {LANE_NORMAL: [RULE_NOT_REDUCING], LANE_REDUCE: _CAPS, LANE_PROTECTIVE: _CAPS + _EVEN_THEN}
 # On the ack the order is already among the live ones: what counts orders and rates would count it twice. And it rests
-# already: what is not known just now (after a restart: everything) is no reason to take it back, only to add nothing.
+# already: what is not known just now (after a restart: everything), or a venue that answers badly, is no reason to take
+# it back, only to add nothing.
 RECHECK_SKIPS = [
     RULE_ORDER_RATE, RULE_CHURN, RULE_OPEN_ORDERS_SYMBOL, RULE_OPEN_ORDERS_ALL, RULE_DUPLICATE_INTENT,
     RULE_SELF_TRADE, RULE_SIGNAL_STALE, RULE_NOT_REDUCING, RULE_BOOK_UNTRUSTED, RULE_BOOK_STALE, RULE_EQUITY_STALE,
-    RULE_CLOCK_DRIFT, RULE_REJECTS,
+    RULE_CLOCK_DRIFT, RULE_REJECTS, RULE_BREAKER,
 ]
 # Rules that hold an order against the touch: without one there is nothing to hold it against.
 RECHECK_NEEDS_TOUCH = [RULE_PX_PERCENT, RULE_PX_BAND, RULE_LIQUIDATION]

@@ -15,7 +15,7 @@ import uvloop
 from engine.cli.live import LiveView
 from engine.cli.output import echo_json, program
 from engine.cli.screen import duration, number
-from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError
+from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError, TierError
 from engine.observe import logs
 from engine.observe.commands import Handlers
 from engine.observe.status import StatusSource
@@ -95,7 +95,7 @@ def _or_leave(build: Callable[[], T]) -> T:
         return build()
     except (LatchTripped, LatchBadFile, LatchNotDurable) as error:
         code, text = EXIT_TRIPPED, str(error)
-    except SettingsError as error:
+    except (SettingsError, TierError) as error:
         code, text = EXIT_SETTINGS, str(error)
     click.echo(f"bot4: {text}", err=True)
     sys.exit(code)

@@ -114,6 +114,9 @@ class Step:
             return Status.OK, self.out
         if kind == Kind.KIND_CONTROL:
             return self._control(e), self.out
+        if kind == Kind.KIND_DENIED:
+            self.gate.set_account(breaker_denied=e["denied"])
+            return Status.OK, self.out
         if kind == Kind.KIND_POSITION:
             self._position(e["symbol"], e["lots"])
             return Status.OK, self.out

@@ -15,8 +15,9 @@ from engine._core.step import Core
 from engine._core.types import Can
 from engine._core.validate import Class, defaults
 from engine._core.world import World
+from engine.errors import SessionMissing
 from engine.journal.layout import Session
-from engine.runtime.wiring import make_core, session_seed
+from engine.runtime.wiring import make_core
 from engine.settings.schema import Settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
@@ -117,8 +118,11 @@ def session_meta(
 
 def core_of(session: Session) -> Core:
     """The core that a recorded session was run with, before its first event."""
-    if session.file is None or "settings" not in session.file.meta:
-        return make_core(seed=session_seed(session.path))
+    if session.file is None:
+        raise SessionMissing(f"{session.path} does not say what it was run with.")
+    if "settings" not in session.file.meta:
+        # A record of market data alone: whoever replays it steps the smallest core.
+        return make_core(seed=session.file.seed)
     settings = msgspec.convert(session.file.meta["settings"], Settings)
     held = session.file.meta.get("holdings")
     holdings = None if held is None else {int(asset): int(amount) for asset, amount in held.items()}

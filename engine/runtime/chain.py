@@ -15,7 +15,9 @@ from pathlib import Path
 
 from engine._core.clock import monotonic_ns
 from engine._core.latch import Latch
-from engine._core.modes import Goal, Mode
+from engine._core.modes import Goal, Mode, Phase
+from engine.errors import LineLost
+from engine.observe.status import SafetyStatus
 from engine.runtime.engine import Engine
 from engine.runtime.ports import EnginePorts, exit_once
 from engine.safety.audit import Audit
@@ -52,7 +54,7 @@ class Chain:
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         safety = settings.safety
-        self.latch, self._engine = latch, engine
+        self.latch, self._engine, self._safety = latch, engine, safety
         self.ended = threading.Event()
         self.pulse = Pulse()
         self.ports = EnginePorts(engine, ended=self.ended, grace_s=safety.grace_ms / 1_000)
@@ -146,6 +148,19 @@ class Chain:
             mode = Mode(self._engine.core.world.modes["mode"]).name.removeprefix("MODE_").lower()
             if self.lamps.mode != mode:
                 self.lamps.show(mode, now_ns)
+
+    def status(self) -> SafetyStatus:
+        """The devices as they are now. Each loop is wired closed: an open one is pressed, or cut."""
+        words = {0: "closed", 1: "open"}
+        phase = Phase(self._engine.core.world.modes["phase"])
+        plan = "" if phase in (Phase.PHASE_IDLE, Phase.PHASE_ENDED) else phase.name.removeprefix("PHASE_").lower()
+        if self.lines is None:
+            return SafetyStatus(switch=self._safety.switch, plan=plan)
+        try:
+            levels = [words[self.lines.level(pin)] for pin in (self._safety.pin_switch, self._safety.pin_tamper)]
+        except LineLost:
+            levels = ["gone", "gone"]
+        return SafetyStatus(switch=levels[0], tamper=levels[1], plan=plan)
 
     @property
     def settled(self) -> bool:

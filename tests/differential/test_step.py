@@ -55,6 +55,7 @@ MOVE = st.one_of(
     st.tuples(st.just("strategy"), st.integers(0, 3), st.integers(0, 4)),
     st.tuples(st.just("control"), st.integers(0, 4), st.sampled_from([0, 1, 1, 1, 2, 3, 4]), st.booleans(),
               st.booleans(), st.sampled_from([0, 0, 0, 0, 1])),
+    st.tuples(st.just("denied"), st.sampled_from([0, 0, 2])),
     st.tuples(st.just("position"), st.integers(0, 1), st.integers(-2, 2)),
 )  # fmt: skip
 
@@ -173,6 +174,14 @@ class Pair:
         words = {"latch": latch, "mode": mode, "who": who, "aggressive": int(aggressive), "equity": equity}
         self.desk.control(**words)
         return self.twin.step(Kind.KIND_CONTROL, now=self._now(), **words)
+
+    def _denied(self, mask: int) -> Any:
+        record = np.zeros(1, types.EVENT)
+        self.desk.now += 1
+        record["kind"], record["ts_recv_ns"] = Kind.KIND_DENIED, self._now()
+        record["word"][0, 0] = mask
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_DENIED, now=self._now(), denied=mask)
 
     def _position(self, symbol: int, off: int) -> Any:
         symbol %= self.symbols

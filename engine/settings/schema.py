@@ -128,6 +128,10 @@ class Safety(Section, frozen=True, kw_only=True):
         Literal["simulated", "gpio", "none"], plain("choice", "The switch: in software, on pins, or none (paper only).")
     ] = "simulated"
     chip: Annotated[str, text("The GPIO character device.", r"^/dev/gpiochip[0-9]+$")] = "/dev/gpiochip0"
+    bias: Annotated[
+        Literal["pull-up", "external"],
+        plain("choice", "What raises an open loop: the pin's pull-up, or a resistor outside."),
+    ] = "pull-up"
     pin_switch: Annotated[int, whole("BCM", 0, 57, "Switch, normally closed.")] = 17
     pin_green: Annotated[int, whole("BCM", 0, 57, "Green lamp: trading.")] = 22
     pin_yellow: Annotated[int, whole("BCM", 0, 57, "Yellow lamp: paused or reducing.")] = 23

@@ -24,6 +24,7 @@ from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
+# Of both venues alike. A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
@@ -78,8 +79,9 @@ def build_core(
     )
     for name, symbol in symbols.items():
         row = settings.instruments[name]
-        can = {"can": int(SPOT_CAN)} if name in over else {}
-        world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core(), **can)
+        linear = row.market == "linear"
+        can = SPOT_CAN | Can.CAN_REDUCE if linear else SPOT_CAN
+        world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
             world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))

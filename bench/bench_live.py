@@ -95,7 +95,7 @@ def _driver(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     return live, engine, wire
 
 
-def _frames(count: int, first: int) -> list[bytes]:
+def market_frames(count: int, first: int) -> list[bytes]:
     """Depth messages of 20 + 20 levels whose touch wanders and whose book never crosses."""
     rng, out = random.Random(11), []
     px = 5_000_000
@@ -115,7 +115,7 @@ def _frames(count: int, first: int) -> list[bytes]:
 
 def _image(live: LiveExchange, first: int) -> None:
     body = {"lastUpdateId": first - 1, "bids": [["49990.00", "1.000"]], "asks": [["50010.00", "1.000"]]}
-    live.feed.on_frame(_frames(1, first)[0], 1)
+    live.feed.on_frame(market_frames(1, first)[0], 1)
     assert live.image(0, json.dumps(body).encode(), time.time_ns())
 
 
@@ -138,7 +138,7 @@ def _callback(form: Form, samples: int) -> tuple[np.ndarray, int]:
         _settle(engine, live)
         wire.messages.clear()
         out, orders = np.zeros(samples), 0
-        for at, frame in enumerate(_frames(samples, 101)):
+        for at, frame in enumerate(market_frames(samples, 101)):
             view, now = memoryview(frame), time.time_ns()
             start = time.perf_counter_ns()
             live._on_market(wire, view, now)

@@ -38,6 +38,7 @@ from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
+from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
@@ -223,7 +224,8 @@ class Session:
                 self.notifier.ready(f"paper session {name}; {self.switch}")
                 ready()
                 await self.exchange.start(self.engine)
-                code = await self.life.run(seconds=seconds)
+                with Waiting(spin=self.settings.core.wait == "spin"):
+                    code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
                 await self.exchange.close()
                 self.keeper.close()

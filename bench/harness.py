@@ -136,9 +136,11 @@ class Report:
         python: npt.ArrayLike | None = None,
         peer: str | None = None,
         peer_samples: npt.ArrayLike | None = None,
+        goal: float | None = None,
         note: str = "",
     ) -> Row:
-        """Add one figure. `checksum` is what the bench computed: a run whose result changed shows it."""
+        """Add one figure. `checksum` is what the bench computed: a run whose result changed shows it. `goal` is one
+        that depends on the machine's own limit, measured in the same run."""
         budget = self.budgets[id]
         if any(row.id == id for row in self.rows):
             raise ValueError(f"{id}: measured twice in one run")
@@ -162,7 +164,7 @@ class Report:
             peer=peer,
             peer_p50=None if peer_samples is None else float(np.median(np.asarray(peer_samples, dtype=np.float64))),
             floor=budget.get("floor"),
-            goal=budget.get("goal"),
+            goal=budget.get("goal") if goal is None else goal,
             ratio_goal=budget.get("ratio_goal"),
             higher_is_better=higher,
             checksum=str(checksum),

@@ -58,18 +58,16 @@ class Lifecycle:
         tripped: Callable[[], bool] = lambda: False,
         hang_up: Callable[[], None] = lambda: None,
         grace_s: float = 5.0,
-        spin: bool = False,
     ) -> None:
         self.engine, self.pace = engine, pace
         self.phase = Phase.STARTING
         self.reason = ""
         self.turns = 0
-        self.spins = 0  # rounds of the loop while it spins
         self.turn_ns = Histogram()
         self.lag_ns = 0  # how much later than asked for the loop came back, the last time
         self._each_turn, self._wind_down = each_turn, wind_down
         self._quiet, self._tripped, self._grace_s = quiet, tripped, grace_s
-        self._hang_up, self._spin = hang_up, spin
+        self._hang_up = hang_up
         self._stop = asyncio.Event()
 
     def stop(self, reason: str) -> None:
@@ -84,8 +82,6 @@ class Lifecycle:
         since_ns = monotonic_ns()
         until_ns = None if seconds is None else since_ns + int(seconds * 1e9)
         self.phase = Phase.RUNNING
-        if self._spin:
-            self._spin_on()
         while not self._stop.is_set():
             self._turn(since_ns)
             if self._tripped():
@@ -110,12 +106,6 @@ class Lifecycle:
         self._each_turn()
         self.turns += 1
         self.turn_ns.record(monotonic_ns() - begun)
-
-    def _spin_on(self) -> None:
-        """There is always something to do at once, so the loop asks its sockets without ever going to sleep."""
-        if self.phase is not Phase.STOPPED:
-            self.spins += 1
-            asyncio.get_running_loop().call_soon(self._spin_on)
 
     async def _pause(self) -> None:
         due_ns = monotonic_ns() + int(self.pace.turn_s * 1e9)

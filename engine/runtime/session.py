@@ -40,6 +40,7 @@ from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.standing import TierWatch, enter
+from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
@@ -168,9 +169,9 @@ class Session:
             tripped=lambda: self.latch.tripped,
             hang_up=self._hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
-            spin=self.settings.core.wait == "spin",
         )
         self.picture.life = self.life
+        self.waiting = Waiting(spin=self.settings.core.wait == "spin")
         self._paused_by_journal = False
 
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
@@ -240,7 +241,8 @@ class Session:
                 self.notifier.ready(f"paper session {name}; {self.switch}")
                 ready()
                 await self.exchange.start(self.engine)
-                code = await self.life.run(seconds=seconds)
+                with self.waiting:
+                    code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
                 await self.exchange.close()
                 self.keeper.close()

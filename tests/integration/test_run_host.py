@@ -21,10 +21,10 @@ def lived(folder, **settings: str) -> Hand:
 
 
 def test_a_loop_that_spins_never_goes_to_sleep_between_its_turns(tmp_path):
-    spun = lived(tmp_path / "spin", BOT4__CORE__WAIT="spin").session.life
-    slept = lived(tmp_path / "block", BOT4__CORE__WAIT="block").session.life
-    assert slept.spins == 0 < slept.turns
-    assert spun.spins > spun.turns > 0
+    spun = lived(tmp_path / "spin", BOT4__CORE__WAIT="spin").session
+    slept = lived(tmp_path / "block", BOT4__CORE__WAIT="block").session
+    assert slept.waiting.turns == 0 < slept.life.turns
+    assert spun.waiting.turns > spun.life.turns > 0
 
 
 def test_garbage_is_collected_between_turns_and_the_collector_is_given_back(tmp_path):

@@ -24,6 +24,8 @@ from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
+# The embedded venue takes every limit order; triggers stay with the core, as they do on spot.
+PAPER_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_GTD
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
@@ -48,11 +50,12 @@ def build_core(
     compile_missing: bool = True,
     meter: Meter | None = None,
     holdings: Mapping[int, int] | None = None,
+    paper_can: int = int(PAPER_CAN),
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
-    capital of the settings is all there is.
+    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to carry.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
@@ -77,8 +80,8 @@ def build_core(
     )
     for name, symbol in symbols.items():
         row = settings.instruments[name]
-        can = {"can": int(SPOT_CAN)} if name in over else {}
-        world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core(), **can)
+        can = int(SPOT_CAN) if name in over else paper_can
+        world.set_instrument(symbol, linear=int(row.market == "linear"), can=can, **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
             world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))

@@ -23,7 +23,7 @@ from engine.research.assumed import AWAY_TICKS, Market, basis_of
 from engine.research.dataset import E8, GENERATED, Dataset, Meta
 from engine.research.lockstep import TIMER_NS, Lockstep
 from engine.research.report import Checked, Told
-from engine.runtime.build import PAPER_CAN, build_core
+from engine.runtime.build import build_core
 from engine.runtime.embedded import venue_instrument
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument, Strategy
@@ -129,7 +129,7 @@ class Bench:
             # What a strategy works out beforehand it works out from the data of this run, cut or whole.
             prepare(events)
         # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
-        core = build_core(self.settings, paper_can=int(Can.CAN_ALL if self.market.basis == "bars" else PAPER_CAN))
+        core = build_core(self.settings, paper_can=int(Can.CAN_ALL) if self.market.basis == "bars" else None)
         name, row = next(iter(self.settings.instruments.items()))
         asset = self.settings.account.asset
         instrument = dataclasses.replace(venue_instrument(name, row), capacity=BOOK_ROOM)

@@ -23,9 +23,8 @@ from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
+# Of both venues alike. A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
-# The embedded venue takes every limit order; triggers stay with the core, as they do on spot.
-PAPER_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_GTD
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
@@ -50,12 +49,13 @@ def build_core(
     compile_missing: bool = True,
     meter: Meter | None = None,
     holdings: Mapping[int, int] | None = None,
-    paper_can: int = int(PAPER_CAN),
+    paper_can: int | None = None,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
-    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to carry.
+    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to
+    carry in place of that.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
@@ -80,8 +80,10 @@ def build_core(
     )
     for name, symbol in symbols.items():
         row = settings.instruments[name]
-        can = int(SPOT_CAN) if name in over else paper_can
-        world.set_instrument(symbol, linear=int(row.market == "linear"), can=can, **row.core())
+        linear = row.market == "linear"
+        can = SPOT_CAN | Can.CAN_REDUCE if linear else SPOT_CAN
+        can = can if paper_can is None or name in over else paper_can
+        world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
             world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))

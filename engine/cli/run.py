@@ -107,13 +107,16 @@ def _begin_logs(loaded: Loaded, root: Path, *, to_file: bool) -> None:
     logs.setup(loaded.settings.logs, loaded.settings.engine.name, stream=stream)
 
 
-def read_settings(files: tuple[Path, ...], directory: Path | None) -> Loaded:
-    """The settings of `files`, the environment on top. A name alone is an instance in /etc/bot4, or one in config/."""
+def read_settings(files: tuple[Path, ...], directory: Path | None, tier: str | None = None) -> Loaded:
+    """The settings of `files`, the environment on top. A name alone is an instance in /etc/bot4, or one in config/.
+
+    `tier` in place of the one that they name or that their capital stands in.
+    """
     found = [_found(path) for path in files or (Path("paper.toml"),)]
     environ = dict(os.environ)
     if directory is not None:
         environ["BOT4__ENGINE__DIRECTORY"] = str(directory)
-    return load(found, environ=environ)
+    return load(found, environ=environ, tier=tier)
 
 
 def _found(path: Path) -> Path:

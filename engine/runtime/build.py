@@ -50,11 +50,13 @@ def build_core(
     compile_missing: bool = True,
     meter: Meter | None = None,
     holdings: Mapping[int, int] | None = None,
+    paper_can: int | None = None,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
-    capital of the settings is all there is.
+    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to
+    carry in place of that.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
@@ -81,6 +83,7 @@ def build_core(
         row = settings.instruments[name]
         linear = row.market == "linear"
         can = SPOT_CAN | Can.CAN_REDUCE if linear else SPOT_CAN
+        can = can if paper_can is None or name in over else paper_can
         world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:

@@ -24,6 +24,7 @@ from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
+LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_REDUCE
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
@@ -77,13 +78,16 @@ def build_core(
     )
     for name, symbol in symbols.items():
         row = settings.instruments[name]
-        can = {"can": int(SPOT_CAN)} if name in over else {}
+        can = {"can": int(LINEAR_CAN if row.market == "linear" else SPOT_CAN)} if name in over else {}
         world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core(), **can)
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
-            world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))
+            linear = row.market == "linear"
+            rule = Rule.RULE_LINKED if linear else Rule.RULE_SPOT
+            world.set_book(symbol, rule=int(rule), quotes=int(Quotes.QUOTES_LEAD))
             # Spot's best bid and ask carry a number and no time.
-            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~(1 << Class.CLASS_QUOTE))
+            timeless = 0 if linear else 1 << Class.CLASS_QUOTE
+            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~timeless)
     world.set_tracked(list(symbols.values()))
     world.set_account(**settings.account.core())
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():

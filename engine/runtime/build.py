@@ -24,8 +24,9 @@ from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
-# Of both venues alike. A stop waits here for its price: it follows a position without a message for each change.
+# A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
+LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_REDUCE
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
@@ -82,14 +83,18 @@ def build_core(
     for name, symbol in symbols.items():
         row = settings.instruments[name]
         linear = row.market == "linear"
-        can = SPOT_CAN | Can.CAN_REDUCE if linear else SPOT_CAN
-        can = can if paper_can is None or name in over else paper_can
+        can = LINEAR_CAN if linear else SPOT_CAN
+        if name not in over:
+            # The embedded venue keeps a perpetual's amended order in its place, as spot's does.
+            can = can | SPOT_CAN if paper_can is None else paper_can
         world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
-            world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))
+            rule = Rule.RULE_LINKED if linear else Rule.RULE_SPOT
+            world.set_book(symbol, rule=int(rule), quotes=int(Quotes.QUOTES_LEAD))
             # Spot's best bid and ask carry a number and no time.
-            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~(1 << Class.CLASS_QUOTE))
+            timeless = 0 if linear else 1 << Class.CLASS_QUOTE
+            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~timeless)
     world.set_tracked(list(symbols.values()))
     world.set_account(**settings.account.core())
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():

@@ -24,6 +24,7 @@ from engine.journal.port import VenueOrder
 from engine.net.budget import SECOND
 from engine.net.clocksync import MS
 from engine.runtime.engine import at_venue
+from engine.runtime.linear import LinearCare
 from engine.venues.binance import info
 from engine.venues.binance.ids import Request
 from engine.venues.driver import DUTIES, Duties, Duty
@@ -33,13 +34,12 @@ from engine.venues.records import Records
 if TYPE_CHECKING:
     from engine.runtime.live import LiveExchange
 
-# Spot has neither funding, listen keys nor a dead-man timer.
-SPOT_DUTIES = tuple(duty for duty in DUTIES if duty.name in ("clock", "tally", "instruments", "fees"))
+Act = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
 class CareConfig:
-    duties: tuple[Duty, ...] = SPOT_DUTIES
+    duties: tuple[Duty, ...] = DUTIES  # those that the venue has
     young_ns: int = SECOND  # a trade younger than this may still be on its way over the stream
     again_s: float = 0.25  # between two tries of an image or a comparison
     settle_s: float = 10.0  # longest last look
@@ -49,7 +49,10 @@ class Care:
     def __init__(self, live: LiveExchange) -> None:
         self.live = live
         self.config: CareConfig = live.config.care
-        self.duties = Duties(self.config.duties, utc_ns())
+        self.linear = LinearCare(live)
+        acts = {"clock": self._clock, "tally": self._tally, "instruments": self._instruments, "fees": self._fees}
+        self._acts: dict[str, Act] = acts | (self.linear.acts() if live.is_linear else {})
+        self.duties = Duties((duty for duty in self.config.duties if duty.name in self._acts), utc_ns())
         self.running: dict[str, asyncio.Task[None]] = {}
         self.failures: dict[str, str] = {}  # the newest of each name
         self.next_trade: dict[int, int] = {}  # by symbol: the first number that was not compared yet
@@ -61,11 +64,11 @@ class Care:
         self._counting = asyncio.Lock()
 
     # ----------------------------------------------------------------------------------------------------------- tasks
-    def _once(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _once(self, name: str, make: Act) -> None:
         if name not in self.running:
             self.running[name] = asyncio.get_running_loop().create_task(self._guarded(name, make))
 
-    async def _guarded(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _guarded(self, name: str, make: Act) -> None:
         try:
             await make()
         except Bot4Error as error:
@@ -82,6 +85,10 @@ class Care:
         finally:
             del self.running[name]
 
+    def begin(self, name: str, make: Act) -> None:
+        """A task of that name, unless one is under way."""
+        self._once(name, make)
+
     def stop(self) -> None:
         for task in self.running.values():
             task.cancel()
@@ -91,14 +98,11 @@ class Care:
         await asyncio.gather(*self.running.values(), return_exceptions=True)
 
     def tick(self, now_ns: int) -> None:
-        acts = {
-            "clock": self._clock, "tally": self._tally, "instruments": self._instruments, "fees": self._fees,
-        }  # fmt: skip
         for name in self.duties.due(now_ns):
             if name != "clock" and self.live.clock.why_not_sign(now_ns):
                 self.duties.failed(name, now_ns)
             else:
-                self._once(name, acts[name])
+                self._once(name, self._acts[name])
         if not self.judge(now_ns) and self._compare and self.live.connection is not None:
             self._once("reconcile", self._reconcile)
 
@@ -232,6 +236,11 @@ class Care:
                 self._compare = True
                 return
             await self._count_trades(young_ns=0)
+            if live.is_linear and (differences := await self.linear.differences()):
+                live.gate.reconciled(breaks=differences)
+                self._compare = True
+                await asyncio.sleep(self.config.again_s)
+                return
         except Bot4Error:
             self._compare = True
             await asyncio.sleep(self.config.again_s)
@@ -251,6 +260,12 @@ class Care:
             self.live.note("stray", f"{order.client_id} is open at the venue and ended here: cancelled")
             await self.live.account.cancel(order)
 
+    def cancel_all(self, symbol: int) -> None:
+        """Where the order connection has no such request, REST has."""
+        instrument = self.live.directory.at(symbol)
+        if instrument is not None:
+            self._once(f"cancel all {symbol}", lambda: self.live.account.cancel_all(instrument))
+
     def verify(self, symbols: Iterable[int]) -> None:
         """The plan asks what the venue holds: its own list of trades says so."""
         names = sorted(set(symbols))
@@ -258,6 +273,9 @@ class Care:
 
     async def _verify(self, symbols: list[int]) -> None:
         await self._count_trades(young_ns=0)
+        if self.live.is_linear:
+            await self.linear.tell_positions(symbols)
+            return
         records, now = Records(), utc_ns()
         for symbol in symbols:
             records.position(
@@ -267,14 +285,26 @@ class Care:
         self.live.tell(records.take())
 
     async def settle(self) -> None:
-        """The last look: what still rests is cancelled, what was filled meanwhile is told."""
+        """The last look: what still rests is cancelled, what was filled meanwhile is told. Asked until it succeeds."""
         try:
             async with asyncio.timeout(self.config.settle_s):
-                found = await self.live.account.open_orders()
-                for order in found:
-                    if order.id_order:
-                        await self.live.account.cancel(order)
-                await self._count_trades(young_ns=0)
-        except (Bot4Error, TimeoutError) as error:
+                while not await self._settled():
+                    await asyncio.sleep(self.config.again_s)
+        except TimeoutError:
+            self.live.note("settle", f"the last look at the venue failed: {self.failures.get('settle', 'no answer')}")
+
+    async def _settled(self) -> bool:
+        try:
+            for order in await self.live.account.open_orders():
+                if order.id_order:
+                    await self.live.account.cancel(order)
+            await self._count_trades(young_ns=0)
+            if self.live.is_linear:
+                await self.linear.fund()
+                if self.live.dead_man.available:
+                    await self.linear.disarm()
+        except Bot4Error as error:
             self.failures["settle"] = str(error)
-            self.live.note("settle", f"the last look at the venue failed: {error}")
+            return False
+        self.failures.pop("settle", None)
+        return True

@@ -17,7 +17,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
 from engine.runtime.care import Care, CareConfig
+from engine.runtime.engine import Engine
+from engine.runtime.lane import Lane
 from engine.venues.binance import market, sign
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.api import Answer, OrderApi
@@ -47,14 +49,6 @@ MS = 1_000_000
 STREAMS = ("depth@100ms", "bookTicker", "trade")
 _NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
-
-
-class Taker(Protocol):
-    """What the driver needs of an engine."""
-
-    @property
-    def core(self) -> Any: ...
-    def take(self, events: Events) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -88,10 +82,10 @@ class LiveExchange:
         self.balances: dict[int, int] = {}  # by the ledger's asset: the account's own first, then each base in order
         self.known: dict[tuple[int, int], int] = {}  # our order by (symbol, the venue's number)
         self.failure: Exception | None = None
-        self.event_count = 0
         self.opened_count = 0  # how often the core was told that all is green
         self._session = isinstance(signer, sign.Ed25519Signer)
-        self._engine: Taker | None = None
+        self._engine: Engine | None = None
+        self._lane: Lane | None = None
         self._queue: deque[Events] = deque()
         self._busy = False
         self._records = Records()
@@ -144,10 +138,14 @@ class LiveExchange:
             self._busy = was_busy
 
     def _send(self, messages: list[bytes], now: int) -> None:
-        connection = self.connection
         for message in messages:
-            if connection is None or not connection.send(message):
-                self.tell(self.sender.unsent(message, now))
+            self.write(message, now)
+
+    def write(self, message: bytes, now: int) -> None:
+        """One request to the newest connection; what does not take it leaves its order in doubt."""
+        connection = self.connection
+        if connection is None or not connection.send(message):
+            self.tell(self.sender.unsent(message, now))
 
     def positions(self) -> dict[int, int]:
         """By its own list of trades, as of the last tally."""
@@ -181,9 +179,14 @@ class LiveExchange:
         self.care.net_lots = dict(start.net_lots)
 
     # ------------------------------------------------------------------------------------------------------------- life
-    async def start(self, engine: Taker) -> None:
+    def join(self, engine: Engine) -> None:
+        """Drive this engine from now on."""
+        self._engine, self._lane = engine, Lane(self, engine)
+        self._lane.offset_ns = self._offset_ns
+
+    async def start(self, engine: Engine) -> None:
         """Open everything. Returns at once: the core stays shut until every light is green."""
-        self._engine = engine
+        self.join(engine)
         now = utc_ns()
         for feed in (Feed.FEED_MARKET, Feed.FEED_USER, Feed.FEED_ORDERS):
             self._feed(feed, up=0, now=now)
@@ -200,7 +203,7 @@ class LiveExchange:
         await self.care.stopped()
         if self._engine is not None and self.failure is None:
             await self.care.settle()
-        self._engine = None
+        self._engine = self._lane = None
         for link in (*self.market_links, self.account_link):
             await link.stop()
         await self.account.close()
@@ -208,7 +211,10 @@ class LiveExchange:
     @property
     def connection(self) -> Connection | None:
         """The newest one that orders may go over."""
-        return next((c for c in reversed(self._ready) if c.is_open), None)
+        for connection in reversed(self._ready):
+            if connection.is_open:
+                return connection
+        return None
 
     @property
     def core(self) -> Any:
@@ -242,6 +248,8 @@ class LiveExchange:
 
     def _look(self, now: int) -> None:
         self._offset_ns = self.clock.venue_now_ns(now) - now
+        if self._lane is not None:
+            self._lane.offset_ns = self._offset_ns
         messages, reports = self.sender.due(now, self.clock.venue_now_ns(now))
         self.tell(reports)
         self._send(messages, now)
@@ -271,9 +279,7 @@ class LiveExchange:
         self._busy = True
         try:
             while self._queue:
-                events = self._queue.popleft()
-                self.event_count += len(events)
-                self._engine.take(events)
+                self._engine.take(self._queue.popleft())
         except Exception as error:
             self.fail(error)
             raise
@@ -327,7 +333,7 @@ class LiveExchange:
 
     # ------------------------------------------------------------------------------------------------------ market data
     def _on_market(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:  # noqa: ARG002
-        released = self.feed.on_frame(payload, ts_recv_ns)
+        released = self._released(payload, ts_recv_ns)
         if released:
             for events in released:
                 self._queue.append(events)
@@ -339,6 +345,24 @@ class LiveExchange:
         if self.feed.image_wanted:
             self.feed.image_wanted = False
             self.care.want_images(self.feed.wants_image())
+
+    def _released(self, payload: memoryview | bytes, ts_recv_ns: int) -> list[Events]:
+        """What a message leaves for the core after the short way: mostly nothing, because the core has it already."""
+        if self._lane is None or self._busy or self._queue or self.failure is not None:
+            return self.feed.on_frame(payload, ts_recv_ns)
+        self._busy = True
+        try:
+            read = self._lane.message(payload, ts_recv_ns)
+        except Exception as error:
+            self.fail(error)
+            raise
+        finally:
+            self._busy = False
+        if read is not None:
+            return self.feed.on_events(*read)
+        if self._queue or len(self._records):
+            self._flush()
+        return []
 
     def image(self, symbol: int, body: bytes, ts_recv_ns: int) -> bool:
         """An image that was asked for; false when it is too old and another one is wanted."""

@@ -235,5 +235,5 @@ class RateBudget(Spender):
     def check(self) -> None:
         for window in self.windows:
             assert window.used >= 0
-            assert all(count >= 0 for _, count in window.recent)
+            assert window.recent_count >= 0
         assert self._cancels_left >= 0

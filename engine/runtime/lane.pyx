@@ -31,6 +31,7 @@ from engine._core.types cimport (
 )
 from engine._core.validate cimport ACTION_BOOK, refusal_t
 from engine._core.world cimport rows_copy
+from engine.net.listener cimport Receiver
 from engine.net.spending cimport Spender
 from engine.runtime.drive cimport pump_some
 from engine.venues.booksync cimport SYNC_HELD, SYNC_LIVE, SYNC_OLD, SYNC_PASSES, BookSync
@@ -46,7 +47,7 @@ cdef enum:
 
 
 @cython.final
-cdef class Lane:
+cdef class Lane(Receiver):
     """One exchange's short way. `exchange` is what it belongs to, `engine` what it drives."""
 
     cdef Parser parser
@@ -63,6 +64,8 @@ cdef class Lane:
     cdef dict placed
     cdef object exchange
     cdef object engine
+    cdef object queue             # of the exchange: what waits for the core
+    cdef bytearray records        # and what has yet to be put there
     cdef list input_watchers
     cdef list output_watchers
     cdef object meter
@@ -71,6 +74,7 @@ cdef class Lane:
     def __init__(self, exchange, engine):
         feed, sender = exchange.feed, exchange.sender
         self.exchange, self.engine = exchange, engine
+        self.queue, self.records = exchange.queue, exchange.records.pending
         self.parser, self.marks = feed.parser, feed.marks
         self.syncs = [feed.syncs.get(symbol) for symbol in range(max(feed.syncs) + 1)]
         self.core, self.tape = engine.core, engine.tape
@@ -82,20 +86,39 @@ cdef class Lane:
         self.why = exchange.gate.reasons
 
     def message(self, payload, int64_t ts_recv_ns):
-        """Take one message whole; None then. Otherwise what was read of it, for the other way: (status, events)."""
+        """Take one message, whatever it is."""
         cdef Py_buffer view
-        cdef size_t count = 0
-        cdef int status
         PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
-        status = parse_frame(self.parser.c, <const char*>view.buf, view.len, ts_recv_ns, self.parser.out,
-                             self.parser.room, &count)
-        PyBuffer_Release(&view)
-        cdef int answer = SYNC_HELD if status != OK or count == 0 else self._admit(self.parser.out, count)
+        try:
+            self.receive(<const char*>view.buf, view.len, ts_recv_ns)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int receive(self, const char* payload, size_t size, int64_t ts_recv_ns) except -1:
+        cdef size_t count = 0
+        cdef int status, answer = SYNC_HELD
+        if self.exchange.busy or self.queue or self.exchange.failure is not None:
+            # Within a step, or behind what waits for one: in its turn.
+            self.exchange.released(self.exchange.feed.on_frame(payload[:size], ts_recv_ns))
+            return 0
+        status = parse_frame(self.parser.c, payload, size, ts_recv_ns, self.parser.out, self.parser.room, &count)
+        if status == OK and count:
+            answer = self._admit(self.parser.out, count)
         if answer == SYNC_HELD:
-            return Status(status), rows_copy(self.parser.out, count * sizeof(event_t), EVENT)
-        if answer == SYNC_PASSES:
-            self._step(self.parser.out, count)
-        return None
+            events = rows_copy(self.parser.out, count * sizeof(event_t), EVENT)
+            self.exchange.released(self.exchange.feed.on_events(Status(status), events))
+        elif answer == SYNC_PASSES:
+            self.exchange.busy = True
+            try:
+                self._step(self.parser.out, count)
+            except Exception as error:
+                self.exchange.fail(error)
+                raise
+            finally:
+                self.exchange.busy = False
+            if self.queue or self.records:
+                self.exchange.flush()
+        return 0
 
     cdef int _admit(self, const event_t* first, size_t count):
         """Whether the message is news, by the same numbers as the feed's own way."""

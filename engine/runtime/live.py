@@ -86,9 +86,9 @@ class LiveExchange:
         self._session = isinstance(signer, sign.Ed25519Signer)
         self._engine: Engine | None = None
         self._lane: Lane | None = None
-        self._queue: deque[Events] = deque()
-        self._busy = False
-        self._records = Records()
+        self.queue: deque[Events] = deque()
+        self.busy = False
+        self.records = Records()
         self._ready: list[Connection] = []  # may carry orders, and carries the user stream
         self._told_open = False
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
@@ -97,6 +97,7 @@ class LiveExchange:
         self.market_links = [
             Link(
                 transport, url, self._on_market, on_up=self._market_up, on_down=self._market_down,
+                receiver=lambda: self._lane,
                 config=config.link, backoff=config.backoff, seed=config.seed + at,
             )
             for at, url in enumerate(market.urls(account.market, config.endpoints, names))
@@ -110,32 +111,32 @@ class LiveExchange:
     def poll(self, until_ns: int) -> Events:  # noqa: ARG002  (what is here has happened)
         if self.failure is not None:
             raise self.failure
-        return self._queue.popleft() if self._queue else _NOTHING
+        return self.queue.popleft() if self.queue else _NOTHING
 
     def submit(self, outputs: Events) -> None:
         """The outputs of one step: intents leave now, a refused book is fetched anew."""
         now = utc_ns()
         # Inside a step: what has to be told because of it waits until the step is over.
-        was_busy, self._busy = self._busy, True
+        was_busy, self.busy = self.busy, True
         try:
             # The newest measured distance, looked up each tick: the clock's own answer weighs sixteen samples.
             out = self.sender.take(outputs, now, now + self._offset_ns, may_place=self.gate.is_open)
             if out.messages:
                 self._send(out.messages, now)
             if len(out.reports):
-                self._queue.append(out.reports)
+                self.queue.append(out.reports)
             if out.wait_ns:
                 self.care.no_room(now + out.wait_ns)
                 self.gate.budget("no room for new orders in this window")
                 self._show_gate(now)
-                self._queue.append(self._records.take())
+                self.queue.append(self.records.take())
             if out.verify:
                 self.care.verify(out.verify)
             for symbol in out.distrusted:
                 if self.feed.is_live(symbol):
                     self._lose_book(symbol, "the book refused a change")
         finally:
-            self._busy = was_busy
+            self.busy = was_busy
 
     def _send(self, messages: list[bytes], now: int) -> None:
         for message in messages:
@@ -190,7 +191,7 @@ class LiveExchange:
         now = utc_ns()
         for feed in (Feed.FEED_MARKET, Feed.FEED_USER, Feed.FEED_ORDERS):
             self._feed(feed, up=0, now=now)
-        self._flush()
+        self.flush()
         for link in self.market_links:
             link.start()
         self._spawn(self._tick())
@@ -261,30 +262,30 @@ class LiveExchange:
             for link in self.market_links:
                 link.roll_over()
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     # ------------------------------------------------------------------------------------------------ the core's door
     def tell(self, events: Events) -> None:
         """Give events to the core now, or right after the step that is under way."""
         if len(events) and len(events := self._still_meant(events)):
             self._heard(events)
-            self._queue.append(events)
-            self._flush()
+            self.queue.append(events)
+            self.flush()
 
-    def _flush(self) -> None:
-        if len(self._records):
-            self._queue.append(self._records.take())
-        if self._busy or self._engine is None or self.failure is not None:
+    def flush(self) -> None:
+        if len(self.records):
+            self.queue.append(self.records.take())
+        if self.busy or self._engine is None or self.failure is not None:
             return
-        self._busy = True
+        self.busy = True
         try:
-            while self._queue:
-                self._engine.take(self._queue.popleft())
+            while self.queue:
+                self._engine.take(self.queue.popleft())
         except Exception as error:
             self.fail(error)
             raise
         finally:
-            self._busy = False
+            self.busy = False
 
     def _heard(self, events: Events) -> None:
         """Remember which fills were told, and our numbers behind the venue's."""
@@ -318,7 +319,7 @@ class LiveExchange:
         return np.concatenate(parts) if parts else _NOTHING
 
     def _feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
-        self._records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
+        self.records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
 
     def _show_gate(self, now: int) -> None:
         """The core's own gate follows: 2 opens it; 1 shuts it until somebody has compared."""
@@ -333,11 +334,16 @@ class LiveExchange:
 
     # ------------------------------------------------------------------------------------------------------ market data
     def _on_market(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:  # noqa: ARG002
-        released = self._released(payload, ts_recv_ns)
+        if self._lane is not None:
+            self._lane.message(payload, ts_recv_ns)
+        else:
+            self.released(self.feed.on_frame(payload, ts_recv_ns))
+
+    def released(self, released: list[Events]) -> None:
+        """What the feed lets go on, and what it says beside: the long way of a message."""
         if released:
-            for events in released:
-                self._queue.append(events)
-            self._flush()
+            self.queue.extend(released)
+            self.flush()
         if self.feed.lost:
             for symbol in self.feed.lost:
                 self._lose_book(symbol, "a change is missing")
@@ -346,33 +352,15 @@ class LiveExchange:
             self.feed.image_wanted = False
             self.care.want_images(self.feed.wants_image())
 
-    def _released(self, payload: memoryview | bytes, ts_recv_ns: int) -> list[Events]:
-        """What a message leaves for the core after the short way: mostly nothing, because the core has it already."""
-        if self._lane is None or self._busy or self._queue or self.failure is not None:
-            return self.feed.on_frame(payload, ts_recv_ns)
-        self._busy = True
-        try:
-            read = self._lane.message(payload, ts_recv_ns)
-        except Exception as error:
-            self.fail(error)
-            raise
-        finally:
-            self._busy = False
-        if read is not None:
-            return self.feed.on_events(*read)
-        if self._queue or len(self._records):
-            self._flush()
-        return []
-
     def image(self, symbol: int, body: bytes, ts_recv_ns: int) -> bool:
         """An image that was asked for; false when it is too old and another one is wanted."""
         released = self.feed.on_image(symbol, body, ts_recv_ns)
         if not released:
             return False
         self._feed(Feed.FEED_MARKET, up=1, now=ts_recv_ns, symbol=symbol)
-        self._queue.append(self._records.take())
-        self._queue.extend(released)
-        self._flush()
+        self.queue.append(self.records.take())
+        self.queue.extend(released)
+        self.flush()
         self.gate.book(symbol, whole=self.feed.is_live(symbol))
         return True
 
@@ -386,10 +374,10 @@ class LiveExchange:
         # At once: what the core places while only the driver's gate is shut comes back as a reject, and rejects in a
         # row stop a symbol.
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
-        self._flush()
+        self.flush()
 
     def _market_down(self, reason: str) -> None:
         self.feed.down()
@@ -399,7 +387,7 @@ class LiveExchange:
         now = utc_ns()
         self._feed(Feed.FEED_MARKET, up=0, now=now)
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     # ---------------------------------------------------------------------------------------------- orders and account
     def _account_up(self, connection: Connection) -> None:
@@ -457,7 +445,7 @@ class LiveExchange:
             self.care.at_once("instruments", now)
         self.care.judge(now)
         self._show_gate(now)
-        self._flush()
+        self.flush()
         if answer.request_id in ("logon", "user"):
             # Without it this connection carries nothing: a new one tries again after its pause.
             connection.close()
@@ -483,7 +471,7 @@ class LiveExchange:
         self.gate.user_stream(up=True)
         self._feed(Feed.FEED_ORDERS, up=1, now=now)
         self._feed(Feed.FEED_USER, up=1, now=now)
-        self._flush()
+        self.flush()
         self.care.reconcile()
 
     def _account_down(self, reason: str) -> None:
@@ -498,6 +486,6 @@ class LiveExchange:
             self._told_open = False
             self._feed(Feed.FEED_ORDERS, up=0, now=now)
             self._feed(Feed.FEED_USER, up=0, now=now)
-            self._queue.append(self._records.take())
+            self.queue.append(self.records.take())
         self.tell(self.sender.gone(now))
-        self._flush()
+        self.flush()

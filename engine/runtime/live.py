@@ -50,6 +50,7 @@ STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
            "usdm": ("depth@100ms", "bookTicker", "aggTrade", "markPrice@1s")}  # fmt: skip
 RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
 # USD-M says what an account holds ahead of the reports that changed it: its word is passed on when they are through.
+FUNDING_BACK_NS = 7 * 86_400 * 10**9
 BALANCE_NS = 250 * MS
 _NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
@@ -192,6 +193,8 @@ class LiveExchange:
             self._heard(reports)
         self.care.next_trade = dict(start.next_trade)
         self.care.net_lots = dict(start.net_lots)
+        # Payments of the time between: the core knows those that it has by their number.
+        self.care.linear.funding_ns -= min(self.care.linear.funding_ns, FUNDING_BACK_NS)
 
     # ------------------------------------------------------------------------------------------------------------- life
     async def start(self, engine: Taker) -> None:

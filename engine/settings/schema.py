@@ -185,6 +185,12 @@ class Venue(Section, frozen=True, kw_only=True):
     credential: Annotated[str, text("Name of its secret; never the secret.", r"^([A-Za-z0-9][\w.-]*)?$")] = ""
     weight_per_minute: Annotated[int, whole("weight", 1, 1_000_000, "Request budget.", "down")] = 1_000
     orders_per_10s: Annotated[int, whole("orders", 1, 100_000, "Order budget.", "down")] = 50
+    stp: Annotated[
+        Literal["none", "expire_taker", "expire_maker", "expire_both"],
+        plain(
+            "choice", "Which of two own orders ends before they trade; expire_maker: what closes always gets through."
+        ),
+    ] = "expire_maker"
     dead_man: Annotated[bool, plain("switch", "Arm the venue's own timer where it has one.")] = True
     reconnect_ms_min: Annotated[int, whole("ms", 1, 60_000, "First wait before a new connection.")] = 100
     reconnect_ms_max: Annotated[int, whole("ms", 1, 3_600_000, "Longest wait before a new connection.")] = 30_000

@@ -48,6 +48,7 @@ from engine.venues.sender import SenderConfig
 HOLDINGS = {0: 10**6 * E8, 1: 10 * E8}
 # Longer than any test needs on a machine that has nothing else to do, so that only a real stand-still ends one.
 PATIENCE_S = 120.0
+STP = "EXPIRE_MAKER"
 STARVED_NS = 60 * SECOND
 SETTINGS = """
 [engine]
@@ -241,6 +242,8 @@ class Bench:
         account = self.server.keys["key"].account
         if self.live.is_linear:
             assert account.positions["BTCUSDT"].lots == net
+        assert {order.terms.stp for order in self.exchange.orders.values() if order.owner == account.owner} <= {2}
+        assert len({trade for trade, *_ in theirs}) == len(theirs), "a trade with ourselves"
         twice = [id_order for id_order, count in self.placed_ids().items() if count > 1]
         assert twice == []
         assert [name for name, count in self.venue_ids().items() if count > 1] == []
@@ -331,7 +334,7 @@ def make_live(
         seed=seed,
     )
     rows = directory.rows()
-    orders = encoder(kind, Form.HMAC, rows, api_key="key", secret=b"secret", recv_window_ms=recv_window_ms)
+    orders = encoder(kind, Form.HMAC, rows, api_key="key", secret=b"secret", recv_window_ms=recv_window_ms, stp=STP)
     account = BinanceAccount(kind, http, signer, directory, clock)
     live = LiveExchange(config, directory, signer, orders, account, make_transport(transport))
     live.care.linear.margin_ppm["BTCUSDT"] = 100_000

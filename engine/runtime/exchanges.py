@@ -93,6 +93,8 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
             sender=SenderConfig(),
             care=CareConfig(),
             dead_man=venue.dead_man,
+            spare_ws=venue.stream_spare,
+            hot_spare=venue.hot_spare,
             seed=settings.engine.seed,
         ),
         directory,
@@ -120,7 +122,7 @@ def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
     out = market.Endpoints(
         market_ws=stream, user_ws=f"{stream}/private", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
     )
-    hosts = {urlsplit(url).hostname or "" for url in (out.market_ws, out.api_ws, out.rest)}
+    hosts = {urlsplit(url).hostname or "" for url in (out.market_ws, out.api_ws, out.rest, venue.stream_spare) if url}
     if paper and not hosts <= set(LOOPBACK):
         # Paper never reaches an account with money, whatever key is at hand.
         raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")

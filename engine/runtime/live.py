@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,6 +72,8 @@ class LiveConfig:
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
     sender: SenderConfig = field(default_factory=SenderConfig)
     care: CareConfig = field(default_factory=CareConfig)
+    spare_ws: str = ""  # a second address of the market's streams, listened to all the time
+    hot_spare: bool = False  # two connections to each address
     dead_man: bool = True  # arm the venue's own timer where it has one
     tick_s: float = 0.02
     seed: int = 0
@@ -110,12 +113,16 @@ class LiveExchange:
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         self._tasks: set[asyncio.Task[None]] = set()
         names = [market.stream(i.text, name) for i in directory for name in STREAMS[account.market]]
+        bases = [config.endpoints] + [replace(config.endpoints, market_ws=at) for at in (config.spare_ws,) if at]
+        self._market_ways = [list(market.urls(account.market, base, names)) for base in bases]
         self.market_links = [
             Link(
-                transport, url, self._on_market, on_up=self._market_up, on_down=self._market_down,
-                config=config.link, backoff=config.backoff, seed=config.seed + at,
+                transport, url, self._on_market, on_up=self._market_up, on_down=partial(self._market_down, at),
+                config=replace(config.link, wanted=2 if config.hot_spare else 1), backoff=config.backoff,
+                seed=config.seed + at + 1000 * way,
             )
-            for at, url in enumerate(market.urls(account.market, config.endpoints, names))
+            for way, urls in enumerate(self._market_ways)
+            for at, url in enumerate(urls)
         ]  # fmt: skip
         self.lines = AccountLines(self, transport, self._on_account, self._on_user)
 
@@ -385,7 +392,13 @@ class LiveExchange:
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
         self._flush()
 
-    def _market_down(self, reason: str) -> None:
+    def _market_down(self, at: int, reason: str) -> None:
+        """One address of the streams numbered `at` is gone."""
+        each = len(self._market_ways[0])
+        if any(link.is_up for link in self.market_links[at::each]):
+            # Another address has the same streams: the book goes on without a gap.
+            self.note("market", f"{reason}; the spare goes on")
+            return
         self.feed.down()
         for instrument in self.directory:
             self.gate.book(instrument.index, whole=False)

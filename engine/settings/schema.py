@@ -181,6 +181,10 @@ class Venue(Section, frozen=True, kw_only=True):
     testnet: Annotated[bool, plain("switch", "Whether its money is not real.")] = False
     rest: Annotated[str, text("Address of requests; empty: the venue's own.", r"^(https?://\S+)?$")] = ""
     stream: Annotated[str, text("Address of streams; empty: the venue's own.", r"^(wss?://\S+)?$")] = ""
+    stream_spare: Annotated[
+        str, text("Second address of the same streams, listened to all the time; empty: none.", r"^(wss?://\S+)?$")
+    ] = ""
+    hot_spare: Annotated[bool, plain("switch", "Whether each address of streams has two connections.")] = False
     api: Annotated[str, text("Address of the order connection; empty: the venue's own.", r"^(wss?://\S+)?$")] = ""
     credential: Annotated[str, text("Name of its secret; never the secret.", r"^([A-Za-z0-9][\w.-]*)?$")] = ""
     weight_per_minute: Annotated[int, whole("weight", 1, 1_000_000, "Request budget.", "down")] = 1_000

@@ -266,7 +266,7 @@ async def bench(
     tmp_path: Path, *, through: Callable[[int], Any] | None = None, clock: Callable[[], int] = utc_ns, seed: int = 3,
     tick_ns: int = 20_000_000, answer_ns: int = SECOND, recv_window_ms: int = 1_000, silence_ns: int = 20 * SECOND,
     transport: str = "picows", symbols: int = 3, tape_events: int = 1 << 21, kind: str = "spot",
-    funding_ns: int = 8 * 3600 * SECOND,
+    funding_ns: int = 8 * 3600 * SECOND, hot_spare: bool = False, spare: bool = False,
 ) -> AsyncIterator[Bench]:  # fmt: skip
     """A venue, a driver and an engine. `through` gives the address that the driver sees of a port."""
     exchange = Exchange(TRADED[kind]()[:symbols], now_ns=(start := clock()))
@@ -284,7 +284,7 @@ async def bench(
     tape = Tape(tmp_path / "tape.b4", capacity=tape_events, write=True)
     live = make_live(
         port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport,
-        kind=kind,
+        kind=kind, hot_spare=hot_spare, spare_ws=f"ws://127.0.0.1:{server.port}" if spare else "",
     )  # fmt: skip
     engine = Engine(core, tape, live, now_ns=start)
     log: list[tuple[bool, np.ndarray]] = []
@@ -312,7 +312,8 @@ def be_patient(core: Any) -> None:
 
 
 def make_live(
-    port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str, kind: str
+    port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str, kind: str,
+    hot_spare: bool = False, spare_ws: str = "",
 ) -> LiveExchange:  # fmt: skip
     assets = Assets()
     assets.add("USDT")
@@ -335,6 +336,8 @@ def make_live(
             recv_window_ns=recv_window_ms * 1_000_000, answer_ns=answer_ns, again_ns=SECOND // 5, grace_ns=SECOND // 10
         ),
         care=CareConfig(duties=DUTIES, young_ns=SECOND // 5, again_s=0.05, settle_s=PATIENCE_S / 2),
+        spare_ws=spare_ws,
+        hot_spare=hot_spare,
         seed=seed,
     )
     rows = directory.rows()

@@ -88,7 +88,7 @@ def _driver(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     engine = Engine(core, Tape(folder / f"{form.value}.b4", capacity=1 << 21, write=True), live, now_ns=now)
     live._engine = engine
     wire = Wire()
-    live._ready = [wire]
+    live.lines._orders = live.lines._users = [wire]
     for light in Light:
         live.gate.green(light)
     live.gate.book(0, whole=True)

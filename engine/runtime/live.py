@@ -160,7 +160,7 @@ class LiveExchange:
             self._busy = was_busy
 
     def _send(self, messages: list[bytes], now: int) -> None:
-        connection = self.connection
+        connection = self.lines.connection
         for message in messages:
             if connection is None or not connection.send(message):
                 self.tell(self.sender.unsent(message, now))

@@ -97,7 +97,7 @@ def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[Liv
 def _on_wire(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     live, engine = driver(folder, form)
     wire = Wire()
-    live.lines._orders = [wire]
+    live.lines._orders = live.lines._users = [wire]
     return live, engine, wire
 
 

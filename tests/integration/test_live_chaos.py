@@ -75,7 +75,11 @@ async def batch(seeds, folder, seen):
 
     async def in_turn(seed):
         async with places:
-            await one(seed, folder / str(seed), seen)
+            try:
+                await one(seed, folder / str(seed), seen)
+            except Exception:
+                LOG.exception("seed %s", seed)
+                raise
 
     said = await asyncio.gather(*(in_turn(seed) for seed in seeds), return_exceptions=True)
     failed = [f"seed {seed}: {error!r}" for seed, error in zip(seeds, said, strict=True) if error is not None]

@@ -20,7 +20,7 @@ from bench.peer_python import indicators
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from nautilus_trader.accounting.factory import AccountFactory
-    from nautilus_trader.adapters.binance.common.schemas.market import BinanceOrderBookMsg
+    from nautilus_trader.adapters.binance.common.schemas.market import BinanceOrderBookMsg, BinanceQuoteMsg
     from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
     from nautilus_trader.cache.cache import Cache
     from nautilus_trader.common.component import MessageBus, TestClock
@@ -109,6 +109,15 @@ def tick_to_order_stages(frames: list[bytes]) -> tuple[dict[str, float], int]:
         raise AssertionError(f"the peer denied {len(frames) - len(passed)} orders")
     medians = np.median(np.array(spent, float), axis=0)
     return dict(zip(("parse", "book", "features", "orders", "gate"), medians.tolist(), strict=True)), len(passed)
+
+
+def quote_decode(frames: list[bytes]) -> tuple[float, int]:
+    """Nanoseconds of a best bid and ask: schema, then its own quote object."""
+    decode = msgspec.json.Decoder(BinanceQuoteMsg).decode
+    start = time.perf_counter_ns()
+    for at, frame in enumerate(frames):
+        decode(frame).data.parse_to_quote_tick(INSTRUMENT.id, at)
+    return (time.perf_counter_ns() - start) / len(frames), len(frames)
 
 
 def risk_samples() -> tuple[npt.NDArray[np.float64], int]:

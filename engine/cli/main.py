@@ -10,6 +10,7 @@ from engine import __version__
 from engine.cli.audit import audit
 from engine.cli.backtest import backtest
 from engine.cli.bench import bench
+from engine.cli.books import books
 from engine.cli.certify import certify
 from engine.cli.completion import completion
 from engine.cli.config import config
@@ -38,7 +39,7 @@ from engine.errors import Bot4Error
 # The help lists commands by what one is doing; a command in no group stands under "more".
 GROUPS = {
     "run": ("run", "demo", "record", "venue"),
-    "look": ("status", "top", "why", "tail", "alerts", "ack", "events", "journal", "export"),
+    "look": ("status", "top", "why", "tail", "alerts", "ack", "books", "events", "journal", "export"),
     "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
     "strategies": ("strategy", "features", "data", "market", "backtest", "sweep", "parity", "certify", "replay"),
     "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
@@ -79,6 +80,7 @@ COMMANDS = (
     audit,
     backtest,
     bench,
+    books,
     certify,
     completion,
     config,

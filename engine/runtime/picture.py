@@ -7,7 +7,7 @@ It reads the world and the counters, never writes, and is asked on the loop's th
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -23,6 +23,7 @@ from engine._core.types import DECISION, ORDER, Flag, Kind
 from engine.observe.decisions import explain
 from engine.observe.status import (
     AccountStatus,
+    BooksStatus,
     Event,
     FeedStatus,
     HeadroomStatus,
@@ -105,6 +106,7 @@ class Picture:
         self._machine, self._lag = figures.Machine(self._settings.engine.directory), figures.Lag()
         self._mode_at = ("", started_ns)
         self.waiting = 0  # settings that wait their day
+        self.books: Callable[[int], BooksStatus] = lambda _now_ns: BooksStatus()
         self.life: Lifecycle | None = None  # who moves the clock, once there is somebody
         engine.watch(self._note_inputs, self._note_outputs)
 
@@ -176,9 +178,11 @@ class Picture:
         self._machine.look()
         orders, symbols, strategies = self._order_rows(), self._symbol_rows(), self._strategy_rows()
         latch, journal, feeds = self._latch_row(), self._journal(), self._feeds()
+        books = self.books(now_ns)
         words = figures.unhealthy(
             journal=figures.journal_words(self._engine.tape.health),
             durable=latch.durable,
+            books=books,
             feeds=feeds,
             symbols=symbols,
             strategies=strategies,
@@ -208,6 +212,7 @@ class Picture:
             orders=orders,
             latency=self._stages(),
             journal=journal,
+            books=books,
             strategies=strategies,
             denied_by_rule=dict(self._denied_by),
             counts=world.counts,

@@ -27,7 +27,8 @@ from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
 
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
-FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0"}
+# A machine that builds and tests may well hold a loop for longer than one that trades.
+FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
 FILLS = 12
 
 

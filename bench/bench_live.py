@@ -65,7 +65,8 @@ class Wire:
         """Nothing to wait for."""
 
 
-def _driver(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
+def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[LiveExchange, Engine]:
+    """The live driver with every light green and nothing connected yet."""
     directory, clock, signer = Directory([BTC]), ClockSync(), HmacSigner("key", b"s" * 64)
     now = time.time_ns()
     clock.sample(now, now, now)
@@ -73,7 +74,7 @@ def _driver(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     http = HttpClient("http://127.0.0.1:1", budget, counts_of=info.counts_of_headers)
     orders = encoder("spot", form, directory.rows(), api_key="key" * 20, secret=b"s" * 64)
     live = LiveExchange(
-        LiveConfig(market.Endpoints("ws://127.0.0.1:1", "", "ws://127.0.0.1:1", "http://127.0.0.1:1")), directory,
+        LiveConfig(market.Endpoints(url, "", url, "http://127.0.0.1:1")), directory,
         signer, orders, BinanceAccount("spot", http, signer, directory, clock), make_transport("picows"),
     )  # fmt: skip
     world = World(symbols=1, strategies=1, orders=64, seed=7, book_levels=1024, book_ticks=1024)
@@ -86,16 +87,21 @@ def _driver(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     registry.build("strategies.quoter", cache)
     registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
     engine = Engine(core, Tape(folder / f"{form.value}.b4", capacity=1 << 21, write=True), live, now_ns=now)
-    live._engine = engine
-    wire = Wire()
-    live._ready = [wire]
+    live.join(engine)
     for light in Light:
         live.gate.green(light)
     live.gate.book(0, whole=True)
+    return live, engine
+
+
+def _on_wire(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
+    live, engine = driver(folder, form)
+    wire = Wire()
+    live.lines._orders = [wire]
     return live, engine, wire
 
 
-def _frames(count: int, first: int) -> list[bytes]:
+def market_frames(count: int, first: int) -> list[bytes]:
     """Depth messages of 20 + 20 levels whose touch wanders and whose book never crosses."""
     rng, out = random.Random(11), []
     px = 5_000_000
@@ -113,13 +119,13 @@ def _frames(count: int, first: int) -> list[bytes]:
     return out
 
 
-def _image(live: LiveExchange, first: int) -> None:
+def image(live: LiveExchange, first: int) -> None:
     body = {"lastUpdateId": first - 1, "bids": [["49990.00", "1.000"]], "asks": [["50010.00", "1.000"]]}
-    live.feed.on_frame(_frames(1, first)[0], 1)
+    live.feed.on_frame(market_frames(1, first)[0], 1)
     assert live.image(0, json.dumps(body).encode(), time.time_ns())
 
 
-def _settle(engine: Engine, live: LiveExchange) -> None:
+def settle(engine: Engine, live: LiveExchange) -> None:
     for row in engine.core.world.live_orders():
         for kind in (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED):
             event = np.zeros(1, EVENT)
@@ -133,19 +139,19 @@ def _settle(engine: Engine, live: LiveExchange) -> None:
 
 def _callback(form: Form, samples: int) -> tuple[np.ndarray, int]:
     with TemporaryDirectory() as folder:
-        live, engine, wire = _driver(Path(folder), form)
-        _image(live, 100)
-        _settle(engine, live)
+        live, engine, wire = _on_wire(Path(folder), form)
+        image(live, 100)
+        settle(engine, live)
         wire.messages.clear()
         out, orders = np.zeros(samples), 0
-        for at, frame in enumerate(_frames(samples, 101)):
+        for at, frame in enumerate(market_frames(samples, 101)):
             view, now = memoryview(frame), time.time_ns()
             start = time.perf_counter_ns()
             live._on_market(wire, view, now)
             out[at] = time.perf_counter_ns() - start
             orders += len(wire.messages)
             wire.messages.clear()
-            _settle(engine, live)
+            settle(engine, live)
         assert orders >= samples, f"{orders} orders of {samples} messages"
         live.sender.encoder.check()
         engine.core.world.check()
@@ -176,8 +182,8 @@ def test_messages_a_second_into_the_core(report: Report) -> None:
     decode, rates, peers = msgspec.json.Decoder().decode, [], []
     for _ in range(sized(5, 1)):
         with TemporaryDirectory() as folder:
-            live, engine, wire = _driver(Path(folder), Form.SESSION)
-            _image(live, 100)
+            live, engine, wire = _on_wire(Path(folder), Form.SESSION)
+            image(live, 100)
             # No orders here: what is measured is the way in.
             live.gate.red(Light.CLOCK, "the bench measures the way in")
             engine.core.world.set_limits(orders_per_second=1)

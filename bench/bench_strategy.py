@@ -50,9 +50,9 @@ def bench_strategy_hook_compiled(report: Report, cache: Cache) -> None:
     # -7 // 20 is -1: both quotes lean one tick up.
     assert wishes["bid"][0]["px_ticks"] == view["bid_px_ticks"] + 1
     text = f"with the wishes cleared before it {np.median(cleared):.2f} ns, metered {np.median(metered):.2f} ns"
-    note(f"strategy_hook_compiled: {text}")
+    note(f"strategy_hook: {text}")
     report.row(
-        "strategy_hook_compiled",
+        "strategy_hook",
         samples,
         batch=BATCH,
         checksum=int(wishes["ask"][0]["px_ticks"] - view["ask_px_ticks"]),

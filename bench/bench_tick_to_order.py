@@ -1,27 +1,21 @@
 """Tick to order in memory: the bytes of a depth message (20 + 20 levels) to the bytes of two orders, by stage.
 
 Parse, book, step (strategy, gate, orders), encode and sign, in the order in which every driver does them. The quoter
-places a bid and an ask at each message, so each figure has two orders in it; the peer writes one. The feature kernel
-and the journal are measured in benches of their own until they stand on this path.
+places a bid and an ask at each message, so each figure has two orders in it; the peer writes one.
 
-The peer is the same job from the best Python parts: msgspec to floats, sorted containers for the book, an exponential
-average of the mid as the indicator, plain checks, msgspec and a kept HMAC for the order.
+The peer is the same job from the best Python parts (peer_python), without its indicators. The table of every stage,
+features, journal and sockets included, is bench_stages.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import random
-from collections.abc import Callable
-from typing import Any
 
-import msgspec
 import numpy as np
-from sortedcontainers import SortedDict
 
-from bench.harness import Report, note, sized, time_calls
+from bench import peer_python
+from bench.harness import Report, note, sized
 from bench.loops import loop_tick
 from engine._core.book import Book, Rule
 from engine._core.parse import Parser
@@ -30,7 +24,6 @@ from engine.runtime.wiring import make_core
 from engine.venues.binance.orders import Form, encoder
 
 SYMBOLS = [("BTCUSDT", 0, "0.10", "0.001")]
-KEY, SECRET = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A", b"s" * 64
 NOW_NS = 1_718_000_000 * 10**9
 FRAMES = 512
 STAGES = ("parse", "book", "step", "encode", "whole")
@@ -55,55 +48,6 @@ def _frames() -> list[bytes]:
     return out
 
 
-class _Depth(msgspec.Struct):
-    E: int
-    s: str
-    b: list[tuple[float, float]]
-    a: list[tuple[float, float]]
-
-
-class _Frame(msgspec.Struct):
-    data: _Depth
-
-
-def _python_parts(frames: list[bytes], *, signed: bool) -> Callable[[], bytes]:
-    decode = msgspec.json.Decoder(_Frame, strict=False).decode
-    encode = msgspec.json.Encoder().encode
-    bids, asks, keyed, average, turn = SortedDict(), SortedDict(), hmac.new(SECRET, digestmod=hashlib.sha256), 0.0, 0
-
-    def tick() -> bytes:
-        nonlocal average, turn
-        data = decode(frames[turn % FRAMES]).data
-        turn += 1
-        for side, levels in ((bids, data.b), (asks, data.a)):
-            for px, qty in levels:
-                if qty:
-                    side[px] = qty
-                else:
-                    side.pop(px, None)
-        bid, ask = bids.peekitem(-1)[0], asks.peekitem(0)[0]
-        mid = (bid + ask) / 2
-        average += (mid - average) * 0.1
-        sell = average > mid
-        px = ask if sell else bid
-        assert bid < ask
-        assert 5 < px * 0.005 < 5_000
-        assert abs(px - mid) < 0.05 * mid
-        params: dict[str, Any] = {
-            "newClientOrderId": f"b4{turn:016x}", "newOrderRespType": "ACK", "price": f"{px:.2f}", "quantity": "0.005",
-            "recvWindow": 5000, "side": "SELL" if sell else "BUY", "symbol": "BTCUSDT", "timeInForce": "GTC",
-            "timestamp": data.E, "type": "LIMIT",
-        }  # fmt: skip
-        if signed:
-            params = {"apiKey": KEY, **params}
-            one = keyed.copy()
-            one.update("&".join(f"{k}={v}" for k, v in params.items()).encode())
-            params["signature"] = one.hexdigest()
-        return encode({"id": f"p{turn}", "method": "order.place", "params": params})
-
-    return tick
-
-
 def _run(report: Report, id_: str, form: Form) -> None:
     frames = _frames()
     starts = np.cumsum([0, *map(len, frames)]).astype(np.int64)
@@ -111,7 +55,7 @@ def _run(report: Report, id_: str, form: Form) -> None:
     image = parser.parse(frames[0])
     image["flags"] |= int(Flag.FLAG_SNAPSHOT)
     book.apply(image)
-    e = encoder("spot", form, SYMBOLS, api_key=KEY, secret=SECRET)
+    e = encoder("spot", form, SYMBOLS, api_key=peer_python.KEY, secret=peer_python.SECRET)
     out = np.zeros((sized(50_000, 200), len(STAGES)))
     orders, written, failed = loop_tick.run(parser, book, core, e, frames, (out, starts), NOW_NS)
     assert failed == 0
@@ -122,7 +66,7 @@ def _run(report: Report, id_: str, form: Form) -> None:
     core.world.check()
     stages = ", ".join(f"{name} {np.median(out[:, n]):.0f}" for n, name in enumerate(STAGES))
     note(f"{id_}: p50 by stage, ns: {stages}")
-    peer = time_calls(_python_parts(frames, signed=form is Form.HMAC), calls=2000)
+    peer = peer_python.samples(frames * sized(4, 1), signed=form is Form.HMAC, with_indicators=False)
     report.row(id_, out[:, -1], checksum=written, peer="best Python parts, one order", peer_samples=peer, note=stages)
 
 

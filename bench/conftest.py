@@ -22,6 +22,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("figures")
     terminalreporter.write_line(_REPORT.table())
+    if _REPORT.stages_of:
+        terminalreporter.write_line("\n" + _REPORT.stage_tables())
     if path := os.environ.get("BOT4_BENCH_JSON"):
         _REPORT.write_json(Path(path))
         terminalreporter.write_line(f"written to {path}")

@@ -55,12 +55,12 @@ def time_calls(call: Callable[[], object], *, calls: int, rounds: int = 7) -> np
     return samples
 
 
-def heavy_peer(package: str, measure: str) -> dict[str, Any]:
+def heavy_peer(package: str, measure: str, *args: Any) -> dict[str, Any]:
     """What `Report.row` wants of a peer that only `make bench` installs; nothing where it is missing."""
     if importlib.util.find_spec(package) is None:
         return {}
     bench = importlib.import_module(f"bench.peer_{package.removesuffix('_trader')}")
-    samples, _ = getattr(bench, measure)()
+    samples, _ = getattr(bench, measure)(*args)
     return {"peer": f"{package} {importlib.metadata.version(package)}", "peer_samples": samples}
 
 
@@ -123,6 +123,8 @@ class Row:
 class Report:
     rows: list[Row] = field(default_factory=list)
     budgets: dict[str, dict[str, Any]] = field(default_factory=lambda: tomllib.loads(BUDGETS.read_text()))
+    # Of a row that is a path: whose, and the median of each of its stages in the row's unit.
+    stages_of: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
 
     def row(
         self,
@@ -134,9 +136,11 @@ class Report:
         python: npt.ArrayLike | None = None,
         peer: str | None = None,
         peer_samples: npt.ArrayLike | None = None,
+        goal: float | None = None,
         note: str = "",
     ) -> Row:
-        """Add one figure. `checksum` is what the bench computed: a run whose result changed shows it."""
+        """Add one figure. `checksum` is what the bench computed: a run whose result changed shows it. `goal` is one
+        that depends on the machine's own limit, measured in the same run."""
         budget = self.budgets[id]
         if any(row.id == id for row in self.rows):
             raise ValueError(f"{id}: measured twice in one run")
@@ -160,7 +164,7 @@ class Report:
             peer=peer,
             peer_p50=None if peer_samples is None else float(np.median(np.asarray(peer_samples, dtype=np.float64))),
             floor=budget.get("floor"),
-            goal=budget.get("goal"),
+            goal=budget.get("goal") if goal is None else goal,
             ratio_goal=budget.get("ratio_goal"),
             higher_is_better=higher,
             checksum=str(checksum),
@@ -168,6 +172,10 @@ class Report:
         )
         self.rows.append(row)
         return row
+
+    def stages(self, id: str, whose: str, medians: dict[str, float]) -> None:  # noqa: A002  (as in `row`)
+        """The stages of one row, in their order; of a peer too, as far as it has the same ones."""
+        self.stages_of.setdefault(id, {})[whose] = medians
 
     # ------------------------------------------------------------------------------------------------ the output
     def table(self) -> str:
@@ -182,6 +190,23 @@ class Report:
                 for i, (c, w) in enumerate(zip(line, widths, strict=True))
             ]
             out.append("  ".join(cells).rstrip())
+        return "\n".join(out)
+
+    def stage_tables(self) -> str:
+        """One table a path: a line for each stage, a column for each that walks it."""
+        out = []
+        for name, columns in self.stages_of.items():
+            stages = max(columns.values(), key=len)
+            lines = [
+                (name, *columns),
+                *((stage, *(_figure(c.get(stage)) for c in columns.values())) for stage in stages),
+            ]
+            lines.append(("sum", *(_figure(sum(c.values())) for c in columns.values())))
+            widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+            out += [
+                "  ".join(c.rjust(w) if i else c.ljust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+                for line in lines
+            ] + [""]
         return "\n".join(out)
 
     @staticmethod
@@ -205,7 +230,11 @@ class Report:
         )
 
     def write_json(self, path: Path) -> None:
-        path.write_text(json.dumps([header(), *(row.as_json() for row in self.rows)], indent=1) + "\n")
+        path.write_text(json.dumps([header(), *(self._as_json(row) for row in self.rows)], indent=1) + "\n")
+
+    def _as_json(self, row: Row) -> dict[str, Any]:
+        stages = self.stages_of.get(row.id)
+        return row.as_json() | ({"stages": stages} if stages else {})
 
     def without_row(self) -> list[str]:
         """Budgeted figures that this run did not measure."""

@@ -10,14 +10,17 @@ import time
 import warnings
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from bench.harness import sized
+from bench.peer_python import indicators
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from nautilus_trader.accounting.factory import AccountFactory
+    from nautilus_trader.adapters.binance.common.schemas.market import BinanceOrderBookMsg
     from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
     from nautilus_trader.cache.cache import Cache
     from nautilus_trader.common.component import MessageBus, TestClock
@@ -25,6 +28,7 @@ with warnings.catch_warnings():
     from nautilus_trader.config import LoggingConfig, RiskEngineConfig, StrategyConfig
     from nautilus_trader.core.uuid import UUID4
     from nautilus_trader.execution.messages import SubmitOrder
+    from nautilus_trader.model.book import OrderBook
     from nautilus_trader.model.currencies import BTC, USDT
     from nautilus_trader.model.data import QuoteTick
     from nautilus_trader.model.enums import AccountType, BookType, OmsType, OrderSide
@@ -49,8 +53,8 @@ def _quote(px: float, at_ns: int) -> QuoteTick:
     )
 
 
-def risk_samples() -> tuple[npt.NDArray[np.float64], int]:
-    """Nanoseconds of `RiskEngine.execute(SubmitOrder)` per limit order, orders and commands made beforehand."""
+def _risk_engine() -> tuple[RiskEngine, TestClock, list[Any]]:  # type: ignore[no-any-unimported]
+    """A risk engine with an account, an instrument and a quote; what it lets pass ends in the list."""
     clock, trader = TestClock(), TraderId("BENCH-001")
     bus, cache = MessageBus(trader_id=trader, clock=clock), Cache(database=None)
     portfolio = Portfolio(msgbus=bus, cache=cache, clock=clock)
@@ -68,6 +72,49 @@ def risk_samples() -> tuple[npt.NDArray[np.float64], int]:
     cache.add_account(AccountFactory.create(state))
     cache.add_instrument(INSTRUMENT)
     cache.add_quote_tick(_quote(60_000.0, 0))
+    return risk, clock, passed
+
+
+def tick_to_order_stages(frames: list[bytes]) -> tuple[dict[str, float], int]:
+    """The medians of a depth message's way through its parts, in nanoseconds: schema, deltas, book, indicators, risk.
+
+    No adapter, no message bus between them, no order text: what those cost comes on top.
+    """
+    trader, strategy = TraderId("BENCH-001"), StrategyId("BENCH-001")
+    risk, clock, passed = _risk_engine()
+    orders = OrderFactory(trader_id=trader, strategy_id=strategy, clock=clock)
+    book = OrderBook(INSTRUMENT.id, BookType.L2_MBP)
+    decode = msgspec.json.Decoder(BinanceOrderBookMsg).decode
+    _, plain, ranged = indicators()
+    spent, now, quantity = [], time.perf_counter_ns, INSTRUMENT.make_qty(0.005)
+    for at, frame in enumerate(frames):
+        t0 = now()
+        data = decode(frame).data
+        t1 = now()
+        book.apply_deltas(data.parse_to_order_book_deltas(INSTRUMENT.id, at))
+        bid, ask = float(book.best_bid_price()), float(book.best_ask_price())
+        t2 = now()
+        mid = (bid + ask) / 2
+        for update in plain:
+            update(mid)
+        for update in ranged:
+            update(mid + 0.1, mid - 0.1, mid)
+        t3 = now()
+        order = orders.limit(INSTRUMENT.id, OrderSide.BUY, quantity, INSTRUMENT.make_price(bid))
+        command = SubmitOrder(trader_id=trader, strategy_id=strategy, command_id=UUID4(), ts_init=0, order=order)
+        t4 = now()
+        risk.execute(command)
+        spent.append((t1 - t0, t2 - t1, t3 - t2, t4 - t3, now() - t4))
+    if len(passed) != len(frames):
+        raise AssertionError(f"the peer denied {len(frames) - len(passed)} orders")
+    medians = np.median(np.array(spent, float), axis=0)
+    return dict(zip(("parse", "book", "features", "orders", "gate"), medians.tolist(), strict=True)), len(passed)
+
+
+def risk_samples() -> tuple[npt.NDArray[np.float64], int]:
+    """Nanoseconds of `RiskEngine.execute(SubmitOrder)` per limit order, orders and commands made beforehand."""
+    trader = TraderId("BENCH-001")
+    risk, clock, passed = _risk_engine()
     strategy = StrategyId("BENCH-001")
     orders = OrderFactory(trader_id=trader, strategy_id=strategy, clock=clock)
     quantity, price = INSTRUMENT.make_qty(0.5), INSTRUMENT.make_price(60_000.0)

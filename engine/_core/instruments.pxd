@@ -31,7 +31,8 @@ cdef struct instrument_t:         # three cache lines
     uint32_t can                  # venue_can_t of types.pxd; what is missing is emulated where it can be, and denied where not
     uint16_t venue
     uint16_t group                # of routing, plus one; 0: of no group
-    int64_t reserved[6]
+    int64_t cash_only             # 1: spot without a loan: what is sold must be owned
+    int64_t reserved[5]
 
 
 cdef inline bint instrument_touch_is_whole(const instrument_t* i) noexcept nogil:

@@ -146,6 +146,13 @@ cdef inline position_t* ledger_positions(const ledger_t* l) noexcept nogil:
     return <position_t*>(ledger_symbols(l) + l.symbol_count)
 
 
+cdef inline int64_t ledger_owned_lots(const ledger_t* l, uint32_t symbol) noexcept nogil:
+    """Of spot: how many whole lots of the base asset the account has. What a fee took a part of is no whole lot."""
+    cdef const ledger_symbol_t* s = &ledger_symbols(l)[symbol]
+    cdef int64_t units = ledger_assets(l)[s.base].balance[<int>ACCOUNT_CASH]
+    return units // s.lot_units if units > 0 and s.lot_units > 0 else 0
+
+
 cdef inline lot_t* ledger_lots(const ledger_t* l, uint32_t symbol) noexcept nogil:
     return <lot_t*>(ledger_positions(l) + l.symbol_count) + <size_t>symbol * l.fifo_capacity
 

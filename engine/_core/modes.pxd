@@ -7,7 +7,8 @@ for what has to be done in an array of actions, and sees the outcome in the next
 Invariants. A table names every switch, who may ask for it and under which conditions; a start is Paused. No action asks for
 more than what is held less what is already being closed, so no action of this block can turn a position round or make it
 larger. Every attempt is counted and capped, a retry waits for a position that the venue confirmed after the last
-attempt ended, and every plan ends by its deadlines: flat, or with the exact list of what is still open.
+attempt ended, and every plan ends by its deadlines: flat, flat but for dust, or with the exact list of what is still
+open. Dust is what no order may close: lots that the account does not own, or fewer than the smallest order.
 
 Cost: a switch is one look at the table; a step of a plan is one pass over the symbols, a step without one a comparison.
 """
@@ -53,6 +54,7 @@ cpdef enum outcome_t:
     OUTCOME_HALTED = 3            # two sources of equity disagree: entries taken back, positions left with their stops
     OUTCOME_CANCELED = 4
     OUTCOME_KEPT = 5
+    OUTCOME_DUST = 6              # flat but for what no order may sell: the list says what it is
 
 
 cpdef enum goal_t:                # on_exit
@@ -70,6 +72,7 @@ cpdef enum act_t:
     ACT_PLACE_MARKET = 6          # reduce-only, immediate
     ACT_OPEN = 7                  # still open: `qty_lots` is the signed position, `value` the live orders
     ACT_ENDED = 8                 # `value` is the outcome
+    ACT_DUST = 9                  # left because no order may sell it: `qty_lots` is the signed position
 
 
 cdef struct modes_config_t:
@@ -98,10 +101,11 @@ cdef struct modes_fact_t:         # one cache line: a symbol as it is now
     int64_t bid_px_ticks          # 0: not trusted
     int64_t ask_px_ticks
     int64_t qty_min_lots
-    uint32_t orders_live
-    uint32_t entries_live         # of them, not reduce-only
-    uint32_t plan_live            # of them, placed for this block
-    uint32_t reserved
+    int64_t dust_lots             # of the position, unsigned: what nobody can sell, because it is not owned
+    uint16_t orders_live
+    uint16_t entries_live         # of them, not reduce-only
+    uint16_t plan_live            # of them, placed for this block
+    uint16_t reserved
 
 
 cdef struct modes_ready_t:        # what a switch is judged by

@@ -288,6 +288,17 @@ cdef bint _verify(modes_t* m, modes_symbol_t* row, pass_t* p, uint32_t symbol, i
     return False
 
 
+cdef inline int64_t _sellable(const modes_fact_t* f) noexcept nogil:
+    """What of the position an order could close: no fee has taken it."""
+    cdef int64_t held = abs_sat(f.lots)
+    return held - f.dust_lots if held > f.dust_lots else 0
+
+
+cdef inline bint _is_dust(const modes_fact_t* f) noexcept nogil:
+    """Something is held and nothing of it can be asked for."""
+    return f.lots != 0 and f.orders_live == 0 and (_sellable(f) == 0 or _sellable(f) < f.qty_min_lots)
+
+
 cdef bint _close(modes_t* m, modes_symbol_t* row, const modes_fact_t* f, pass_t* p, uint32_t symbol, int64_t surplus,
                  uint32_t live, uint32_t cancel_kind, bint aggressive, int64_t attempts_max,
                  int64_t now_ns) noexcept nogil:
@@ -342,7 +353,7 @@ cdef int64_t _target(const modes_t* m, int64_t start_lots, int64_t lots) noexcep
 
 
 cdef void _reduce(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t* p) noexcept nogil:
-    cdef int64_t steps = sub_sat(now_ns, m.since_ns) // m.config.reduce_interval_ns
+    cdef int64_t steps = sub_sat(now_ns, m.since_ns) // m.config.reduce_interval_ns, surplus
     cdef modes_symbol_t* row
     cdef uint32_t i = 0, n, symbol
     if not m.captured:
@@ -365,8 +376,8 @@ cdef void _reduce(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t*
         if facts[symbol].entries_live > 0:
             _cancel(m, row, p, ACT_CANCEL_ENTRIES, symbol, now_ns)
         if facts[symbol].lots != 0 or facts[symbol].plan_live > 0:
-            _close(m, row, &facts[symbol], p, symbol,
-                   abs_sat(facts[symbol].lots) - _target(m, row.start_lots, facts[symbol].lots),
+            surplus = abs_sat(facts[symbol].lots) - _target(m, row.start_lots, facts[symbol].lots)
+            _close(m, row, &facts[symbol], p, symbol, min(surplus, _sellable(&facts[symbol])),
                    facts[symbol].plan_live, ACT_CANCEL_PLAN, False, m.config.attempts_standard + 1, now_ns)
         if p.count == p.room:
             break
@@ -403,16 +414,16 @@ cdef bint _flatten(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t
     for i in range(n):
         symbol = <uint32_t>((m.next_symbol + i) % n)
         row = &modes_symbols(m)[symbol]
-        if facts[symbol].lots == 0 and facts[symbol].orders_live == 0:
+        row.touched |= facts[symbol].lots != 0 or facts[symbol].orders_live > 0
+        if facts[symbol].orders_live == 0 and (facts[symbol].lots == 0 or _is_dust(&facts[symbol])):
             if row.working:
                 row.working = 0
                 row.quiet_ns = now_ns
             continue
-        row.touched = 1
         if row.stuck:
             continue
         aggressive = m.aggressive or late or row.attempts >= m.config.attempts_standard
-        if not _close(m, row, &facts[symbol], p, symbol, abs_sat(facts[symbol].lots), facts[symbol].orders_live,
+        if not _close(m, row, &facts[symbol], p, symbol, _sellable(&facts[symbol]), facts[symbol].orders_live,
                       ACT_CANCEL_ALL, aggressive, m.config.attempts_standard + m.config.attempts_aggressive, now_ns):
             done = False
     m.next_symbol = (m.next_symbol + 1) % n
@@ -422,36 +433,42 @@ cdef bint _flatten(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t
 cdef bint _verified_flat(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t* p) noexcept nogil:
     """VERIFY: True when it is over. A late fill, while there is time for it, goes back to FLATTEN."""
     cdef uint32_t i
-    cdef bint done = True, stuck = False
+    cdef bint done = True, stuck = False, dusty = False
     cdef modes_symbol_t* row
     for i in range(m.symbol_count):
         row = &modes_symbols(m)[i]
-        if facts[i].lots != 0 or facts[i].orders_live > 0:
+        if _is_dust(&facts[i]):
+            dusty = True
+        elif facts[i].lots != 0 or facts[i].orders_live > 0:
             row.touched = 1
             if row.stuck or now_ns >= m.flatten_by_ns:
                 stuck = True
                 continue
             _enter(m, PHASE_FLATTEN, now_ns)
             return False
-        if row.touched and (row.verified_ns < m.phase_ns or row.verified_lots != 0):
+        if row.touched and (row.verified_ns < m.phase_ns or row.verified_lots != facts[i].lots):
             _verify(m, row, p, i, now_ns)
             done = False
     if done:
-        m.outcome = OUTCOME_PARTIAL if stuck else OUTCOME_FLAT
+        m.outcome = OUTCOME_PARTIAL if stuck else OUTCOME_DUST if dusty else OUTCOME_FLAT
     return done
 
 
 cdef void _report(modes_t* m, const modes_fact_t* facts, int64_t now_ns, pass_t* p) noexcept nogil:
     cdef const modes_fact_t* f
     cdef modes_symbol_t* row
-    cdef bint doubtful
+    cdef bint doubtful, confirmed
     while m.report_at < m.symbol_count:
         f = &facts[m.report_at]
         row = &modes_symbols(m)[m.report_at]
         # Flat by our own book and not confirmed by the venue is open too, as far as anybody knows.
         doubtful = m.goal == GOAL_FLATTEN and row.touched and (row.verified_ns < m.phase_ns
                                                                 and m.outcome == OUTCOME_PARTIAL)
-        if f.lots != 0 or f.orders_live > 0 or doubtful:
+        confirmed = m.goal == GOAL_FLATTEN and row.verified_ns >= m.phase_ns and row.verified_lots == f.lots
+        if _is_dust(f) and confirmed:
+            if not _put(m, p, ACT_DUST, <uint32_t>m.report_at, f.lots > 0, 0, f.lots, f.dust_lots):
+                return
+        elif f.lots != 0 or f.orders_live > 0 or doubtful:
             if not _put(m, p, ACT_OPEN, <uint32_t>m.report_at, f.lots > 0, 0, f.lots, f.orders_live):
                 return
         m.report_at += 1

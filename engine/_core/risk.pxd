@@ -52,7 +52,8 @@ cpdef enum rule_t:
     RULE_CLOCK_DRIFT = 30
     RULE_SIGNAL_STALE = 31
     RULE_NOT_REDUCING = 32
-    RULE_COUNT = 33
+    RULE_NOT_OWNED = 33
+    RULE_COUNT = 34
 
 
 cdef enum lane_t:
@@ -131,11 +132,13 @@ cdef struct gate_ask_t:           # one order that wants to leave
     int64_t ts_signal_ns
     int64_t correlation_ppm       # the worst that it would add, from the correlation stem
     int64_t closing_lots          # of a reduction: what other orders of its kind are closing already
+    int64_t owned_lots            # of a sell where nothing is lent: what the account has and no other order sells
     uint16_t symbol
     uint8_t sell
     uint8_t lane                  # lane_t
     uint8_t duplicate             # a live intent of the same strategy, symbol, side and tag exists
-    uint8_t reserved[3]
+    uint8_t cash_only             # `owned_lots` rules
+    uint8_t reserved[2]
 
 
 cdef struct verdict_t:

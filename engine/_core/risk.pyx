@@ -104,11 +104,12 @@ _EVEN_THEN = [
 ]
 LANE_SKIPS = {LANE_NORMAL: [RULE_NOT_REDUCING], LANE_REDUCE: _CAPS, LANE_PROTECTIVE: _CAPS + _EVEN_THEN}
 # On the ack the order is already among the live ones: what counts orders and rates would count it twice. And it rests
-# already: what is not known just now (after a restart: everything) is no reason to take it back, only to add nothing.
+# already: what is not known just now (after a restart: everything), or a venue that answers badly, is no reason to take
+# it back, only to add nothing.
 RECHECK_SKIPS = [
     RULE_ORDER_RATE, RULE_CHURN, RULE_OPEN_ORDERS_SYMBOL, RULE_OPEN_ORDERS_ALL, RULE_DUPLICATE_INTENT,
     RULE_SELF_TRADE, RULE_SIGNAL_STALE, RULE_NOT_REDUCING, RULE_BOOK_UNTRUSTED, RULE_BOOK_STALE, RULE_EQUITY_STALE,
-    RULE_CLOCK_DRIFT, RULE_REJECTS,
+    RULE_CLOCK_DRIFT, RULE_REJECTS, RULE_BREAKER, RULE_NOT_OWNED,
 ]
 # Rules that hold an order against the touch: without one there is nothing to hold it against.
 RECHECK_NEEDS_TOUCH = [RULE_PX_PERCENT, RULE_PX_BAND, RULE_LIQUIDATION]
@@ -136,7 +137,7 @@ cdef uint64_t SIZE_RULES = (
 cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(account_t) == 128)
     static_assert_c(sizeof(gate_symbol_t) == 256)
-    static_assert_c(sizeof(gate_ask_t) == 72)
+    static_assert_c(sizeof(gate_ask_t) == 80)
     static_assert_c(sizeof(gate_t) == 384)
     static_assert_c(RULE_COUNT <= 40)
 
@@ -271,6 +272,8 @@ cdef void _check_size(const limits_t* limits, const account_t* a, const gate_sym
     # A reduce-only order may at most close what is held and not already being closed. What counts as closing is the
     # caller's to say: an entry of the same side does not, it was judged for what it opens.
     _put(room, RULE_NOT_REDUCING, sub_sat(sub_sat(s.lots if ask.sell else -s.lots, ask.closing_lots), qty))
+    # A fee in the base asset leaves less than was bought: no order may sell what the account does not have.
+    _put(room, RULE_NOT_OWNED, sub_sat(ask.owned_lots, qty) if ask.cash_only else 0)
 
 
 cdef void _check_account(const limits_t* limits, const account_t* a, const gate_symbol_t* s, const gate_ask_t* ask,
@@ -387,7 +390,8 @@ cdef int64_t gate_largest_lots(const gate_t* g, const limits_t* limits, const ac
         # The lower ends (smallest quantity, smallest notional) are looked at once, when the upper end is known.
         _put(room, RULE_QTY_RANGE, s.qty_max_lots - middle)
         _put(room, RULE_NOTIONAL_RANGE, sub_sat(s.notional_max, notional))
-        if sign_mask(room, RULE_COUNT) & _lane_keeps[ask.lane] & (SIZE_RULES | (<uint64_t>1 << RULE_NOT_REDUCING)):
+        if sign_mask(room, RULE_COUNT) & _lane_keeps[ask.lane] & (SIZE_RULES | (<uint64_t>1 << RULE_NOT_REDUCING)
+                                                            | (<uint64_t>1 << RULE_NOT_OWNED)):
             high = middle - 1
         else:
             low = middle
@@ -457,6 +461,8 @@ cdef class Gate:
         self.ask.ts_signal_ns = ask.get("ts_signal_ns", 0)
         self.ask.correlation_ppm = ask.get("correlation_ppm", -PPM)
         self.ask.closing_lots = ask.get("closing_lots", 0)
+        self.ask.owned_lots = ask.get("owned_lots", 0)
+        self.ask.cash_only = "owned_lots" in ask
         self.ask.sell = bool(ask.get("sell", False))
         self.ask.lane = <uint8_t>LANES[ask.get("lane", "normal")]
         self.ask.duplicate = bool(ask.get("duplicate", False))

@@ -5,14 +5,16 @@ from engine._core.types import EVENT
 
 from engine._core.debug cimport likely, unlikely
 from engine._core.memory cimport block_free, block_new
-from engine._core.step_account cimport clock_event, control_event, feed_event, limit_event, revalue, symbol_event
+from engine._core.step_account cimport (
+    denied_event, clock_event, control_event, feed_event, limit_event, revalue, symbol_event,
+)
 from engine._core.step_market cimport market_event, market_on_time
 from engine._core.step_plans cimport plans_on_time
 from engine._core.step_reports cimport balance_event, fee_event, funding_event, position_event, report_event
 from engine._core.step_strategy cimport strategy_event
 from engine._core.strategy_abi cimport decide_t
 from engine._core.types cimport (
-    KIND_BALANCE, KIND_CLOCK, KIND_CONTROL, KIND_FEE, KIND_FEED, KIND_FUNDING, KIND_LIMIT, KIND_ORDER_ACK,
+    KIND_BALANCE, KIND_CLOCK, KIND_CONTROL, KIND_DENIED, KIND_FEE, KIND_FEED, KIND_FUNDING, KIND_LIMIT, KIND_ORDER_ACK,
     KIND_ORDER_LOST, KIND_POSITION, KIND_STRATEGY, KIND_SYMBOL, KIND_TIMER, OK, SYMBOL_ALL, WORLD_BAD_EVENT, WORLD_UNKNOWN_SYMBOL,
     event_t, raise_status,
 )
@@ -42,6 +44,8 @@ cdef int _other_event(core_t* core, const event_t* event) noexcept nogil:
         return feed_event(core, event)
     if event.kind == KIND_CLOCK:
         return clock_event(core, event)
+    if event.kind == KIND_DENIED:
+        return denied_event(core, event)
     if event.kind == KIND_SYMBOL:
         return symbol_event(core, event)
     if event.kind == KIND_STRATEGY:

@@ -21,6 +21,7 @@ cdef void mark_price(core_t* core, const event_t* cause, uint16_t symbol, int64_
 cdef void revalue(core_t* core, const event_t* cause) noexcept nogil
 cdef int feed_event(core_t* core, const event_t* event) noexcept nogil
 cdef int clock_event(core_t* core, const event_t* event) noexcept nogil
+cdef int denied_event(core_t* core, const event_t* event) noexcept nogil
 cdef int control_event(core_t* core, const event_t* event) noexcept nogil
 cdef int limit_event(core_t* core, const event_t* event) noexcept nogil
 cdef int symbol_event(core_t* core, const event_t* event) noexcept nogil

@@ -208,6 +208,12 @@ cdef int clock_event(core_t* core, const event_t* event) noexcept nogil:
     return OK
 
 
+cdef int denied_event(core_t* core, const event_t* event) noexcept nogil:
+    """Which breakers on the order's way deny calls just now; none: new orders may leave again."""
+    core.world.account.breaker_denied = event.word[0]
+    return OK
+
+
 # -------------------------------------------------------------------------------------------------------------- control
 cdef int control_event(core_t* core, const event_t* event) noexcept nogil:
     """The latch is set at once, by whoever; a mode is asked for by exactly one `who`."""

@@ -2,7 +2,7 @@
 
 Owns: carrying out what a bracket answers with and telling it how that went; who is told when an order has changed
 (its strategy, its bracket, its parent); the stop that follows a netting strategy's position; what an order outside of
-brackets closes. Does not own: phases and deadlines (brackets), the gate (everything goes through step_orders).
+brackets closes, or a fee takes. Does not own: phases and deadlines (brackets), the gate (everything goes through step_orders).
 
 An action may end an order at once (nothing of it had left) and so lead to more actions; each such chain is bounded by
 the attempts that the machine counts. Cost: nothing while no bracket has anything to do; a reduction's fill of no bracket
@@ -22,5 +22,6 @@ cdef void flatten_bracket(core_t* core, const event_t* cause, uint32_t handle) n
 cdef void brackets_on_time(core_t* core, const event_t* cause) noexcept nogil
 cdef void order_changed(core_t* core, const event_t* cause, order_t* o, int64_t filled_lots) noexcept nogil
 cdef void guard_position(core_t* core, const event_t* cause, uint16_t strategy, uint16_t symbol) noexcept nogil
+cdef void fee_took(core_t* core, const event_t* cause, uint16_t strategy, uint16_t symbol) noexcept nogil
 cdef void take_back(core_t* core, const event_t* cause, order_t* o) noexcept nogil
 cdef const order_t* sibling_of(core_t* core, const bracket_t* b, int leg) noexcept nogil

@@ -12,7 +12,7 @@ from engine._core.orders cimport ORDER_REDUCE_ONLY, order_is_live, order_t, orde
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE
 from engine._core.step_algos cimport TAG_ALGO, tell_algo
 from engine._core.step_orders cimport amend, cancel, place, place_t
-from engine._core.step_out cimport core_t, incident, next_output
+from engine._core.step_out cimport core_t, dust_lots, incident, next_output
 from engine._core.strategy cimport strategy_t
 from engine._core.strategy_abi cimport TAGS
 from engine._core.types cimport (
@@ -21,9 +21,9 @@ from engine._core.types cimport (
 )
 from engine._core.world cimport (
     SECTION_BRACKETS, world_brackets, world_has, world_instruments, world_orders, world_strategies, world_t,
-    world_trades,
+    world_symbols, world_trades,
 )
-from engine._core.world_rows cimport world_trade_t
+from engine._core.world_rows cimport world_symbol_t, world_trade_t
 
 cdef int64_t GUARD_HOLD_NS = 365 * 24 * 3_600_000_000_000
 
@@ -153,9 +153,10 @@ cdef void brackets_on_time(core_t* core, const event_t* cause) noexcept nogil:
 
 
 # ------------------------------------------------------------------------------------- what others do to a position
-cdef void _closed_outside(core_t* core, const event_t* cause, const order_t* o, int64_t lots) noexcept nogil:
-    """A reduce-only order of no bracket has filled: it closed what brackets hold, so their exits shrink by it. Those of
-    its own strategy; of any where the engine's plan closes. A stop that follows hears its strategy's fills by itself."""
+cdef void _close_outside(core_t* core, const event_t* cause, uint16_t strategy, uint16_t symbol, bint sell,
+                         int64_t lots) noexcept nogil:
+    """What brackets hold was closed by something that is none of their legs, so their exits shrink by it. Those of one
+    strategy; of any where the engine's plan closes. A stop that follows hears its strategy's fills by itself."""
     cdef brackets_t* t = world_brackets(core.world)
     cdef bracket_action_t actions[BRACKET_ACTIONS_MAX]
     cdef uint64_t i, count
@@ -164,10 +165,10 @@ cdef void _closed_outside(core_t* core, const event_t* cause, const order_t* o, 
     cdef bracket_t* b
     for i in range(t.config.capacity):
         b = &brackets_slots(t)[i]
-        if (b.handle == 0 or b.phase == PHASE_CLOSED or b.symbol != o.symbol or b.sell == o.sell
+        if (b.handle == 0 or b.phase == PHASE_CLOSED or b.symbol != symbol or b.sell == sell
                 or bracket_held_lots(b) <= 0):
             continue
-        if o.strategy != <uint16_t>STRATEGY_NONE and (b.strategy != o.strategy or b.flags & BRACKET_FOLLOWS):
+        if strategy != <uint16_t>STRATEGY_NONE and (b.strategy != strategy or b.flags & BRACKET_FOLLOWS):
             continue
         part = min(lots, bracket_held_lots(b))
         before = b.phase
@@ -177,6 +178,19 @@ cdef void _closed_outside(core_t* core, const event_t* cause, const order_t* o, 
         lots -= part
         if lots == 0:
             return
+
+
+cdef void fee_took(core_t* core, const event_t* cause, uint16_t strategy, uint16_t symbol) noexcept nogil:
+    """A fee in the base asset took a part of what is held: brackets protect and close what is owned, and no more."""
+    cdef world_symbol_t* y = &world_symbols(core.world)[symbol]
+    cdef int64_t dust = dust_lots(core.world, symbol)
+    cdef int64_t more = dust - y.dust_lots
+    y.dust_lots = dust
+    if not world_has(core.world, SECTION_BRACKETS):
+        return
+    if more > 0:
+        _close_outside(core, cause, strategy, symbol, True, more)
+    guard_position(core, cause, strategy, symbol)
 
 
 cdef int64_t _owed_lots(core_t* core, const bracket_t* b) noexcept nogil:
@@ -237,7 +251,7 @@ cdef void guard_position(core_t* core, const event_t* cause, uint16_t strategy, 
     if not s.limits.nets or s.symbol != symbol or world_instruments(w)[symbol].group:
         return
     for side in range(2):
-        lots = -s.position_lots if side else s.position_lots
+        lots = -s.position_lots if side else s.position_lots - dust_lots(w, symbol)
         lots = lots if lots > 0 else 0
         b = brackets_find(world_brackets(w), world_trades(w)[strategy].guards[side])
         if b != NULL and b.phase != PHASE_CLOSED:
@@ -278,7 +292,7 @@ cdef void order_changed(core_t* core, const event_t* cause, order_t* o, int64_t 
         _say_bracket(core, cause, handle, before)
         return
     if filled_lots and o.flags & ORDER_REDUCE_ONLY and world_has(core.world, SECTION_BRACKETS):
-        _closed_outside(core, cause, o, filled_lots)
+        _close_outside(core, cause, o.strategy, o.symbol, o.sell, filled_lots)
     if o.tag & 0xC000 == TAG_ALGO:
         tell_algo(core, cause, o, filled_lots)
 

@@ -3,6 +3,7 @@ from libc.string cimport memset
 
 from engine._core.correlation cimport CORRELATION_LEAST, correlation_worst
 from engine._core.instruments cimport instrument_t
+from engine._core.ledger cimport ledger_owned_lots
 from engine._core.orders cimport (
     ON_ACK, ON_CANCELED, ON_CANCEL_ASKED, ON_FIRE, ON_GATE, ON_JOURNAL, ON_SEND, ORDER_EMULATED, ORDER_NONE,
     ORDER_REDUCE_ONLY, STATE_PENDING_CANCEL, STRATEGY_NONE, TIF_GTC, TIF_GTD, TIF_GTX, TIF_IOC,
@@ -14,7 +15,7 @@ from engine._core.risk cimport (
     LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, MODE_PAUSED, gate_ask_t, gate_cancel, gate_check, gate_commit, gate_deny,
     gate_largest_lots, gate_recheck, gate_symbol_t, gate_symbols, verdict_t,
 )
-from engine._core.step_out cimport core_t, deny, expose, incident, next_output
+from engine._core.step_out cimport core_t, deny, expose, incident, next_output, owned_only
 from engine._core.triggers cimport (
     SOURCE_TOUCH, TRIGGER_STOP, TRIGGER_TAKE_PROFIT, TRIGGER_TRAILING, trigger_action_t, trigger_terms_t,
     triggers_add, triggers_cancel, triggers_resize,
@@ -26,7 +27,7 @@ from engine._core.types cimport (
     TERMS_CLOSING, TERMS_POST_ONLY, TERMS_REDUCE_ONLY, event_t, intent_t, intent_terms_t, terms_pack,
 )
 from engine._core.world cimport (
-    SECTION_CORRELATION, SECTION_TRIGGERS, world_correlation, world_gate, world_has, world_instruments, world_orders,
+    SECTION_CORRELATION, SECTION_TRIGGERS, world_correlation, world_gate, world_has, world_instruments, world_ledger, world_orders,
     world_symbols, world_t, world_triggers,
 )
 
@@ -116,6 +117,11 @@ cdef void _judge(core_t* core, const place_t* p, int64_t id_order, int64_t px_ti
         armed = is_armed(own) if own != NULL else (p.type == TYPE_STOP or p.type == TYPE_STOP_LIMIT
                                                    or p.type == TYPE_TRAILING)
         ask.closing_lots = _closing_lots(core, p, own, armed) - own_filled_lots
+    if p.sell and owned_only(w, p.symbol):
+        # What other sells have bespoken cannot be sold twice: an exit is held against its like, an entry against all.
+        ask.cash_only = 1
+        ask.owned_lots = ledger_owned_lots(world_ledger(w), p.symbol)
+        ask.owned_lots -= ask.closing_lots if p.lane != LANE_NORMAL else s.open_sell_lots - off
     if own == NULL:
         ask.duplicate = orders_find_key(world_orders(w), p.strategy, p.symbol, p.sell, p.tag) != NULL
     # Two exits over one position: only one of them will fill, so the other is no exposure beside it.

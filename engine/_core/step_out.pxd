@@ -8,9 +8,10 @@ Cost: a record is one cache line; exposing a symbol some 10 ns.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from engine._core.ledger cimport ledger_owned_lots, ledger_positions
 from engine._core.strategy_abi cimport decide_t, wish_t, wishes_t
 from engine._core.types cimport event_t, stage_t
-from engine._core.world cimport world_t
+from engine._core.world cimport world_instruments, world_ledger, world_t
 
 
 cdef enum:
@@ -49,3 +50,17 @@ cdef void deny(core_t* core, const event_t* cause, int64_t strategy, int64_t tag
 cdef void incident(core_t* core, const event_t* cause, int64_t what, uint16_t symbol, int64_t id_order,
                    int64_t believed, int64_t found, int64_t strategy) noexcept nogil
 cdef void expose(world_t* w, uint16_t symbol) noexcept nogil
+
+
+cdef inline bint owned_only(const world_t* w, uint16_t symbol) noexcept nogil:
+    """Whether what is sold of a symbol must be there: spot without a loan."""
+    return world_instruments(w)[symbol].cash_only != 0
+
+
+cdef inline int64_t dust_lots(const world_t* w, uint16_t symbol) noexcept nogil:
+    """Lots of a long position that the account does not have whole: fees in the base asset took a part of them."""
+    cdef int64_t lots = ledger_positions(world_ledger(w))[symbol].lots, owned
+    if lots <= 0 or not owned_only(w, symbol):
+        return 0
+    owned = ledger_owned_lots(world_ledger(w), symbol)
+    return lots - owned if owned < lots else 0

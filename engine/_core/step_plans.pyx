@@ -4,8 +4,9 @@ from libc.string cimport memset
 from engine._core.algos cimport algos_volume
 from engine._core.brackets cimport PHASE_CLOSED, bracket_t, brackets_find, brackets_slots
 from engine._core.instruments cimport instrument_t
+from engine._core.ledger cimport ACCOUNT_CASH, ledger_assets, ledger_symbol_t, ledger_symbols
 from engine._core.modes cimport (
-    ACT_CANCEL_ALL, ACT_CANCEL_ENTRIES, ACT_CANCEL_PLAN, ACT_ENDED, ACT_PLACE_LIMIT, ACT_PLACE_MARKET,
+    ACT_CANCEL_ALL, ACT_CANCEL_ENTRIES, ACT_CANCEL_PLAN, ACT_DUST, ACT_ENDED, ACT_PLACE_LIMIT, ACT_PLACE_MARKET,
     ACT_VERIFY, MODE_REDUCED, OUTCOME_PARTIAL, PHASE_ENDED, PHASE_IDLE, modes_action_t, modes_fact_t, modes_ready_t,
     modes_step, modes_switch, modes_t,
 )
@@ -19,7 +20,7 @@ from engine._core.risk cimport LANE_PROTECTIVE, gate_symbol_t, gate_symbols
 from engine._core.step_algos cimport call_off_symbol, work_algos
 from engine._core.step_brackets cimport brackets_on_time, flatten_bracket, order_changed, sibling_of, take_back
 from engine._core.step_orders cimport cancel, fire, is_armed, place, place_t, query
-from engine._core.step_out cimport core_t, incident, next_output
+from engine._core.step_out cimport core_t, dust_lots, incident, next_output, owned_only
 from engine._core.triggers cimport SOURCE_TOUCH, trigger_action_t, triggers_on_price, triggers_symbols
 from engine._core.types cimport (
     CAN_MARKET, INCIDENT_OVERDUE, INCIDENT_PLAN, INCIDENT_UNPROTECTED, KIND_INTENT_QUERY, KIND_MODE, OK,
@@ -27,7 +28,7 @@ from engine._core.types cimport (
 )
 from engine._core.world cimport (
     SECTION_ALGOS, SECTION_BRACKETS, SECTION_TRIGGERS, world_algos, world_brackets, world_facts, world_gate,
-    world_has, world_instruments, world_modes, world_orders, world_symbols, world_t, world_triggers, world_venues,
+    world_has, world_instruments, world_ledger, world_modes, world_orders, world_symbols, world_t, world_triggers, world_venues,
 )
 
 cdef enum:
@@ -113,6 +114,7 @@ cdef void plans_on_report(core_t* core, const event_t* cause, uint16_t symbol) n
     """After every report: is what is held protected? And does the plan, if one runs, have something to do?"""
     cdef world_t* w = core.world
     cdef int64_t lots = gate_symbols(world_gate(w))[symbol].lots, open_lots = lots if lots > 0 else -lots
+    open_lots -= dust_lots(w, symbol)
     cdef int64_t nearest = 0
     cdef bint sell = lots > 0
     cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head
@@ -157,6 +159,7 @@ cdef void _fact(world_t* w, uint16_t symbol, modes_fact_t* f) noexcept nogil:
     f.bid_px_ticks = s.bid_px_ticks if s.book_trusted else 0
     f.ask_px_ticks = s.ask_px_ticks if s.book_trusted else 0
     f.qty_min_lots = s.qty_min_lots
+    f.dust_lots = dust_lots(w, symbol)
     while at != <uint32_t>ORDER_NONE:
         o = &orders_slots(world_orders(w))[at]
         f.orders_live += 1
@@ -210,6 +213,14 @@ cdef bint _close(core_t* core, const event_t* cause, const modes_action_t* a, bi
     return place(core, cause, &p) != NULL
 
 
+cdef int64_t _left_units(const world_t* w, const modes_action_t* a) noexcept nogil:
+    """What dust there is, in 1e-8 of the base asset: exactly, since a part of a lot is part of it."""
+    cdef const ledger_symbol_t* s = &ledger_symbols(world_ledger(w))[a.symbol]
+    if owned_only(w, a.symbol):
+        return ledger_assets(world_ledger(w))[s.base].balance[<int>ACCOUNT_CASH]
+    return a.qty_lots * world_instruments(w)[a.symbol].lot_e8
+
+
 cdef void work_modes(core_t* core, const event_t* cause) noexcept nogil:
     """One step of Reduced or of the flatten plan, when there is one."""
     cdef world_t* w = core.world
@@ -227,7 +238,7 @@ cdef void work_modes(core_t* core, const event_t* cause) noexcept nogil:
         _say_mode(core, cause, SYMBOL_ALL, 0, 0)
     for i in range(count):
         a = &actions[i]
-        _say_mode(core, cause, a.symbol, a.kind, a.value)
+        _say_mode(core, cause, a.symbol, a.kind, _left_units(w, a) if a.kind == ACT_DUST else a.value)
         if a.kind == ACT_CANCEL_ENTRIES or a.kind == ACT_CANCEL_ALL or a.kind == ACT_CANCEL_PLAN:
             _sweep(core, cause, a.symbol, a.kind)
         elif a.kind == ACT_PLACE_LIMIT or a.kind == ACT_PLACE_MARKET:

@@ -17,9 +17,9 @@ from engine._core.orders cimport (
 from engine._core.recent cimport recent_entry_t, recent_find
 from engine._core.risk cimport gate_symbol_t, gate_symbols
 from engine._core.step_account cimport halt, revalue
-from engine._core.step_brackets cimport guard_position, order_changed, take_back
+from engine._core.step_brackets cimport fee_took, guard_position, order_changed, take_back
 from engine._core.step_orders cimport recheck
-from engine._core.step_out cimport LEDGER_LATCH, core_t, expose, incident
+from engine._core.step_out cimport LEDGER_LATCH, core_t, expose, incident, owned_only
 from engine._core.step_plans cimport plans_on_report
 from engine._core.step_strategy cimport strategy_charged, strategy_filled
 from engine._core.types cimport (
@@ -168,6 +168,9 @@ cdef int fee_event(core_t* core, const event_t* event) noexcept nogil:
     if o != NULL and ledger_value(world_ledger(w), <uint16_t>e.asset, e.amount, w.now_ns, w.shape.mark_age_ns, &value) == OK:
         strategy_charged(core, o.strategy, value)
     revalue(core, event)
+    if e.asset != ledger_symbols(world_ledger(w))[e.symbol].quote and owned_only(w, e.symbol):
+        fee_took(core, event, o.strategy if o != NULL else <uint16_t>STRATEGY_NONE, e.symbol)
+        plans_on_report(core, event, e.symbol)
     return OK
 
 

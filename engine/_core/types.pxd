@@ -273,6 +273,7 @@ cpdef enum kind_t:
     KIND_CLOCK = 99               # what the clock's watcher measured against the venue
     KIND_SYMBOL = 100             # halt or resume one symbol alone
     KIND_LIMIT = 101              # tighten one limit of the gate: word 0 is which one, word 1 its new value
+    KIND_DENIED = 102             # breakers on the order's way that deny calls: word 0 is their mask; 0: none does
     KIND_STRATEGY = 112           # stop or resume one strategy: see strategy.pxd
 
     # Outputs, 128 and up: intents first, then what is reported and not sent.

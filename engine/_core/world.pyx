@@ -51,7 +51,7 @@ from engine._core.validate cimport (
 )
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
-cdef uint32_t LAYOUT = 3
+cdef uint32_t LAYOUT = 4
 cdef int64_t E8 = 100_000_000
 cdef int64_t SECOND = 1_000_000_000
 cdef enum:

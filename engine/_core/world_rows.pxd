@@ -20,7 +20,8 @@ cdef struct world_symbol_t:       # two cache lines
     int64_t stop_px_ticks         # of the nearest live stop
     uint32_t book_on              # depth is kept for it
     uint32_t halted_by            # halt_cause_t, or-ed
-    int64_t reserved[6]
+    int64_t dust_lots             # of the position, not owned: fees in the base asset took them
+    int64_t reserved[5]
 
 
 cdef enum halt_cause_t:

@@ -7,16 +7,44 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from engine.cli.output import echo_json
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
-from engine.research import dataset, report
+from engine.research import dataset, recorded, report, shipped
+from engine.research.assumed import AWAY_TICKS
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import Asked, run_backtest, sample
 from engine.settings.units import from_text
 
-DATA_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+class DataFile(click.ParamType[Any]):
+    """A file, the folder of a journal, or `sample:NAME` for one that the package ships."""
+
+    name = "PATH or sample:NAME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, str) and value.startswith(shipped.PREFIX):
+            return value
+        return click.Path(exists=True, path_type=Path).convert(value, param, ctx)
+
+
+class Moment(click.ParamType[int]):
+    """A time of day in UTC, as nanoseconds: 2024-01-02, 2024-01-02T15:30, or a whole number of nanoseconds."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int) or value.isdigit():
+            return int(value)
+        try:
+            return int(np.datetime64(value.removesuffix("Z"), "ns").astype(np.int64))
+        except ValueError:
+            self.fail(f"{value!r} is no time like 2024-01-02 or 2024-01-02T15:30", param, ctx)
+
+
+DATA_FILE = DataFile()
 _EVENTS = 200_000
 _CUTS = 3
 
@@ -35,7 +63,13 @@ def with_meaning(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def read_data(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str) -> Dataset:
+def read_data(path: Path | str, symbol: str | None, tick: str | None, lot: str | None, market: str) -> Dataset:
+    if isinstance(path, str):
+        path, row = shipped.find(path)
+        if not any((symbol, tick, lot)):
+            symbol, tick, lot, market = (row[name] for name in ("symbol", "tick", "lot", "market"))
+    if path.is_dir():
+        return recorded.read(path, symbol)
     given = (symbol, tick, lot)
     if not any(given):
         return dataset.load(path)
@@ -72,8 +106,13 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 
 @click.command()
 @click.argument("strategy")
-@click.option("--data", "path", type=DATA_FILE, help="A data set or a capture; without one a market is generated.")
+@click.option(
+    "--data", "path", type=DATA_FILE, help="A data set, any form of `bot4 data import`, a journal, or sample:NAME."
+)
 @with_meaning
+@click.option("--from", "since", type=Moment(), help="Leave out what was received before, UTC.")
+@click.option("--to", "until", type=Moment(), help="Leave out what was received at or after, UTC.")
+@click.option("--tier", help="Name of a capital tier; its limits hold.")
 @click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings; later ones win."
 )
@@ -81,6 +120,8 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of the market and of latencies.")
 @click.option("--events", type=click.IntRange(100), default=_EVENTS, show_default=True, help="Generated, or most read.")
 @click.option("--latency-ms", type=click.FloatRange(0, 60_000), help="A fixed one each way; else log-normal, 49 ms.")
+@click.option("--touch-ticks", type=click.IntRange(0, 10_000), default=AWAY_TICKS, show_default=True,
+              help="Without quotes: how far beyond a trade the touch is assumed.")  # fmt: skip
 @click.option(
     "--trials", type=click.IntRange(1), default=1, show_default=True, help="Variants tried, for the deflation."
 )
@@ -88,23 +129,29 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def backtest(
-    strategy: str, path: Path | None, symbol: str | None, tick: str | None, lot: str | None, market: str,
-    files: tuple[Path, ...], sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
+    strategy: str, path: Path | str | None, symbol: str | None, tick: str | None, lot: str | None, market: str,
+    since: int | None, until: int | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
+    sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
     check: bool, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run STRATEGY over market data on simulated time, against the embedded venue.
 
     The core, its limits and the venue are those of `bot4 run` on paper; the same command gives the same bytes.
-    How fills are simulated, and what they cannot know, stands in docs/backtest.md.
+    Without --data a market is generated. Where no book was recorded the market is assumed from trades or bars, to the
+    disadvantage of the strategy, and the report says how. What fills cannot know stands in docs/fills.md.
 
     Exit codes: 0 done; 1 refused, or the strategy looks ahead.
 
     Example: bot4 backtest quoter --events 50000 --set qty=3 --report quoter.html
+
+    Example: bot4 backtest trend --data sample:vision-klines --set bar_s=300 --from 2024-01-02 --to 2024-01-05
     """
     data = read_data(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
     data = Dataset(data.meta, data.events[:events] if path is None or _given("events") else data.events)
-    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials)
-    told = run_backtest(read_settings(files, None).settings, asked, data)
+    if since is not None or until is not None:
+        data = dataset.between(data, since, until)
+    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks)
+    told = run_backtest(read_settings(files, None, tier).settings, asked, data)
     if out is not None:
         out.write_text(report.page(told))
     if as_json:

@@ -264,6 +264,3 @@ def ack(group: str, directory: Path | None, socket: Path | None, as_json: bool) 
     Example: bot4 ack halt
     """
     _act(directory, socket, c.Acknowledge(group), as_json)
-
-
-COMMANDS = (status, top, why, tail, alerts, ack, halt, pause, resume, reduce, liquidate, tighten, reload)

@@ -12,7 +12,7 @@ import click
 from engine.cli.backtest import DATA_FILE, read_data, with_meaning
 from engine.cli.output import echo_json, iso
 from engine.errors import Bot4Error
-from engine.research import dataset
+from engine.research import dataset, shipped
 from engine.research.dataset import Dataset, Findings
 
 OURS = (".npz", ".parquet")
@@ -27,7 +27,7 @@ def data() -> None:
 @click.argument("path", type=DATA_FILE)
 @with_meaning
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def check_(path: Path, symbol: str | None, tick: str | None, lot: str | None, market: str, as_json: bool) -> None:
+def check_(path: Path | str, symbol: str | None, tick: str | None, lot: str | None, market: str, as_json: bool) -> None:
     """Report gaps, duplicates, holes, order and clock skew of PATH. Nothing is mended.
 
     Exit codes: 0 nothing found, 1 not readable, 4 findings.
@@ -55,7 +55,7 @@ def _told(found: Findings) -> str:
 @with_meaning
 @click.option("--json", "as_json", is_flag=True, help="Print findings and provenance as JSON.")
 def import_(
-    sources: tuple[Path, ...], out: Path, symbol: str | None, tick: str | None, lot: str | None, market: str,
+    sources: tuple[Path | str, ...], out: Path, symbol: str | None, tick: str | None, lot: str | None, market: str,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Write SRC as OUT, a .parquet or .npz of event records with their meaning and provenance.
@@ -78,6 +78,25 @@ def import_(
     for said in read.meta.supposed:
         click.echo(f"supposed: {said}")
     click.echo(f"{out}: {len(read.events):,} events of {read.meta.symbol} from {read.meta.form}")
+
+
+@data.command("samples")
+@click.option("--json", "as_json", is_flag=True, help="Print the list as JSON.")
+def samples(as_json: bool) -> None:
+    """The recordings that come with the package; `sample:NAME` stands for one wherever a file is asked for.
+
+    Exit codes: 0 listed.
+
+    Example: bot4 data samples --json
+    """
+    rows = shipped.index()
+    if as_json:
+        echo_json(rows)
+        return
+    for name, row in rows.items():
+        click.echo(
+            f"sample:{name:<18} {row['symbol']} {row['market']}, {row['form']} ({row['licence']}; {row['source']})"
+        )
 
 
 @data.command("list")

@@ -17,6 +17,7 @@ import click
 from engine._core import isa
 from engine.cli.config import read
 from engine.cli.output import EXIT_UNHEALTHY, echo_json
+from engine.cli.reach import reach
 from engine.errors import Bot4Error
 from engine.settings.schema import Settings
 
@@ -50,7 +51,7 @@ def _python(_: Settings) -> Iterator[Line]:
 def _build(_: Settings) -> Iterator[Line]:
     release = isa.profile() == "release"
     yield Line("build", OK if release else WARNING, f"{isa.profile()} build", "" if release else "make build")
-    yield Line("instruction set", OK, platform.machine())
+    yield Line("instruction set", OK, f"{isa.architecture()}, level {isa.level()} of {isa.offered()}")
 
 
 def _clock(_: Settings) -> Iterator[Line]:
@@ -73,6 +74,11 @@ def _limits(s: Settings) -> Iterator[Line]:
     if s.core.lock_memory:
         text = "unlimited" if locked == resource.RLIM_INFINITY else f"{locked >> 20} MiB"
         yield Line("locked memory", OK if enough else FAIL, text, "" if enough else "LimitMEMLOCK=infinity in the unit")
+    if s.core.real_time:
+        priority, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
+        allowed = priority >= s.core.real_time or os.geteuid() == 0
+        mend = "" if allowed else f"LimitRTPRIO={s.core.real_time} in the unit"
+        yield Line("real time", OK if allowed else WARNING, f"priority up to {priority}", mend)
 
 
 def _cpu(s: Settings) -> Iterator[Line]:
@@ -89,14 +95,13 @@ def _cpu(s: Settings) -> Iterator[Line]:
             "cpu governor", OK if fast else WARNING, governor, "" if fast else "cpupower frequency-set -g performance"
         )
     isolated = _word("/sys/devices/system/cpu/isolated") or ""
-    if s.core.thread == "pinned" or s.core.wait == "spin":
+    if s.core.cpu >= 0 or s.core.wait == "spin":
         yield Line(
             "cpu isolation", OK if isolated else WARNING, isolated or "none", "" if isolated else "boot with isolcpus=N"
         )
     cores = os.cpu_count() or 1
-    for name, cpu in (("core.cpu", s.core.cpu), ("core.cpu_loop", s.core.cpu_loop)):
-        if cpu >= cores:
-            yield Line(name, FAIL, f"CPU {cpu} of {cores}", f"set {name} below {cores}")
+    if s.core.cpu >= cores:
+        yield Line("core.cpu", FAIL, f"CPU {s.core.cpu} of {cores}", f"set core.cpu below {cores}")
 
 
 def _disk(s: Settings) -> Iterator[Line]:
@@ -152,14 +157,31 @@ def _dead_man(s: Settings) -> Iterator[Line]:
         if not venue.enabled or venue.protocol == "embedded":
             continue
         has = venue.protocol in ("binance_usdm", "kraken")
-        mend = "" if has else "set safety.courier_credential: the courier cancels after death"
+        mend = "" if has else "bot4 install: the courier cancels after death"
         yield Line(
             f"dead-man of {name}", OK if has else WARNING, "the venue has a timer" if has else "it has none", mend
         )
 
 
+def _reach(s: Settings) -> Iterator[Line]:
+    for name, venue in s.venues.items():
+        found = reach(venue) if venue.enabled else None
+        if found is None:
+            continue
+        about, limit = f"reach of {name}", s.limits.clock_drift_ns
+        if found.trouble:
+            state = FAIL if s.engine.mode == "live" else WARNING
+            yield Line(about, state, found.text(), f"look at network, names and clock: curl -v {found.address}")
+        elif found.offset_ns is not None and abs(found.offset_ns) > limit:
+            yield Line(
+                about, FAIL, found.text(), f"set the clock (apt install chrony): the limit is {limit / 1e6:.0f} ms"
+            )
+        else:
+            yield Line(about, OK, found.text())
+
+
 CHECKS: tuple[Callable[[Settings], Iterator[Line]], ...] = (
-    _python, _build, _clock, _limits, _cpu, _disk, _pins, _keys, _dead_man,
+    _python, _build, _clock, _limits, _cpu, _disk, _pins, _keys, _dead_man, _reach,
 )  # fmt: skip
 
 

@@ -1,8 +1,7 @@
-"""`bot4 events`, `bot4 record` and `bot4 journal`: what was kept, asked for, made, and looked after."""
+"""`bot4 events` and `bot4 journal`: what was kept, asked for and looked after."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import shutil
@@ -10,20 +9,15 @@ import sys
 from pathlib import Path
 
 import click
-import numpy as np
 
 from engine._core.clock import utc_ns
-from engine._core.types import EVENT
 from engine.cli.replay import TIME, parse_time
 from engine.journal.cut import cut as cut_session
 from engine.journal.layout import find_session, sessions
 from engine.journal.query import Question, as_json, ask, to_parquet
 from engine.journal.reader import open_session
-from engine.journal.record import Source, from_array, from_session
-from engine.journal.record import record as run_record
 from engine.journal.segments import Retention, retain, used_bytes
 from engine.journal.show import kind_number, text
-from engine.sim.market import random_walk
 
 DIRECTORY = click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
@@ -68,38 +62,6 @@ def events(
     )
     for number, row in itertools.islice(pairs, limit):
         click.echo(json.dumps(as_json(number, row)) if as_lines else text(row, number=number))
-
-
-@click.command()
-@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--generate", type=click.IntRange(1, 10**9), help="So many events of a generated market.")
-@click.option("--seed", type=int, default=7, show_default=True, help="Of the generated market.")
-@click.option("--copy", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Market data of a session.")
-@click.option(
-    "--file", "file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Raw 64-byte records."
-)
-def record(directory: Path, generate: int | None, seed: int, copy: Path | None, file: Path | None) -> None:
-    """Store raw market data in DIRECTORY, in the format that replay and backtests read.
-
-    Exit codes: 0 the source has ended, 1 the journal could not be written, 2 no source or more than one was named.
-
-    Example: bot4 record var/market --generate 1000000
-    """
-    if sum(x is not None for x in (generate, copy, file)) != 1:
-        raise click.UsageError("Name one source: --generate, --copy or --file.")
-    source: Source
-    if generate is not None:
-        source = from_array(random_walk(seed=seed, count=generate))
-    elif copy is not None:
-        source = from_session(find_session(copy))
-    else:
-        assert file is not None
-        data = file.read_bytes()
-        if len(data) % 64:
-            raise click.BadParameter(f"{file}: {len(data)} bytes are no whole records.")
-        source = from_array(np.frombuffer(data, EVENT))
-    count = asyncio.run(run_record(source, directory, now_ns=utc_ns))
-    click.echo(f"{count:,} records in {find_session(directory).path}")
 
 
 @click.group()

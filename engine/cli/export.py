@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from engine._core.types import DECISION, EVENT, INTENT, ORDER, QUOTE, TRADE, Kind
+from engine.cli.progress import progress
 from engine.journal.layout import find_session
 from engine.journal.query import Question, ask
 
@@ -45,15 +46,20 @@ def export(directory: Path, what: str, form: str) -> None:
     if form == "csv":
         writer.writerow(columns)
     kinds = frozenset(int(kind) for kind in KINDS.get(what, ()))
-    for _, records in ask(find_session(directory), Question(kinds=kinds)):
-        rows = np.ascontiguousarray(records).view(layout)
-        parts = [rows[name].reshape(len(rows), -1) for name in names]
-        for at in range(len(rows)):
-            row = [value for part in parts for value in part[at].tolist()]
-            if form == "csv":
-                writer.writerow(row)
-            else:
-                click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+    written = 0
+    # Where the records themselves fill the terminal a bar would stand in their way.
+    with progress("export", quiet=sys.stdout.isatty()) as advance:
+        for _, records in ask(find_session(directory), Question(kinds=kinds)):
+            rows = np.ascontiguousarray(records).view(layout)
+            parts = [rows[name].reshape(len(rows), -1) for name in names]
+            for at in range(len(rows)):
+                row = [value for part in parts for value in part[at].tolist()]
+                if form == "csv":
+                    writer.writerow(row)
+                else:
+                    click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+            written += len(rows)
+            advance(written, None, "records")
 
 
 def _columns(name: str, kind: np.dtype[Any]) -> list[str]:

@@ -1,67 +1,59 @@
-"""Entry point: collects the command groups."""
+"""Entry point: the commands by what one is doing. Each one's module is imported when it is called, and not before:
+`bot4 halt` must not wait for what a backtest needs.
+"""
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 from engine import __version__
-from engine.cli.audit import audit
-from engine.cli.backtest import backtest
-from engine.cli.bench import bench
-from engine.cli.books import books
-from engine.cli.certify import certify
-from engine.cli.completion import completion
-from engine.cli.config import config
-from engine.cli.control import COMMANDS as CONTROL
-from engine.cli.data import data
-from engine.cli.demo import demo
-from engine.cli.doctor import doctor
-from engine.cli.drill import drill
-from engine.cli.events import events, journal, record
-from engine.cli.export import export
-from engine.cli.features import features
-from engine.cli.install import install, uninstall
-from engine.cli.keys import keys
-from engine.cli.market import market
 from engine.cli.output import EXIT_CODES
-from engine.cli.parity import parity
-from engine.cli.replay import replay
-from engine.cli.reset import reset
-from engine.cli.run import run
-from engine.cli.strategy import strategy
-from engine.cli.sweep import sweep
-from engine.cli.tiers import tiers
-from engine.cli.venue import venue
 from engine.errors import Bot4Error
 
-# The help lists commands by what one is doing; a command in no group stands under "more".
-GROUPS = {
-    "run": ("run", "demo", "record", "venue"),
-    "look": ("status", "top", "why", "tail", "alerts", "ack", "books", "events", "journal", "export"),
-    "stop and tighten": ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "reset"),
-    "strategies": ("strategy", "features", "data", "market", "backtest", "sweep", "parity", "certify", "replay"),
-    "set up": ("config", "tiers", "keys", "install", "uninstall", "doctor", "completion"),
-    "prove": ("drill", "audit", "bench"),
-}
+# Command to module of engine/cli; its object there has the command's name.
+GROUPS: dict[str, dict[str, str]] = {
+    "run": {"run": "run", "record": "record", "venue": "venue"},
+    "look": {
+        "status": "control", "top": "control", "why": "control", "tail": "control", "alerts": "control",
+        "ack": "control", "books": "books", "events": "events", "journal": "events", "export": "export",
+    },
+    "stop and tighten": {
+        "halt": "control", "pause": "control", "resume": "control", "reduce": "control", "liquidate": "control",
+        "tighten": "control", "reload": "control", "reset": "reset",
+    },
+    "strategies": {
+        "strategy": "strategy", "features": "features", "data": "data", "market": "market", "backtest": "backtest",
+        "sweep": "sweep", "parity": "parity", "certify": "certify", "replay": "replay",
+    },
+    "set up": {
+        "config": "config", "tiers": "tiers", "keys": "keys", "install": "install", "uninstall": "install",
+        "doctor": "doctor", "completion": "completion",
+    },
+    "prove": {"drill": "drill", "audit": "audit", "bench": "bench"},
+}  # fmt: skip
+MODULES = {command: module for group in GROUPS.values() for command, module in group.items()}
 
 
 class Grouped(click.Group):
-    """A group whose help is in groups."""
+    """A group whose commands are imported when they are wanted, and whose help is in groups."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return sorted(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in MODULES:
+            return None
+        command: click.Command = getattr(import_module(f"engine.cli.{MODULES[cmd_name]}"), cmd_name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        grouped = {name for names in GROUPS.values() for name in names}
-        more = tuple(name for name in self.list_commands(ctx) if name not in grouped)
-        for title, names in (*GROUPS.items(), ("more", more)):
-            rows = [
-                (name, command.get_short_help_str(80))
-                for name in names
-                if (command := self.get_command(ctx, name)) is not None
-            ]
-            if rows:
-                with formatter.section(title.capitalize()):
-                    formatter.write_dl(rows)
+        for title, commands in GROUPS.items():
+            with formatter.section(title.capitalize()):
+                found = [(name, self.get_command(ctx, name)) for name in commands]
+                formatter.write_dl([(name, command.get_short_help_str(80)) for name, command in found if command])
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
@@ -73,41 +65,6 @@ class Grouped(click.Group):
 @click.version_option(__version__, prog_name="bot4")
 def cli() -> None:
     """Bot4: a trading engine that runs as one process on one small Linux machine."""
-
-
-COMMANDS = (
-    *CONTROL,
-    audit,
-    backtest,
-    bench,
-    books,
-    certify,
-    completion,
-    config,
-    data,
-    demo,
-    doctor,
-    drill,
-    events,
-    export,
-    features,
-    install,
-    journal,
-    keys,
-    parity,
-    market,
-    record,
-    replay,
-    reset,
-    run,
-    strategy,
-    sweep,
-    tiers,
-    uninstall,
-    venue,
-)
-for _command in COMMANDS:
-    cli.add_command(_command)
 
 
 def main() -> None:

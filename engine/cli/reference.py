@@ -12,6 +12,13 @@ from engine.errors import Bot4Error
 from engine.settings import document
 
 
+def subcommands(group: click.Group) -> dict[str, click.Command]:
+    """The commands of a group by name, also of one that imports them when they are wanted."""
+    context = click.Context(group)
+    found = ((name, group.get_command(context, name)) for name in group.list_commands(context))
+    return {name: command for name, command in found if command is not None}
+
+
 def commands(group: click.Group, name: str = "bot4") -> str:
     """Every command with its help, in Markdown."""
     out = ["# Commands", "", "Every command, from the program itself. `bot4 COMMAND --help` says the same.", ""]
@@ -22,8 +29,8 @@ def commands(group: click.Group, name: str = "bot4") -> str:
 
 def _group(group: click.Group, path: str) -> list[str]:
     out: list[str] = []
-    for name in sorted(group.commands):
-        command, full = group.commands[name], f"{path} {name}"
+    for name, command in sorted(subcommands(group).items()):
+        full = f"{path} {name}"
         if isinstance(command, click.Group):
             out += _group(command, full)
             continue

@@ -15,7 +15,7 @@ import uvloop
 from engine.cli.live import LiveView
 from engine.cli.output import echo_json, program
 from engine.cli.screen import duration, number
-from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError
+from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError, TierError
 from engine.observe import logs
 from engine.observe.commands import Handlers
 from engine.observe.status import StatusSource
@@ -95,7 +95,7 @@ def _or_leave(build: Callable[[], T]) -> T:
         return build()
     except (LatchTripped, LatchBadFile, LatchNotDurable) as error:
         code, text = EXIT_TRIPPED, str(error)
-    except SettingsError as error:
+    except (SettingsError, TierError) as error:
         code, text = EXIT_SETTINGS, str(error)
     click.echo(f"bot4: {text}", err=True)
     sys.exit(code)
@@ -107,13 +107,16 @@ def _begin_logs(loaded: Loaded, root: Path, *, to_file: bool) -> None:
     logs.setup(loaded.settings.logs, loaded.settings.engine.name, stream=stream)
 
 
-def read_settings(files: tuple[Path, ...], directory: Path | None) -> Loaded:
-    """The settings of `files`, the environment on top. A name alone is an instance in /etc/bot4, or one in config/."""
+def read_settings(files: tuple[Path, ...], directory: Path | None, tier: str | None = None) -> Loaded:
+    """The settings of `files`, the environment on top. A name alone is an instance in /etc/bot4, or one in config/.
+
+    `tier` in place of the one that they name or that their capital stands in.
+    """
     found = [_found(path) for path in files or (Path("paper.toml"),)]
     environ = dict(os.environ)
     if directory is not None:
         environ["BOT4__ENGINE__DIRECTORY"] = str(directory)
-    return load(found, environ=environ)
+    return load(found, environ=environ, tier=tier)
 
 
 def _found(path: Path) -> Path:

@@ -12,6 +12,7 @@ from engine._core.clock import utc_ns
 from engine.cli.config import read
 from engine.cli.output import echo_json, iso
 from engine.runtime.evidence import gather
+from engine.runtime.standing import FILE
 from engine.settings import tiers as ladder_of
 from engine.settings.units import to_text
 
@@ -29,7 +30,7 @@ def tiers(files: tuple[Path, ...], as_json: bool) -> None:
     """
     loaded = read(files)
     settings = loaded.settings
-    standing = ladder_of.read_standing(Path(settings.engine.directory) / "tier.json")
+    standing = ladder_of.read_standing(Path(settings.engine.directory) / FILE)
     earned = gather(Path(settings.engine.directory), standing.since_ns if standing is not None else 0)
     move = ladder_of.move(
         loaded.ladder, settings.account.capital, earned.evidence, standing, utc_ns(),

@@ -226,8 +226,12 @@ class Books:
         theirs = dict(view.balances)
         for symbol, row in self.rows.items():
             if row.linear and row.quote in theirs:
+                if symbol not in view.costs:
+                    # Without the cost of what is open a wallet says nothing to the unit.
+                    del theirs[row.quote]
+                    continue
                 ours[row.quote] -= int(positions[symbol]["cost"])
-                theirs[row.quote] -= view.costs.get(symbol, 0)
+                theirs[row.quote] -= view.costs[symbol]
         for trade in self._theirs.values():
             self._add(ours, self.rows[trade.symbol], trade.px_ticks, -trade.qty_lots if trade.sell else trade.qty_lots)
         for key, fill in self._ours.items():

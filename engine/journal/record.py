@@ -6,7 +6,7 @@ caller's. Nothing is judged here: what a venue sent is what is kept.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,14 @@ async def record(
     config: JournalConfig | None = None,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] | None = None,
+    meta: Mapping[str, Any] | None = None,
 ) -> int:
-    """Append everything that comes until the source ends or `stop()` says so. Returns how many records."""
+    """Append everything that comes until the source ends or `stop()` says so. Returns how many records.
+
+    `meta` is kept with the session: what the numbers of each symbol mean, where the data is from.
+    """
     settings = config or JournalConfig(klass="market")
-    with JournalWriter(root, settings, seed=0, now_ns=now_ns) as writer:
+    with JournalWriter(root, settings, seed=0, now_ns=now_ns, meta=dict(meta or {})) as writer:
         async for events in source:
             _append(writer, events)
             if progress is not None:

@@ -60,7 +60,7 @@ class Modes:
         self.by: dict[str, int] = {}
         self.rows = [Row() for _ in range(symbols)]
         names = ("lots", "open_buy_lots", "open_sell_lots", "bid_px_ticks", "ask_px_ticks", "qty_min_lots",
-                 "orders_live", "entries_live", "plan_live")  # fmt: skip
+                 "orders_live", "entries_live", "plan_live", "dust_lots")  # fmt: skip
         self.facts: list[dict[str, int]] = [dict.fromkeys(names, 0) for _ in range(symbols)]
         self.counts = {"switches": 0, "refused": 0, "plans": 0, "actions": 0, "by_people": 0}
 
@@ -211,6 +211,16 @@ class Modes:
             row.attempts, row.placed, row.working, row.cancels, row.cancelled = row.attempts + 1, now, True, 0, None
         return False
 
+    @staticmethod
+    def sellable(f: dict[str, int]) -> int:
+        """What of the position is owned."""
+        return max(0, abs(f["lots"]) - f["dust_lots"])
+
+    def is_dust(self, f: dict[str, int]) -> bool:
+        """Held, and no order may close any of it."""
+        none = self.sellable(f) < max(1, f["qty_min_lots"])
+        return f["lots"] != 0 and f["orders_live"] == 0 and none
+
     # ------------------------------------------------------------------------------------------------------ the step
     def step(self, now_ns: int, room: int = 4096) -> list[Action]:
         self.out: list[Action] = []
@@ -244,6 +254,7 @@ class Modes:
                 self._cancel(Act.ACT_CANCEL_ENTRIES, symbol, now)
             if f["lots"] or f["plan_live"]:
                 surplus = abs(f["lots"]) - self.target(self.rows[symbol].start, f["lots"])
+                surplus = min(surplus, self.sellable(f))
                 most = self.config["attempts_standard"] + 1
                 self._close(symbol, surplus, f["plan_live"], Act.ACT_CANCEL_PLAN, False, most, now)
             if len(self.out) == self.room:
@@ -269,34 +280,36 @@ class Modes:
         for i in range(self.symbols):
             symbol = (self.next + i) % self.symbols
             row, f = self.rows[symbol], self.facts[symbol]
-            if not f["lots"] and not f["orders_live"]:
+            row.touched = row.touched or bool(f["lots"] or f["orders_live"])
+            if not f["orders_live"] and (not f["lots"] or self.is_dust(f)):
                 if row.working:
                     row.working, row.quiet = False, now
                 continue
-            row.touched = True
             if row.stuck:
                 continue
             aggressive = self.aggressive or late or row.attempts >= c["attempts_standard"]
             most = c["attempts_standard"] + c["attempts_aggressive"]
-            if not self._close(symbol, abs(f["lots"]), f["orders_live"], Act.ACT_CANCEL_ALL, aggressive, most, now):
+            if not self._close(symbol, self.sellable(f), f["orders_live"], Act.ACT_CANCEL_ALL, aggressive, most, now):
                 done = False
         self.next = (self.next + 1) % self.symbols
         return done
 
     def _over(self, now: int) -> bool:
-        done, stuck = True, False
+        done, stuck, dusty = True, False, False
         for symbol, (row, f) in enumerate(zip(self.rows, self.facts, strict=True)):
-            if f["lots"] or f["orders_live"]:
+            dusty = dusty or self.is_dust(f)
+            if (f["lots"] or f["orders_live"]) and not self.is_dust(f):
                 row.touched = True
                 if not row.stuck and now < self.by["flatten"]:
                     self._enter(Phase.PHASE_FLATTEN, now)
                     return False
                 stuck = True
-            elif row.touched and not row.is_verified(self.phase_at, 0):
+            elif row.touched and not row.is_verified(self.phase_at, f["lots"]):
                 self._verify(symbol, now)
                 done = False
         if done:
-            self.outcome = Outcome.OUTCOME_PARTIAL if stuck else Outcome.OUTCOME_FLAT
+            flat = Outcome.OUTCOME_DUST if dusty else Outcome.OUTCOME_FLAT
+            self.outcome = Outcome.OUTCOME_PARTIAL if stuck else flat
         return done
 
     def _report(self, now: int) -> None:
@@ -306,7 +319,11 @@ class Modes:
             doubtful = (
                 self.goal == Goal.GOAL_FLATTEN and row.touched and unsure and self.outcome == Outcome.OUTCOME_PARTIAL
             )
-            if (f["lots"] or f["orders_live"] or doubtful) and not self._put(
+            confirmed = not unsure and row.verified_lots == f["lots"] and self.goal == Goal.GOAL_FLATTEN
+            if confirmed and self.is_dust(f):
+                if not self._put(Act.ACT_DUST, self.reported, f["lots"] > 0, 0, f["lots"], f["dust_lots"]):
+                    return
+            elif (f["lots"] or f["orders_live"] or doubtful) and not self._put(
                 Act.ACT_OPEN, self.reported, f["lots"] > 0, 0, f["lots"], f["orders_live"]
             ):
                 return

@@ -167,6 +167,7 @@ class Gate:
             "CLOCK_DRIFT": limits["clock_drift_ns"] - abs(a["clock_drift_ns"]),
             "SIGNAL_STALE": age(limits["signal_age_ns"], now_ns, ask.get("ts_signal_ns", 0)),
             "NOT_REDUCING": (s["lots"] if sell else -s["lots"]) - ask.get("closing_lots", 0) - qty,
+            "NOT_OWNED": ask["owned_lots"] - qty if "owned_lots" in ask else 0,
         }
 
     def failed(self, now_ns: int, ask: dict[str, Any]) -> int:
@@ -228,6 +229,7 @@ class Gate:
             "LEVERAGE",
             "MARGIN",
             "NOT_REDUCING",
+            "NOT_OWNED",
         }
         for qty in range(s["qty_max_lots"], max(s["qty_min_lots"], 1) - 1, -1):
             room = self.headroom(0, ask | {"qty_lots": qty})

@@ -46,7 +46,7 @@ TIF_NEEDS = {
 # already: what is not known just now is no reason to take it back.
 NOT_AGAIN = {
     "ORDER_RATE", "CHURN", "OPEN_ORDERS_SYMBOL", "OPEN_ORDERS_ALL", "DUPLICATE_INTENT", "SELF_TRADE", "SIGNAL_STALE",
-    "NOT_REDUCING", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS",
+    "NOT_REDUCING", "NOT_OWNED", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS",
 }  # fmt: skip
 Decide = Callable[[], dict[tuple[int, bool], dict[str, int]]]
 
@@ -56,8 +56,10 @@ class Step:
 
     def __init__(self, *, symbols: int, strategies: int, orders: int, can: int, account: dict[str, int],
                  limits: dict[str, int], gate_symbol: dict[str, int], own: dict[str, int], unit_value: int,
-                 tick_e8: int, lot_units: int, modes: dict[str, int] | None = None) -> None:  # fmt: skip
+                 tick_e8: int, lot_units: int, modes: dict[str, int] | None = None,
+                 cash_only: bool = False) -> None:  # fmt: skip
         self.now = 0
+        self.lot_units, self.cash_only = lot_units, cash_only
         self.modes = Modes(symbols=symbols, **(modes or {}))
         self.modes.mode = Mode.MODE_NORMAL
         self.can = can
@@ -114,6 +116,9 @@ class Step:
             return Status.OK, self.out
         if kind == Kind.KIND_CONTROL:
             return self._control(e), self.out
+        if kind == Kind.KIND_DENIED:
+            self.gate.set_account(breaker_denied=e["denied"])
+            return Status.OK, self.out
         if kind == Kind.KIND_POSITION:
             self._position(e["symbol"], e["lots"])
             return Status.OK, self.out
@@ -143,10 +148,24 @@ class Step:
         if own and own.terms["flags"] & OrderFlag.ORDER_REDUCE_ONLY:
             reducing -= own.exposure
         ask["closing_lots"] = reducing - filled if ask["lane"] != "normal" else 0
+        if ask["sell"] and self.cash_only:
+            bespoken = ask["closing_lots"] if ask["lane"] != "normal" else row[side] - off
+            ask["owned_lots"] = self._owned(ask["symbol"]) - bespoken
         row[side] -= off
         failed = self.gate.failed(self.now, ask)
         row[side] += off
         return failed
+
+    def _base(self, symbol: int) -> int:
+        """What the account has of a symbol's base asset, in its units."""
+        return self.ledger.balance(1 + symbol, 0)
+
+    def _owned(self, symbol: int) -> int:
+        return max(0, self._base(symbol)) // self.lot_units
+
+    def _dust(self, symbol: int) -> int:
+        """Lots of a long position that fees have taken a part of."""
+        return max(0, self.lots[symbol] - self._owned(symbol)) if self.cash_only and self.lots[symbol] > 0 else 0
 
     def _ask(self, symbol: int, sell: bool, px: int, qty: int, stop: int, reduces: bool,
              strategy: int = 0) -> dict[str, Any]:  # fmt: skip
@@ -376,7 +395,9 @@ class Step:
         if key in self.paid:
             return Status.ORDER_DUPLICATE_FILL
         self.paid.add(key)
-        self.ledger.fee(0, e["amount"])
+        self.ledger.fee(e["asset"], e["amount"])
+        if self.cash_only and e["asset"] != 0:
+            self._work_modes()
         return Status.OK
 
     # ------------------------------------------------------------------------------------------ time, feeds, strategies
@@ -436,7 +457,7 @@ class Step:
         reducing = [o for o in live if o.terms["flags"] & OrderFlag.ORDER_REDUCE_ONLY]
         trusted = row["book_trusted"]
         return {
-            "lots": self.lots[symbol], "qty_min_lots": row["qty_min_lots"],
+            "lots": self.lots[symbol], "qty_min_lots": row["qty_min_lots"], "dust_lots": self._dust(symbol),
             "bid_px_ticks": row["bid_px_ticks"] if trusted else 0,
             "ask_px_ticks": row["ask_px_ticks"] if trusted else 0,
             "orders_live": len(live), "entries_live": len(live) - len(reducing),
@@ -457,7 +478,7 @@ class Step:
         if m.phase != before:
             self._say_mode(EVERY, 0, 0)
         for kind, symbol, sell, px, qty, value in actions:
-            self._say_mode(symbol, kind, value)
+            self._say_mode(symbol, kind, self._left(symbol, qty) if kind == Act.ACT_DUST else value)
             if kind in (Act.ACT_CANCEL_ENTRIES, Act.ACT_CANCEL_ALL, Act.ACT_CANCEL_PLAN):
                 self._sweep(symbol, Act(kind))
             elif kind in (Act.ACT_PLACE_LIMIT, Act.ACT_PLACE_MARKET):
@@ -466,6 +487,10 @@ class Step:
                 self.out.append((Kind.KIND_INTENT_QUERY, False, symbol, 0, 0, 0, 0, 0))
             elif kind == Act.ACT_ENDED and value == Outcome.OUTCOME_PARTIAL:
                 self._incident(Incident.INCIDENT_PLAN, EVERY, 0)
+
+    def _left(self, symbol: int, lots: int) -> int:
+        """What dust there is, in units of the base asset."""
+        return self._base(symbol) if self.cash_only else lots * self.lot_units
 
     def _sweep(self, symbol: int, act: Act) -> None:
         for o in self._newest_first(symbol):

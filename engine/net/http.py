@@ -113,7 +113,11 @@ class HttpClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(limit=self._pool, ssl=tls_context(self._ca_file), keepalive_timeout=55.0)
+            # The system's own resolver, whatever others have installed: theirs end in a thread of their own, later.
+            connector = aiohttp.TCPConnector(
+                limit=self._pool, ssl=tls_context(self._ca_file), keepalive_timeout=55.0,
+                resolver=aiohttp.ThreadedResolver(),
+            )  # fmt: skip
             self._session = aiohttp.ClientSession(connector=connector, timeout=self._timeout, trust_env=False)
         return self._session
 

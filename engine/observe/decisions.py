@@ -56,6 +56,7 @@ GATE = {
     "CLOCK_DRIFT": "the clock is off",
     "SIGNAL_STALE": "the signal is too old",
     "NOT_REDUCING": "it would not reduce what is held",
+    "NOT_OWNED": "the account does not have so much of it to sell",
 }
 DISCIPLINE = {
     "FOMO": "it chases a fast rise",

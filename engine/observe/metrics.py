@@ -132,8 +132,6 @@ def _parts(s: Status) -> Iterator[Metric]:
     yield _counter("strategy_calls", "Calls.", [((r.name, r.symbol), r.calls) for r in rows], of)
     yield _counter("strategy_intents", "Orders it wished for.", [((r.name, r.symbol), r.intents) for r in rows], of)
     yield _counter("strategy_denied", "Of them denied.", [((r.name, r.symbol), r.denied) for r in rows], of)
-    yield _gauge("ring_used", "Events that wait in a ring.", [((r.name,), r.used) for r in s.rings], ("ring",))
-    yield _counter("ring_refused", "Events a full ring refused.", [((r.name,), r.refused) for r in s.rings], ("ring",))
 
 
 def _latency(stages: tuple[LatencyStatus, ...]) -> Metric:

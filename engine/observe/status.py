@@ -162,16 +162,6 @@ class StrategyStatus(_Part, frozen=True, kw_only=True):
     realised: float | None = None
 
 
-class RingStatus(_Part, frozen=True, kw_only=True):
-    """One ring."""
-
-    name: str
-    capacity: int = 0
-    used: int = 0
-    refused: int = 0
-    waited: int = 0
-
-
 class WhyNot(_Part, frozen=True, kw_only=True):
     """One signal that was denied or skipped, with every reason."""
 
@@ -213,8 +203,8 @@ class LatchStatus(_Part, frozen=True, kw_only=True):
 class SafetyStatus(_Part, frozen=True, kw_only=True):
     """The devices around the latch."""
 
-    switch: str = ""  # simulated, released, pressed, cut, none
-    tamper: str = ""
+    switch: str = ""  # closed, open (pressed or cut), gone (the chip is), simulated, none
+    tamper: str = ""  # of its loop the same
     dead_man: str = ""  # armed, not available, off
     courier: str = ""
     plan: str = ""  # the step that a running plan stands in
@@ -249,11 +239,11 @@ class Status(_Part, frozen=True, kw_only=True):
     headroom: tuple[HeadroomStatus, ...] = ()
     denied_by_rule: dict[str, int] = {}
     strategies: tuple[StrategyStatus, ...] = ()
-    rings: tuple[RingStatus, ...] = ()
     counts: dict[str, int] = {}
     safety: SafetyStatus = SafetyStatus()
     why: tuple[WhyNot, ...] = ()  # the last few, newest first
     waiting: int = 0  # settings that wait their day
+    host: tuple[str, ...] = ()  # what was asked of the machine, and what it refused
     loop_lag_ns: int | None = None
     memory_bytes: int | None = None
 

@@ -1,19 +1,19 @@
 """A backtest: one core against the embedded venue on simulated time, in the exact order of time.
 
-The core decides and the venue fills by the code that runs on paper; this file only says who is next. The venue is
-played ahead of the core by less than any message travels, so nothing that the core answers could have changed what
-was played; whether that held is checked at every answer, not assumed. Everything in and out is on one tape, and the
-result is read off that tape: the same inputs give the same tape, byte for byte.
+The core decides and the venue fills by the code that runs on paper; this file only says who is next. Venue and core
+take each event in lockstep (lockstep.pyx), so an answer never meets a market that already knew what came after it.
+Everything in and out is on one tape, and the result is read off that tape: the same inputs give the same tape, byte
+for byte.
 
-Does not own: fills (sim/venue), figures (figures.py), how core and tape are made (runtime/backtest.py).
+Does not own: fills (sim/venue), what is assumed of a market (assumed.py), figures (figures.py), how core and tape are
+made (runtime/backtest.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,21 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.step import Core
-from engine._core.types import DECISION, EVENT, FEE, INTENT, ORDER, QUOTE, Flag, Kind
+from engine._core.types import BAR_PRICES, DECISION, EVENT, FEE, FUNDING, INTENT, MARK, ORDER, Flag, Kind
 from engine.errors import BacktestImpossible
 from engine.observe.decisions import explain
-from engine.sim.venue.embedded import EmbeddedVenue, Latency
+from engine.research.assumed import Market, quotes_of
+from engine.research.lockstep import Lockstep, Route, Stop
+from engine.sim.venue.embedded import EmbeddedVenue
 
 Records = npt.NDArray[Any]
-# Steps events until one of them makes outputs; answers how many were taken.
-Pump = Callable[[Records], int]
-TIMER_NS = 100_000_000
 SAMPLES = 1_000
 NO_TIME = 2**62
 E8 = 10**8
-# A log-normal journey shorter than eight deviations below its median comes once in 10^15 messages.
-_TAIL = 8.0
-_SEEN = (Kind.KIND_QUOTE, Kind.KIND_TRADE, Kind.KIND_AGG_TRADE, Kind.KIND_MARK)
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,7 @@ class Machine:
 
     core: Core
     venue: EmbeddedVenue
-    pump: Pump
+    loop: Lockstep
     records: Callable[[], Records]
 
 
@@ -78,96 +74,117 @@ class Run:
     venue_counts: dict[str, int]
     start_equity: int
     fees: int
+    funding: int  # received, 1e-8 of the account's asset; negative when paid
 
     @property
     def tape_hash(self) -> str:
         return hashlib.sha256(self.tape.tobytes()).hexdigest()
 
 
-def reach_ns(latencies: Sequence[Latency]) -> int:
-    """How far the venue may be played ahead: less than the shortest journey of a message."""
-    shortest = (
-        latency.fixed_ns if latency.fixed_ns is not None else int(math.exp(latency.mu - _TAIL * latency.sigma) * 1e6)
-        for latency in latencies
-    )
-    return max(0, min(shortest) - 1)
-
-
 class _Driver:
-    def __init__(self, machine: Machine, events: Records) -> None:
-        self.core, self.venue, self.pump = machine.core, machine.venue, machine.pump
-        self.events, self.times = events, events["ts_recv_ns"]
-        self.reach = reach_ns((machine.venue.config.latency_out, machine.venue.config.latency_back))
-        self.seen = np.isin(events["kind"], [int(kind) for kind in _SEEN])
-        self.timer_ns = int(self.times[0])
-        span = int(self.times[-1] - self.times[0])
-        self.every = max(1, span // TIMER_NS // SAMPLES)
-        self.ticks = 0
+    """Says who is next: the market and the core in lockstep, the venue's own affairs between them."""
+
+    def __init__(self, machine: Machine, market: Market, events: Records) -> None:
+        self.core, self.venue, self.loop = machine.core, machine.venue, machine.loop
+        self.market, self.events = market, events
+        self.perpetual = self.venue.config.instruments[0].perpetual
+        self.path = int(Route.ROUTE_LOW_FIRST)
+        # When funding is exchanged next, and at which rate.
+        self.funding: tuple[int, int] | None = None
         self.samples: list[tuple[int, int, int, float]] = []
 
     def run(self) -> None:
-        at, count = 0, len(self.events)
-        while at < count:
-            now = int(self.times[at])
-            due = self.venue.next_due_ns()
-            due = NO_TIME if due is None else due
-            if due <= now and due <= self.timer_ns:
-                # What arrives at the same moment as a market event was on its way before it.
-                self._step(self.venue.advance(due))
-            elif self.timer_ns <= now:
-                self._timer()
-            else:
-                last = min(now + self.reach, due - 1, self.timer_ns - 1)
-                end = max(at + 1, int(np.searchsorted(self.times, last, side="right")))
-                taken = self.venue.play(self.events[at:end])
-                part = slice(at, at + taken)
-                self._step(self.events[part][self.seen[part]])
-                at += taken
+        times = self.events["ts_recv_ns"]
+        first, last = int(times[0]), int(times[-1])
+        self.loop.begin(first, (last - first) // SAMPLES)
+        for part, route in self.market.parts(self.events):
+            self._part(part, route)
 
-    def _timer(self) -> None:
-        event = np.zeros(1, EVENT)
-        event["kind"], event["ts_recv_ns"] = Kind.KIND_TIMER, self.timer_ns
-        self._step(event)
-        if self.ticks % self.every == 0:
-            self._sample()
-        self.ticks += 1
-        self.timer_ns += TIMER_NS
+    def _part(self, part: Records, route: npt.NDArray[np.uint8]) -> None:
+        at = 0
+        while True:
+            due = self._due_ns()
+            at, why = self.loop.play(part, route, at, due, self.path)
+            if why & Stop.STOP_TOLD:
+                self.venue.met(0, self.loop.now_ns)
+            if why & Stop.STOP_OUTPUTS:
+                self._submit()
+            if why & Stop.STOP_SAMPLE:
+                self._sample()
+            if why & Stop.STOP_MARK and self.perpetual:
+                self._mark(part[at - 1])
+            if why & Stop.STOP_FORK:
+                self.path = self._worse(part[at - 1])
+            if why & Stop.STOP_DUE:
+                self._advance(due)
+            if why & Stop.STOP_END:
+                return
+
+    def _due_ns(self) -> int:
+        due = self.venue.next_due_ns()
+        due = NO_TIME if due is None else due
+        return min(due, self.funding[0]) if self.funding else due
+
+    def _advance(self, due: int) -> None:
+        """What arrives at the same moment as a market event was on its way before it."""
+        reports = self.venue.advance(due)
+        if self.funding and self.funding[0] <= due:
+            self.venue.settle_funding(0, self.funding[1])
+            self.funding = None
+        at = 0
+        while at < len(reports):
+            at += self.loop.show(reports[at:])
+            self._submit()
+
+    def _submit(self) -> None:
+        outputs = self.core.outputs()
+        if not len(outputs):
+            return
+        self.venue.pass_time(self.loop.now_ns)
+        self.venue.submit(outputs)
 
     def _sample(self) -> None:
         world = self.core.world
         row, lots = world.instruments()[0], int(world.positions()[0]["lots"])
         mid = (int(row["bid_px_ticks"]) + int(row["ask_px_ticks"])) / 2
-        self.samples.append((self.timer_ns, world.account()["equity"], lots, mid))
+        now, every = self.loop.now_ns, self.loop.sample_every_ns
+        at = self.samples[-1][0] + every if self.samples else now
+        # In a silence that no timer broke nothing changed: its samples are all the same.
+        while at <= now:
+            self.samples.append((at, world.account()["equity"], lots, mid))
+            at += every
 
-    def _step(self, events: Records) -> None:
-        at = 0
-        while at < len(events):
-            at += self.pump(events[at:])
-            outputs = self.core.outputs()
-            if len(outputs):
-                self._submit(outputs, int(events["ts_recv_ns"][at - 1]))
+    def _mark(self, event: Any) -> None:
+        mark = np.frombuffer(event.tobytes(), MARK)[0]
+        self.venue.pass_time(self.loop.now_ns)
+        if mark["mark_px_e8"] > 0:
+            self.venue.set_mark(0, int(mark["mark_px_e8"]))
+        if int(mark["ts_funding_ns"]) > self.loop.now_ns:
+            self.funding = int(mark["ts_funding_ns"]), int(mark["funding_rate_e8"])
 
-    def _submit(self, outputs: Records, decided_ns: int) -> None:
-        before = self.venue.counts["intents"]
-        self.venue.submit(outputs)
-        arrival = self.venue.next_arrival_ns()
-        sent = self.venue.counts["intents"] > before
-        if sent and self.venue.now_ns > decided_ns and arrival is not None and arrival <= self.venue.now_ns:
-            raise BacktestImpossible(
-                f"an intent decided at {decided_ns} was there at {arrival}, but the venue was at {self.venue.now_ns}"
-            )
+    def _worse(self, event: Any) -> int:
+        """The path against us: what is held meets the extreme that hurts first; a resting entry meets it last."""
+        bar = np.frombuffer(event.tobytes(), BAR_PRICES)[0]
+        held = self.venue.net_lots(0)
+        buys, sells = self.venue.open_sides(0)
+        low, high = int(Route.ROUTE_LOW_FIRST), int(Route.ROUTE_HIGH_FIRST)
+        if held:
+            return low if held > 0 else high
+        if buys != sells:
+            return high if buys else low
+        return low if bar["open_ticks"] - bar["low_ticks"] < bar["high_ticks"] - bar["open_ticks"] else high
 
 
-def run(machine: Machine, events: Records) -> Run:
+def run(machine: Machine, market: Market, events: Records) -> Run:
     """Run a fresh machine over the events of one symbol, oldest first."""
     if not len(events) or np.any(np.diff(events["ts_recv_ns"]) < 0) or np.any(events["symbol"] != 0):
         raise BacktestImpossible("events of symbol 0 in order of receipt are needed")
     start = machine.core.world.account()["equity"]
-    driver = _Driver(machine, np.ascontiguousarray(events))
+    driver = _Driver(machine, market, np.ascontiguousarray(events))
     driver.run()
     machine.core.world.check()
     tape = machine.records().copy()
-    fills = _fills(tape, events, machine.venue.config.instruments[0].tick_e8)
+    fills = _fills(tape, quotes_of(market, events), machine.venue.config.instruments[0].tick_e8)
     times, equity, position, mids = (np.array(column) for column in zip(*driver.samples, strict=True))
     return Run(
         tape=tape,
@@ -182,6 +199,7 @@ def run(machine: Machine, events: Records) -> Run:
         venue_counts=dict(machine.venue.counts),
         start_equity=start,
         fees=sum(fill.fee for fill in fills),
+        funding=int(_of(tape, Kind.KIND_FUNDING, FUNDING)["amount"].sum()),
     )
 
 
@@ -200,14 +218,13 @@ def _of(tape: Records, kind: Kind, dtype: np.dtype[Any]) -> Records:
     return np.ascontiguousarray(tape[tape["kind"] == int(kind)]).view(dtype)
 
 
-def _fills(tape: Records, events: Records, tick_e8: int) -> tuple[Fill, ...]:
+def _fills(tape: Records, quotes: Records, tick_e8: int) -> tuple[Fill, ...]:
     """Fills with their fees, each beside the mid of its moment and of its decision."""
     fees: dict[tuple[int, int], tuple[int, bool, bool]] = {}
     for fee in _of(tape, Kind.KIND_FEE, FEE):
         fees[int(fee["id_order"]), int(fee["id_trade"])] = (int(fee["amount"]), bool(fee["maker"]), bool(fee["asset"]))
     decided = {int(r["id_order"]): int(r["ts_recv_ns"]) for r in _of(tape, Kind.KIND_INTENT_PLACE, INTENT)}
     decided |= {int(r["id_order"]): int(r["ts_recv_ns"]) for r in _of(tape, Kind.KIND_INTENT_AMEND, INTENT)}
-    quotes = _of(events, Kind.KIND_QUOTE, QUOTE)
     mids = (quotes["bid_px_ticks"] + quotes["ask_px_ticks"]) / 2
 
     def mid(ts_ns: int) -> float:
@@ -258,13 +275,13 @@ def cuts_of(tape: Records, events: Records, count: int) -> list[int]:
 
 
 def look_ahead(
-    whole: Run, events: Records, machine: Callable[[Records], Machine], *, cuts: int = 3
+    whole: Run, market: Market, events: Records, machine: Callable[[Records], Machine], *, cuts: int = 3
 ) -> tuple[int, Difference | None]:
     """Run again on the data before each cut; every record before it must be the same. (Cuts made, first difference.)"""
     moments = cuts_of(whole.tape, events, cuts)
     for cut in moments:
         before = events[: int(np.searchsorted(events["ts_recv_ns"], cut))]
-        again = run(machine(before), before).tape
+        again = run(machine(before), market, before).tape
         found = _difference(whole.tape, again, int(before["ts_recv_ns"][-1]) + 1)
         if found is not None:
             return len(moments), found

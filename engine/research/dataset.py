@@ -30,6 +30,8 @@ HOLE_NS = 10 * 10**9  # a silence that is worth a line
 ROOM = 65_536  # events of one frame: a whole image of a deep book
 _US_DIGITS = 17  # a stamp of fewer digits is in microseconds
 MARKETS = ("spot", "linear")
+# What has a price that can be traded on, by itself or by assumption.
+PRICED = tuple(int(kind) for kind in (Kind.KIND_QUOTE, Kind.KIND_TRADE, Kind.KIND_AGG_TRADE, Kind.KIND_BAR_PRICES))
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,19 @@ def merge(parts: list[Dataset]) -> Dataset:
         ),
         events.take(np.argsort(events["ts_recv_ns"], kind="stable")),
     )
+
+
+def between(data: Dataset, since_ns: int | None, until_ns: int | None) -> Dataset:
+    """What was received from one time on and before another. A book begins with the first image after the cut."""
+    received = data.events["ts_recv_ns"]
+    kept = np.ones(len(received), bool)
+    if since_ns is not None:
+        kept &= received >= since_ns
+    if until_ns is not None:
+        kept &= received < until_ns
+    if not kept.any():
+        raise DatasetEmpty(f"{data.meta.source}: nothing was received between these times")
+    return replace(data, events=data.events[kept])
 
 
 def _grid(meta: Meta) -> formats.Grid:
@@ -300,8 +315,8 @@ def playable(data: Dataset) -> tuple[Records, dict[str, int]]:
     whole, breaks, withheld = _book(events)
     known = (whole["kind"] > 0) & (whole["kind"] < int(Kind.KIND_ORDER_ACK)) & (whole["symbol"] == 0)
     whole = np.ascontiguousarray(whole[known])
-    if not np.any(whole["kind"] == int(Kind.KIND_QUOTE)):
-        raise DatasetEmpty(f"{data.meta.source}: {len(events)} events, no quote among them that may be used")
+    if not np.any(np.isin(whole["kind"], PRICED)):
+        raise DatasetEmpty(f"{data.meta.source}: {len(events)} events, no quote, trade or bar that may be used")
     done |= {"book_breaks": breaks, "withheld": withheld}
     stamped = whole["ts_venue_ns"] > 0
     ahead = int((whole["ts_recv_ns"] - whole["ts_venue_ns"])[stamped].min()) if stamped.any() else 0

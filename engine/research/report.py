@@ -50,6 +50,7 @@ class Told:
     run: Run
     check: Checked
     trials: int = 1
+    basis: str = ""  # what the market was made of, and what had to be assumed
 
     @property
     def unit(self) -> float:
@@ -62,11 +63,11 @@ def costs(told: Told) -> dict[str, float]:
     fills, unit = told.run.fills, told.unit
     spread = sum(_paid(fill, fill.px_ticks - fill.mid_ticks) for fill in fills) * unit
     delay = sum(_paid(fill, fill.mid_ticks - fill.mid_decided_ticks) for fill in fills) * unit
-    fees = told.run.fees / E8
+    fees, funding = told.run.fees / E8, told.run.funding / E8
     net = float(told.run.equity[-1] - told.run.start_equity) / E8
     return {
         "fees": fees, "fees of takers": sum(fill.fee for fill in fills if not fill.maker) / E8, "spread": spread,
-        "delay": delay, "net": net, "at mid": net + fees + spread,
+        "delay": delay, "funding": -funding, "net": net, "at mid": net + fees + spread - funding,
     }  # fmt: skip
 
 
@@ -111,9 +112,10 @@ def as_json(told: Told) -> dict[str, Any]:
     run = told.run
     return {
         "strategy": told.strategy, "params": told.params, "seed": told.seed, "data": told.data.source,
-        "symbol": told.data.symbol, "latency": told.latency, "events": run.counts["events"], "measures": measures(told),
-        "denials": run.denials, "counts": run.counts, "venue": run.venue_counts, "data_notes": told.done,
-        "look_ahead": told.check.text, "state": run.state_hash, "tape": run.tape_hash,
+        "symbol": told.data.symbol, "latency": told.latency, "market": told.basis,
+        "events": run.counts["events"], "measures": measures(told), "funding": run.funding / E8, "denials": run.denials,
+        "counts": run.counts, "venue": run.venue_counts, "data_notes": told.done, "look_ahead": told.check.text,
+        "state": run.state_hash, "tape": run.tape_hash,
     }  # fmt: skip
 
 
@@ -133,9 +135,11 @@ def summary(told: Told) -> str:
     lines = [
         f"{told.strategy} on {told.data.symbol}, {told.data.source}: {run.counts['events']:,} events, "
         f"{len(run.fills):,} fills, {run.counts['denied']:,} denied",
+        f"  market      {told.basis}",
         f"  equity      {_n(m['equity_start'])} -> {_n(m['equity_end'])} {asset} ({_n(m['return'], 4, 100)} %), "
         f"deepest fall {_n(m['max_drawdown'], 4, 100)} %",
-        f"  costs       fees {_n(m['cost_fees'])}, spread {_n(m['cost_spread'])}, delay {_n(m['cost_delay'])} {asset}; "
+        f"  costs       fees {_n(m['cost_fees'])}, spread {_n(m['cost_spread'])}, delay {_n(m['cost_delay'])}, "
+        f"funding {_n(m['cost_funding'])} {asset}; "
         f"at mid it would be {_n(m['cost_at_mid'])}",
         f"  Sharpe      {_n(m['sharpe_period'], 4)} +- {_n(m['sharpe_error'], 4)} a period of {_n(m['period_s'], 1)} s"
         f", deflated for {told.trials} trials {_n(m['deflated_sharpe'], 3)}",
@@ -167,6 +171,7 @@ def page(told: Told) -> str:
         f"<h1>{escaped(title)}</h1>",
         f'<p class="soft">{escaped(told.data.source)}, seed {told.seed}, latency {escaped(told.latency)}; parameters '
         f"{escaped(', '.join(f'{k} = {v}' for k, v in told.params.items()) or 'as the strategy has them')}</p>",
+        f"<p>Market: {escaped(told.basis)}.</p>",
         f"<p><b>{escaped(verdict(told))}.</b> <span{failed}>Look-ahead check {escaped(told.check.text)}.</span></p>",
         "<h2>Figures</h2>", table(("figure", "value"), ((words(k), cell(v)) for k, v in measures(told).items())),
         f"<h2>Equity, {escaped(told.asset)}</h2>", curve(x, equity, "curve"),

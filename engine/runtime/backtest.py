@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 import tempfile
@@ -14,15 +15,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.histogram import Histogram
 from engine._core.tape import Tape
-from engine._core.types import LEVEL, QUOTE, TRADE, Kind
-from engine.errors import BacktestImpossible
+from engine._core.types import BAR_PRICES, LEVEL, QUOTE, TRADE, Can, Kind
+from engine.errors import BacktestImpossible, DatasetEmpty
 from engine.research import backtest, dataset
+from engine.research.assumed import AWAY_TICKS, Market, basis_of
 from engine.research.dataset import E8, GENERATED, Dataset, Meta
+from engine.research.lockstep import TIMER_NS, Lockstep
 from engine.research.report import Checked, Told
 from engine.runtime.build import build_core
-from engine.runtime.drive import pump
 from engine.runtime.embedded import venue_instrument
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument, Strategy
@@ -35,6 +36,9 @@ SAMPLE = Meta(symbol="BTCUSDT", tick_e8=10**6, lot_e8=10**5, source=GENERATED)
 SAMPLE_PX = 6_000_000
 # Outputs and timers come on top of the events; a run that makes more stops with the tape's own error.
 TAPE_ROOM = 1 << 16
+TIMERS_MOST = 12
+# Nobody asks the venue for its depth, so changed levels are not kept for anybody; pages for a deep recorded book.
+BOOK_ROOM = {"dirty_max": 0, "pages_max": 1 << 10}
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Asked:
     latency_ms: float | None = None
     cuts: int = 3
     trials: int = 1
+    away_ticks: int = AWAY_TICKS
 
 
 def sample(*, seed: int, count: int) -> Dataset:
@@ -98,7 +103,9 @@ def _most(events: Records) -> tuple[int, int]:
     for kind, dtype, prices, sizes in (
         (Kind.KIND_QUOTE, QUOTE, ("bid_px_ticks", "ask_px_ticks"), ("bid_qty_lots", "ask_qty_lots")),
         (Kind.KIND_TRADE, TRADE, ("px_ticks",), ("qty_lots",)),
+        (Kind.KIND_AGG_TRADE, TRADE, ("px_ticks",), ("qty_lots",)),
         (Kind.KIND_BOOK_LEVEL, LEVEL, (), ("qty_lots",)),
+        (Kind.KIND_BAR_PRICES, BAR_PRICES, ("high_ticks",), ("volume_lots",)),
     ):
         rows = np.ascontiguousarray(events[events["kind"] == int(kind)]).view(dtype)
         if len(rows):
@@ -110,8 +117,8 @@ def _most(events: Records) -> tuple[int, int]:
 class Bench:
     """Fresh machines of one backtest: the look-ahead check needs one for each cut."""
 
-    def __init__(self, settings: Settings, asked: Asked, directory: Path) -> None:
-        self.settings, self.directory, self.made = settings, directory, 0
+    def __init__(self, settings: Settings, asked: Asked, market: Market, directory: Path) -> None:
+        self.settings, self.directory, self.market, self.made = settings, directory, market, 0
         latency = Latency() if asked.latency_ms is None else Latency(fixed_ns=int(asked.latency_ms * 1e6))
         self.latency = latency
         self.module = next(iter(settings.strategies.values())).module
@@ -121,40 +128,46 @@ class Bench:
         if prepare is not None:
             # What a strategy works out beforehand it works out from the data of this run, cut or whole.
             prepare(events)
-        core = build_core(self.settings)
+        # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
+        core = build_core(self.settings, paper_can=int(Can.CAN_ALL) if self.market.basis == "bars" else None)
         name, row = next(iter(self.settings.instruments.items()))
         asset = self.settings.account.asset
+        instrument = dataclasses.replace(venue_instrument(name, row), capacity=BOOK_ROOM)
         venue = EmbeddedVenue(
             EmbeddedConfig(
-                instruments=[venue_instrument(name, row)], deposits={asset: self.settings.account.capital},
+                instruments=[instrument], deposits={asset: self.settings.account.capital},
                 assets={asset: 0, row.base: 1}, report_fees=True, latency_out=self.latency, latency_back=self.latency,
-                start_ns=int(events["ts_recv_ns"][0]),
+                start_ns=int(events["ts_recv_ns"][0]), queue_model=self.market.queue,
             ),
             self.settings.engine.seed,
         )  # fmt: skip
         self.made += 1
-        span = int(events["ts_recv_ns"][-1] - events["ts_recv_ns"][0])
-        capacity = 4 * len(events) + 4 * span // backtest.TIMER_NS + TAPE_ROOM
+        # Behind every event come at most so many timers before the silence is long.
+        apart = np.diff(events["ts_recv_ns"], prepend=events["ts_recv_ns"][:1])
+        timers = int(np.minimum(apart // TIMER_NS + 1, TIMERS_MOST).sum())
+        # Inside a bar there is more to fill and to answer than its two records show.
+        capacity = (8 if self.market.basis == "bars" else 4) * (len(events) + timers) + TAPE_ROOM
         tape = Tape(self.directory / f"{self.made}.b4", capacity=capacity, write=True)
-        step_ns, order_ns = Histogram(), Histogram()
-        return backtest.Machine(
-            core, venue, lambda part: pump(core, tape, np.ascontiguousarray(part), step_ns, order_ns), tape.records
-        )
+        return backtest.Machine(core, venue, Lockstep(core, tape, venue.recorded(0)), tape.records)
 
 
 def run_backtest(settings: Settings, asked: Asked, data: Dataset) -> Told:
     """The run and, unless it is asked to leave it, the look-ahead check."""
     events, done = dataset.playable(data)
     chosen = settings_for(settings, asked, data, events)
+    basis = basis_of(events)
+    if basis is None:
+        raise DatasetEmpty(f"{data.meta.source}: {len(events)} events, no quote, trade or bar that may be used")
+    market = Market(basis, asked.away_ticks)
     with tempfile.TemporaryDirectory(prefix="bot4-backtest-") as directory:
-        bench = Bench(chosen, asked, Path(directory))
-        whole = backtest.run(bench.machine(events), events)
+        bench = Bench(chosen, asked, market, Path(directory))
+        whole = backtest.run(bench.machine(events), market, events)
         checked = Checked()
         if asked.cuts:
-            checked = Checked(*backtest.look_ahead(whole, events, bench.machine, cuts=asked.cuts))
+            checked = Checked(*backtest.look_ahead(whole, market, events, bench.machine, cuts=asked.cuts))
     latency = "log-normal, median 49 ms" if asked.latency_ms is None else f"{asked.latency_ms:g} ms"
     params = dict(next(iter(chosen.strategies.values())).params)
     return Told(
         bench.module, params, chosen.account.asset, asked.seed, f"{latency} each way", data.meta, done, whole, checked,
-        asked.trials,
+        asked.trials, market.text,
     )  # fmt: skip

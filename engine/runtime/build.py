@@ -15,15 +15,18 @@ from engine._core.step import Core
 from engine._core.types import Can
 from engine._core.validate import Class, defaults
 from engine._core.world import World
+from engine.errors import SessionMissing
 from engine.journal.layout import Session
-from engine.runtime.wiring import make_core, session_seed
+from engine.runtime.wiring import make_core
 from engine.settings.schema import Settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
 HOUR_NS = 3_600 * 10**9
+# A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
+LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_REDUCE
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
@@ -48,11 +51,13 @@ def build_core(
     compile_missing: bool = True,
     meter: Meter | None = None,
     holdings: Mapping[int, int] | None = None,
+    paper_can: int | None = None,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
-    capital of the settings is all there is.
+    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to
+    carry in place of that.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
@@ -77,13 +82,19 @@ def build_core(
     )
     for name, symbol in symbols.items():
         row = settings.instruments[name]
-        can = {"can": int(SPOT_CAN)} if name in over else {}
-        world.set_instrument(symbol, linear=int(row.market == "linear"), **row.core(), **can)
+        linear = row.market == "linear"
+        can = LINEAR_CAN if linear else SPOT_CAN
+        if name not in over:
+            # The embedded venue keeps a perpetual's amended order in its place, as spot's does.
+            can = can | SPOT_CAN if paper_can is None else paper_can
+        world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
-            world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))
+            rule = Rule.RULE_LINKED if linear else Rule.RULE_SPOT
+            world.set_book(symbol, rule=int(rule), quotes=int(Quotes.QUOTES_LEAD))
             # Spot's best bid and ask carry a number and no time.
-            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~(1 << Class.CLASS_QUOTE))
+            timeless = 0 if linear else 1 << Class.CLASS_QUOTE
+            world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~timeless)
     world.set_tracked(list(symbols.values()))
     world.set_account(**settings.account.core())
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
@@ -117,8 +128,11 @@ def session_meta(
 
 def core_of(session: Session) -> Core:
     """The core that a recorded session was run with, before its first event."""
-    if session.file is None or "settings" not in session.file.meta:
-        return make_core(seed=session_seed(session.path))
+    if session.file is None:
+        raise SessionMissing(f"{session.path} does not say what it was run with.")
+    if "settings" not in session.file.meta:
+        # A record of market data alone: whoever replays it steps the smallest core.
+        return make_core(seed=session.file.seed)
     settings = msgspec.convert(session.file.meta["settings"], Settings)
     held = session.file.meta.get("holdings")
     holdings = None if held is None else {int(asset): int(amount) for asset, amount in held.items()}

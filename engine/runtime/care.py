@@ -26,6 +26,7 @@ from engine.journal.reconcile import Row, state_name
 from engine.net.budget import SECOND
 from engine.net.clocksync import MS
 from engine.runtime.engine import at_venue
+from engine.runtime.linear import LinearCare
 from engine.venues.binance import info
 from engine.venues.binance.ids import Request
 from engine.venues.driver import DUTIES, Duties, Duty
@@ -35,13 +36,12 @@ from engine.venues.records import Records
 if TYPE_CHECKING:
     from engine.runtime.live import LiveExchange
 
-# Spot has neither funding, listen keys nor a dead-man timer.
-SPOT_DUTIES = tuple(duty for duty in DUTIES if duty.name in ("clock", "tally", "instruments", "fees"))
+Act = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
 class CareConfig:
-    duties: tuple[Duty, ...] = SPOT_DUTIES
+    duties: tuple[Duty, ...] = DUTIES  # those that the venue has
     young_ns: int = SECOND  # a trade younger than this may still be on its way over the stream
     again_s: float = 0.25  # between two tries of an image or a comparison
     settle_s: float = 10.0  # longest last look
@@ -53,7 +53,10 @@ class Care:
     def __init__(self, live: LiveExchange) -> None:
         self.live = live
         self.config: CareConfig = live.config.care
-        self.duties = Duties(self.config.duties, utc_ns())
+        self.linear = LinearCare(live)
+        acts = {"clock": self._clock, "tally": self._tally, "instruments": self._instruments, "fees": self._fees}
+        self._acts: dict[str, Act] = acts | (self.linear.acts() if live.is_linear else {})
+        self.duties = Duties((duty for duty in self.config.duties if duty.name in self._acts), utc_ns())
         self.running: dict[str, asyncio.Task[None]] = {}
         self.failures: dict[str, str] = {}  # the newest of each name
         self.next_trade: dict[int, int] = {}  # by symbol: the first number that was not compared yet
@@ -61,16 +64,16 @@ class Care:
         self.stray_count = 0
         self.image_count = 0
         self._room_ns = 0
-        self._settled: deque[Row] = deque(maxlen=256)
+        self._rows: deque[Row] = deque(maxlen=256)
         self._compare = False
         self._counting = asyncio.Lock()
 
     # ----------------------------------------------------------------------------------------------------------- tasks
-    def _once(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _once(self, name: str, make: Act) -> None:
         if name not in self.running:
             self.running[name] = asyncio.get_running_loop().create_task(self._guarded(name, make))
 
-    async def _guarded(self, name: str, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _guarded(self, name: str, make: Act) -> None:
         try:
             await make()
         except Bot4Error as error:
@@ -87,6 +90,10 @@ class Care:
         finally:
             del self.running[name]
 
+    def begin(self, name: str, make: Act) -> None:
+        """A task of that name, unless one is under way."""
+        self._once(name, make)
+
     def stop(self) -> None:
         for task in self.running.values():
             task.cancel()
@@ -96,14 +103,11 @@ class Care:
         await asyncio.gather(*self.running.values(), return_exceptions=True)
 
     def tick(self, now_ns: int) -> None:
-        acts = {
-            "clock": self._clock, "tally": self._tally, "instruments": self._instruments, "fees": self._fees,
-        }  # fmt: skip
         for name in self.duties.due(now_ns):
             if name != "clock" and self.live.clock.why_not_sign(now_ns):
                 self.duties.failed(name, now_ns)
             else:
-                self._once(name, acts[name])
+                self._once(name, self._acts[name])
         if not self.judge(now_ns) and self._compare and self.live.connection is not None:
             self._once("reconcile", self._reconcile)
 
@@ -207,7 +211,7 @@ class Care:
             missing = live.tally.missing(ripe, filled, now)
             for fill in missing[missing["kind"] == Kind.KIND_ORDER_FILL].view(ORDER):
                 there = f"{fill['qty_lots']} at {fill['px_ticks']} of order {fill['id_order']}"
-                self._settled.append(Row(f"trade {fill['id_venue']}", "not seen", there, "booked"))
+                self._rows.append(Row(f"trade {fill['id_venue']}", "not seen", there, "booked"))
             live.tell(missing)
 
     # -------------------------------------------------------------------------------------------------- reconciliation
@@ -233,7 +237,7 @@ class Care:
             there = {order.id_order for order in found}
             for id_order, row in ours.items():
                 if id_order not in there or row["state"] == OrderState.STATE_UNKNOWN:
-                    self._settled.append(_doubt(row, id_order in there))
+                    self._rows.append(_doubt(row, id_order in there))
                     live.sender.ask(Request("q", bool(row["sell"]), id_order, int(row["symbol"])), now)
             waiting = len(live.sender.asks)
             if strays or waiting:
@@ -243,6 +247,11 @@ class Care:
                 self._compare = True
                 return
             await self._count_trades(young_ns=0)
+            if live.is_linear and (differences := await self.linear.differences()):
+                live.gate.reconciled(breaks=differences)
+                self._compare = True
+                await asyncio.sleep(self.config.again_s)
+                return
         except Bot4Error:
             self._compare = True
             await asyncio.sleep(self.config.again_s)
@@ -262,7 +271,7 @@ class Care:
             self.live.note("stray", f"{order.client_id} is open at the venue and not here: cancelled")
             whose = "ended" if order.id_order else "not ours"
             there = f"open, {order.filled_lots} of {order.qty_lots} at {order.px_ticks}"
-            self._settled.append(Row(f"order {order.client_id}", whose, there, "cancelled"))
+            self._rows.append(Row(f"order {order.client_id}", whose, there, "cancelled"))
             await self.live.account.cancel(order)
 
     def look(self, next_trade: dict[int, int], take: Callable[[VenueView], None]) -> None:
@@ -292,9 +301,15 @@ class Care:
 
     def settled(self) -> list[Row]:
         """What was settled with the venue since this was last asked."""
-        rows = list(self._settled)
-        self._settled.clear()
+        rows = list(self._rows)
+        self._rows.clear()
         return rows
+
+    def cancel_all(self, symbol: int) -> None:
+        """Where the order connection has no such request, REST has."""
+        instrument = self.live.directory.at(symbol)
+        if instrument is not None:
+            self._once(f"cancel all {symbol}", lambda: self.live.account.cancel_all(instrument))
 
     def verify(self, symbols: Iterable[int]) -> None:
         """The plan asks what the venue holds: its own list of trades says so."""
@@ -303,6 +318,9 @@ class Care:
 
     async def _verify(self, symbols: list[int]) -> None:
         await self._count_trades(young_ns=0)
+        if self.live.is_linear:
+            await self.linear.tell_positions(symbols)
+            return
         records, now = Records(), utc_ns()
         for symbol in symbols:
             records.position(
@@ -312,17 +330,29 @@ class Care:
         self.live.tell(records.take())
 
     async def settle(self) -> None:
-        """The last look: what still rests is cancelled, what was filled meanwhile is told."""
+        """The last look: what still rests is cancelled, what was filled meanwhile is told. Asked until it succeeds."""
         try:
             async with asyncio.timeout(self.config.settle_s):
-                found = await self.live.account.open_orders()
-                for order in found:
-                    if order.id_order:
-                        await self.live.account.cancel(order)
-                await self._count_trades(young_ns=0)
-        except (Bot4Error, TimeoutError) as error:
+                while not await self._settled():
+                    await asyncio.sleep(self.config.again_s)
+        except TimeoutError:
+            self.live.note("settle", f"the last look at the venue failed: {self.failures.get('settle', 'no answer')}")
+
+    async def _settled(self) -> bool:
+        try:
+            for order in await self.live.account.open_orders():
+                if order.id_order:
+                    await self.live.account.cancel(order)
+            await self._count_trades(young_ns=0)
+            if self.live.is_linear:
+                await self.linear.fund()
+                if self.live.dead_man.available:
+                    await self.linear.disarm()
+        except Bot4Error as error:
             self.failures["settle"] = str(error)
-            self.live.note("settle", f"the last look at the venue failed: {error}")
+            return False
+        self.failures.pop("settle", None)
+        return True
 
 
 def _doubt(row: Any, is_open: bool) -> Row:

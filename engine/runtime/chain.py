@@ -15,7 +15,9 @@ from pathlib import Path
 
 from engine._core.clock import monotonic_ns
 from engine._core.latch import Latch
-from engine._core.modes import Goal, Mode
+from engine._core.modes import Goal, Mode, Phase
+from engine.errors import LineLost
+from engine.observe.status import SafetyStatus
 from engine.runtime.engine import Engine
 from engine.runtime.ports import EnginePorts, exit_once
 from engine.safety.audit import Audit
@@ -25,6 +27,7 @@ from engine.safety.pins import Lamps, Pins, SharedFactory, require_switch
 from engine.safety.pulse import Pulse
 from engine.safety.sentry import Sentry
 from engine.safety.stall import StallWatch
+from engine.safety.wiring import Wiring, remember
 from engine.settings.schema import Safety, Settings
 
 MS = 1_000_000
@@ -51,29 +54,38 @@ class Chain:
         leave: Callable[[int], object] = os._exit,
     ) -> None:
         safety = settings.safety
-        self.latch, self._engine = latch, engine
+        self.latch, self._engine, self._safety = latch, engine, safety
         self.ended = threading.Event()
         self.pulse = Pulse()
         self.ports = EnginePorts(engine, ended=self.ended, grace_s=safety.grace_ms / 1_000)
+        loops = (("switch", safety.pin_switch), ("tamper", safety.pin_tamper))
+        pins = tuple(pin for _, pin in loops)
+        remember(root, Wiring(switch=safety.switch, chip=safety.chip, lines=pins, bias=safety.bias))
         self.lines = self._lines(safety)
+        debounce_ns = safety.debounce_us * 1_000
+        # A line that chatters for ever trips as late as this; a single bounce has its whole time before it.
+        latest_ns = max(50 * MS, 2 * debounce_ns)
         self.sentry = Sentry(
             latch,
             lines=self.lines,
             pulse=self.pulse,
-            debounce_ns=safety.debounce_us * 1_000,
+            debounce_ns=debounce_ns,
+            latest_ns=latest_ns,
             stall_ns=safety.stall_ms * MS,
+            # gpiozero's side needs the interpreter, as the loop does: it may be as long without it.
+            silent_ns=safety.stall_ms * MS,
             # The guard has its grace first, and then the time to close the record.
             grace_ns=2 * safety.grace_ms * MS + 5_000 * MS,
         )
         self.lamps = self._lamps(safety)
         self.pins: Pins | None = None
         if self.lines is not None:
-            loops = (("switch", safety.pin_switch), ("tamper", safety.pin_tamper))
             self.pins = Pins(
                 self._trip,
                 loops=loops,
                 factory=SharedFactory(self.lines),
-                debounce_ns=safety.debounce_us * 1_000,
+                debounce_ns=debounce_ns,
+                latest_ns=latest_ns,
                 report=self.sentry.report,
                 wake=self.sentry.wake,
             )
@@ -101,7 +113,7 @@ class Chain:
     def _lines(safety: Safety) -> Lines | None:
         if safety.switch != "gpio":
             return None
-        return Lines(safety.chip, [safety.pin_switch, safety.pin_tamper], bias="pull-up")
+        return Lines(safety.chip, [safety.pin_switch, safety.pin_tamper], bias=safety.bias)
 
     @staticmethod
     def _lamps(safety: Safety) -> Lamps | None:
@@ -136,6 +148,19 @@ class Chain:
             mode = Mode(self._engine.core.world.modes["mode"]).name.removeprefix("MODE_").lower()
             if self.lamps.mode != mode:
                 self.lamps.show(mode, now_ns)
+
+    def status(self) -> SafetyStatus:
+        """The devices as they are now. Each loop is wired closed: an open one is pressed, or cut."""
+        words = {0: "closed", 1: "open"}
+        phase = Phase(self._engine.core.world.modes["phase"])
+        plan = "" if phase in (Phase.PHASE_IDLE, Phase.PHASE_ENDED) else phase.name.removeprefix("PHASE_").lower()
+        if self.lines is None:
+            return SafetyStatus(switch=self._safety.switch, plan=plan)
+        try:
+            levels = [words[self.lines.level(pin)] for pin in (self._safety.pin_switch, self._safety.pin_tamper)]
+        except LineLost:
+            levels = ["gone", "gone"]
+        return SafetyStatus(switch=levels[0], tamper=levels[1], plan=plan)
 
     @property
     def settled(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from engine._core.latch import Latch
 from engine._core.limits import Limit
 from engine._core.modes import Mode, Who
-from engine.errors import LimitLooser, ModeNotReady, SettingsError
+from engine.errors import LatchTripped, LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
 from engine.runtime.engine import Engine
 from engine.runtime.events import control_event, limit_event
@@ -53,6 +53,8 @@ class Control:
         return self._switch(peer, Mode.MODE_PAUSED)
 
     def resume(self, peer: Peer) -> str:
+        if self._latch.tripped:
+            raise LatchTripped(", ".join(self._latch.reasons))
         text = self._switch(peer, Mode.MODE_NORMAL)
         self._resumed()
         return text

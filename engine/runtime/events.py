@@ -1,4 +1,4 @@
-"""The events that the engine makes itself: its timer, what a person asks for, a limit that becomes stricter."""
+"""The events that the engine makes itself: its timer, a person's wish, a limit that became stricter, who denies."""
 
 from __future__ import annotations
 
@@ -29,6 +29,13 @@ def control_event(now_ns: int, **words: int) -> Records:
     view = event.view(CONTROL)
     for name, value in words.items():
         view[name] = value
+    return event
+
+
+def denied_event(now_ns: int, mask: int) -> Records:
+    """Which breakers on the order's way deny calls; 0: none."""
+    event = _blank(Kind.KIND_DENIED, now_ns)
+    event["word"][0, 0] = mask
     return event
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from engine._core.clock import utc_ns
 from engine.errors import SettingsError, VenueNotSupported
 from engine.net.backoff import BackoffConfig
 from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
@@ -33,6 +34,7 @@ from engine.venues.directory import Assets, Directory, Instrument
 from engine.venues.port import SyncPort
 from engine.venues.sender import SenderConfig
 
+CLOCK_TRIES = 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -161,7 +163,11 @@ def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: S
         return account[0]
 
     with SyncPort(make) as port:
-        port.ask(account[0].measure_clock())
+        # A machine that has just started is busy: a distance that is not known well is measured again.
+        for _ in range(CLOCK_TRIES):
+            port.ask(account[0].measure_clock())
+            if not clock.why_not_sign(utc_ns()):
+                break
         found = info.instruments(port.ask(account[0].exchange_info()), settings.instruments)
         instruments, last_trades = {}, {}
         for text, instrument in found.items():

@@ -17,27 +17,31 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.book import Rule
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
 from engine._core.order_table import OrderState
-from engine._core.types import BALANCE, EVENT, ORDER, Feed, Kind
+from engine._core.types import BALANCE, EVENT, ORDER, POSITION, Feed, Kind
 from engine.journal.port import VenueView
 from engine.journal.reconcile import Row
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
 from engine.runtime.care import Care, CareConfig
+from engine.runtime.engine import Engine
+from engine.runtime.lane import Lane
+from engine.runtime.lines import AccountLines
 from engine.venues.binance import market, sign
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.api import Answer, OrderApi
 from engine.venues.binance.user import NoteKind, UserStream
 from engine.venues.directory import Directory
-from engine.venues.driver import Light, StartGate, Tally
+from engine.venues.driver import DeadMan, StartGate, Tally
 from engine.venues.feed import MarketFeed
 from engine.venues.outcome import Act
 from engine.venues.records import SYMBOL_ALL, Records
@@ -46,17 +50,13 @@ from engine.venues.tally import TallyStart
 
 Events = npt.NDArray[Any]
 MS = 1_000_000
-STREAMS = ("depth@100ms", "bookTicker", "trade")
+STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
+           "usdm": ("depth@100ms", "bookTicker", "aggTrade", "markPrice@1s")}  # fmt: skip
+RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
+# USD-M says what an account holds ahead of the reports that changed it: its word is passed on when they are through.
+BALANCE_NS = 250 * MS
 _NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
-
-
-class Taker(Protocol):
-    """What the driver needs of an engine."""
-
-    @property
-    def core(self) -> Any: ...
-    def take(self, events: Events) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class LiveConfig:
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
     sender: SenderConfig = field(default_factory=SenderConfig)
     care: CareConfig = field(default_factory=CareConfig)
+    dead_man: bool = True  # arm the venue's own timer where it has one
     tick_s: float = 0.02
     seed: int = 0
 
@@ -79,94 +80,105 @@ class LiveExchange:
     ) -> None:  # fmt: skip
         self.config, self.directory, self.signer, self.account = config, directory, signer, account
         self.budget, self.clock = account.http.budget, account.clock
-        self.feed = MarketFeed(directory)
+        self.feed = MarketFeed(directory, RULES[account.market])
         self.user = UserStream(directory)
         self.api = OrderApi(directory, self.user)
         self.sender = Sender(encoder, self.api, self.budget, config.sender)
         self.gate = StartGate(i.index for i in directory)
         self.tally = Tally()
+        self.is_linear = account.market == "usdm"
+        self.dead_man = DeadMan(available=self.is_linear and config.dead_man)
+        self.held: dict[int, tuple[int, int]] = {}  # linear: lots and entry price by symbol, as the venue said last
         self.care = Care(self)
         self.notes: deque[tuple[str, str]] = deque(maxlen=256)
         self.balances: dict[int, int] = {}  # by the ledger's asset: the account's own first, then each base in order
         self.known: dict[tuple[int, int], int] = {}  # our order by (symbol, the venue's number)
         self.failure: Exception | None = None
-        self.event_count = 0
         self.opened_count = 0  # how often the core was told that all is green
-        self._session = isinstance(signer, sign.Ed25519Signer)
-        self._engine: Taker | None = None
-        self._queue: deque[Events] = deque()
-        self._busy = False
-        self._records = Records()
-        self._ready: list[Connection] = []  # may carry orders, and carries the user stream
+        self._engine: Engine | None = None
+        self._lane: Lane | None = None
+        self.queue: deque[Events] = deque()
+        self.busy = False
+        self.records = Records()
+        self._words: dict[int, tuple[int, Events]] = {}  # the venue's newest word on an asset, and when it came
         self._told_open = False
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         self._tasks: set[asyncio.Task[None]] = set()
-        names = [market.stream(i.text, name) for i in directory for name in STREAMS]
+        names = [market.stream(i.text, name) for i in directory for name in STREAMS[account.market]]
         self.market_links = [
             Link(
                 transport, url, self._on_market, on_up=self._market_up, on_down=self._market_down,
+                receiver=lambda: self._lane,
                 config=config.link, backoff=config.backoff, seed=config.seed + at,
             )
             for at, url in enumerate(market.urls(account.market, config.endpoints, names))
         ]  # fmt: skip
-        self.account_link = Link(
-            transport, config.endpoints.api_ws, self._on_account, on_up=self._account_up, on_down=self._account_down,
-            config=config.link, backoff=config.backoff, seed=config.seed + 99,
-        )  # fmt: skip
+        self.lines = AccountLines(self, transport, self._on_account, self._on_user)
 
     # ------------------------------------------------------------------------------------------------ the engine's seam
     def poll(self, until_ns: int) -> Events:  # noqa: ARG002  (what is here has happened)
         if self.failure is not None:
             raise self.failure
-        return self._queue.popleft() if self._queue else _NOTHING
+        return self.queue.popleft() if self.queue else _NOTHING
 
     def submit(self, outputs: Events) -> None:
         """The outputs of one step: intents leave now, a refused book is fetched anew."""
         now = utc_ns()
         # Inside a step: what has to be told because of it waits until the step is over.
-        was_busy, self._busy = self._busy, True
+        was_busy, self.busy = self.busy, True
         try:
             # The newest measured distance, looked up each tick: the clock's own answer weighs sixteen samples.
             out = self.sender.take(outputs, now, now + self._offset_ns, may_place=self.gate.is_open)
             if out.messages:
                 self._send(out.messages, now)
             if len(out.reports):
-                self._queue.append(out.reports)
+                self.queue.append(out.reports)
             if out.wait_ns:
                 self.care.no_room(now + out.wait_ns)
                 self.gate.budget("no room for new orders in this window")
                 self._show_gate(now)
-                self._queue.append(self._records.take())
+                self.queue.append(self.records.take())
+            for symbol in out.cancel_all:
+                self.care.cancel_all(symbol)
             if out.verify:
                 self.care.verify(out.verify)
             for symbol in out.distrusted:
                 if self.feed.is_live(symbol):
                     self._lose_book(symbol, "the book refused a change")
         finally:
-            self._busy = was_busy
+            self.busy = was_busy
 
     def _send(self, messages: list[bytes], now: int) -> None:
-        connection = self.connection
         for message in messages:
-            if connection is None or not connection.send(message):
-                self.tell(self.sender.unsent(message, now))
+            self.write(message, now)
+
+    def write(self, message: bytes, now: int) -> None:
+        """One request to the newest connection; what does not take it leaves its order in doubt."""
+        connection = self.connection
+        if connection is None or not connection.send(message):
+            self.tell(self.sender.unsent(message, now))
 
     def positions(self) -> dict[int, int]:
-        """By its own list of trades, as of the last tally."""
-        return dict(self.care.net_lots)
+        """By its own word; on spot by its own list of trades, as of the last tally."""
+        return {symbol: lots for symbol, (lots, _) in self.held.items()} if self.is_linear else dict(self.care.net_lots)
 
     def equity(self) -> int:
         """Its own balances, as its user stream said them last, at the middle of the books; 0 while one is not known."""
-        cash, *held = (self.balances.get(asset, 0) for asset in range(len(self.directory.assets.names)))
         if not self.balances or self._engine is None:
             return 0
-        total, rows = cash, self._engine.core.world.instruments()
+        total, rows = self.balances.get(0, 0), self._engine.core.world.instruments()
         for instrument in self.directory:
-            row, amount = rows[instrument.index], held[instrument.index]
+            row = rows[instrument.index]
             bid, ask = int(row["bid_px_ticks"]), int(row["ask_px_ticks"])
+            if self.is_linear:
+                lots, paid_e8 = self.held.get(instrument.index, (0, 0))
+                amount = lots * instrument.lot_e8
+            else:
+                # Each instrument's base asset follows the account's own, in their order.
+                amount, paid_e8 = self.balances.get(instrument.index + 1, 0), 0
             if amount and not 0 < bid <= ask:
                 return 0
-            total += amount * (bid + ask) * instrument.tick_e8 // (2 * 10**8)
+            total += amount * ((bid + ask) * instrument.tick_e8 // 2 - paid_e8) // 10**8
         return total
 
     def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:
@@ -191,13 +203,18 @@ class LiveExchange:
         self.care.net_lots = dict(start.net_lots)
 
     # ------------------------------------------------------------------------------------------------------------- life
-    async def start(self, engine: Taker) -> None:
+    def join(self, engine: Engine) -> None:
+        """Drive this engine from now on."""
+        self._engine, self._lane = engine, Lane(self, engine)
+        self._lane.offset_ns = self._offset_ns
+
+    async def start(self, engine: Engine) -> None:
         """Open everything. Returns at once: the core stays shut until every light is green."""
-        self._engine = engine
+        self.join(engine)
         now = utc_ns()
         for feed in (Feed.FEED_MARKET, Feed.FEED_USER, Feed.FEED_ORDERS):
             self._feed(feed, up=0, now=now)
-        self._flush()
+        self.flush()
         for link in self.market_links:
             link.start()
         self._spawn(self._tick())
@@ -210,15 +227,16 @@ class LiveExchange:
         await self.care.stopped()
         if self._engine is not None and self.failure is None:
             await self.care.settle()
-        self._engine = None
-        for link in (*self.market_links, self.account_link):
+        self._engine = self._lane = None
+        for link in self.market_links:
             await link.stop()
+        await self.lines.stop()
         await self.account.close()
 
     @property
     def connection(self) -> Connection | None:
         """The newest one that orders may go over."""
-        return next((c for c in reversed(self._ready) if c.is_open), None)
+        return self.lines.connection
 
     @property
     def core(self) -> Any:
@@ -247,53 +265,54 @@ class LiveExchange:
             self.care.tick(now)
             if not self.clock.why_not_sign(now):
                 # Nothing signed may leave before the clock is known, so neither does the log-on.
-                self.account_link.start()
+                self.lines.start()
             self._look(now)
 
     def _look(self, now: int) -> None:
         self._offset_ns = self.clock.venue_now_ns(now) - now
+        if self._lane is not None:
+            self._lane.offset_ns = self._offset_ns
         messages, reports = self.sender.due(now, self.clock.venue_now_ns(now))
         self.tell(reports)
         self._send(messages, now)
-        self._ready = [c for c in self._ready if c.is_open]
-        if not self._ready and Light.USER_STREAM.name.lower() not in self.gate.why():
-            self._account_lost("its connection is gone", now)
+        self.lines.look(now)
+        self._pass_words(now)
         if self.feed.shutdown_said:
             self.feed.shutdown_said = False
             for link in self.market_links:
                 link.roll_over()
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     # ------------------------------------------------------------------------------------------------ the core's door
     def tell(self, events: Events) -> None:
         """Give events to the core now, or right after the step that is under way."""
         if len(events) and len(events := self._still_meant(events)):
             self._heard(events)
-            self._queue.append(events)
-            self._flush()
+            self.queue.append(events)
+            self.flush()
 
-    def _flush(self) -> None:
-        if len(self._records):
-            self._queue.append(self._records.take())
-        if self._busy or self._engine is None or self.failure is not None:
+    def flush(self) -> None:
+        if len(self.records):
+            self.queue.append(self.records.take())
+        if self.busy or self._engine is None or self.failure is not None:
             return
-        self._busy = True
+        self.busy = True
         try:
-            while self._queue:
-                events = self._queue.popleft()
-                self.event_count += len(events)
-                self._engine.take(events)
+            while self.queue:
+                self._engine.take(self.queue.popleft())
         except Exception as error:
             self.fail(error)
             raise
         finally:
-            self._busy = False
+            self.busy = False
 
     def _heard(self, events: Events) -> None:
         """Remember which fills were told, and our numbers behind the venue's."""
         for balance in events[events["kind"] == Kind.KIND_BALANCE].view(BALANCE):
             self.balances[int(balance["asset"])] = int(balance["free"]) + int(balance["locked"])
+        for position in events[events["kind"] == Kind.KIND_POSITION].view(POSITION):
+            self.held[int(position["symbol"])] = int(position["lots"]), int(position["entry_px_e8"])
         if Kind.KIND_ORDER_ACK <= events["kind"][0] <= Kind.KIND_ORDER_LOST:
             self.tally.heard(events)
             for row in events[np.isin(events["kind"], _SENT_TWICE)].view(ORDER):
@@ -322,12 +341,12 @@ class LiveExchange:
         return np.concatenate(parts) if parts else _NOTHING
 
     def _feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
-        self._records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
+        self.records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
 
     def _show_gate(self, now: int) -> None:
         """The core's own gate follows: 2 opens it; 1 shuts it until somebody has compared."""
         is_open = self.gate.is_open
-        if is_open != self._told_open and self._ready:
+        if is_open != self._told_open and self.lines.is_reached:
             self._feed(Feed.FEED_USER, up=2 if is_open else 1, now=now)
             self.opened_count += int(is_open)
         self._told_open = is_open
@@ -337,11 +356,16 @@ class LiveExchange:
 
     # ------------------------------------------------------------------------------------------------------ market data
     def _on_market(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:  # noqa: ARG002
-        released = self.feed.on_frame(payload, ts_recv_ns)
+        if self._lane is not None:
+            self._lane.message(payload, ts_recv_ns)
+        else:
+            self.released(self.feed.on_frame(payload, ts_recv_ns))
+
+    def released(self, released: list[Events]) -> None:
+        """What the feed lets go on, and what it says beside: the long way of a message."""
         if released:
-            for events in released:
-                self._queue.append(events)
-            self._flush()
+            self.queue.extend(released)
+            self.flush()
         if self.feed.lost:
             for symbol in self.feed.lost:
                 self._lose_book(symbol, "a change is missing")
@@ -356,9 +380,9 @@ class LiveExchange:
         if not released:
             return False
         self._feed(Feed.FEED_MARKET, up=1, now=ts_recv_ns, symbol=symbol)
-        self._queue.append(self._records.take())
-        self._queue.extend(released)
-        self._flush()
+        self.queue.append(self.records.take())
+        self.queue.extend(released)
+        self.flush()
         self.gate.book(symbol, whole=self.feed.is_live(symbol))
         return True
 
@@ -372,10 +396,10 @@ class LiveExchange:
         # At once: what the core places while only the driver's gate is shut comes back as a reject, and rejects in a
         # row stop a symbol.
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
-        self._flush()
+        self.flush()
 
     def _market_down(self, reason: str) -> None:
         self.feed.down()
@@ -385,22 +409,9 @@ class LiveExchange:
         now = utc_ns()
         self._feed(Feed.FEED_MARKET, up=0, now=now)
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     # ---------------------------------------------------------------------------------------------- orders and account
-    def _account_up(self, connection: Connection) -> None:
-        now_ms = self.clock.venue_now_ns(utc_ns()) // MS
-        if isinstance(self.signer, sign.Ed25519Signer):
-            connection.send(sign.logon(self.signer, "logon", now_ms=now_ms))
-        else:
-            self._subscribe(connection, now_ms)
-
-    def _subscribe(self, connection: Connection, now_ms: int) -> None:
-        if self._session:
-            connection.send(sign.ws_plain("user", "userDataStream.subscribe"))
-        else:
-            connection.send(sign.subscribe_user(self.signer, "user", now_ms=now_ms))
-
     def _on_account(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:
         answer = self.sender.on_frame(payload, ts_recv_ns)
         if len(answer.events):
@@ -416,9 +427,9 @@ class LiveExchange:
     def _judge(self, connection: Connection, answer: Answer, now: int) -> None:
         """What an answer says besides its order's fate."""
         if answer.request_id == "logon" and answer.meaning.act is Act.NONE:
-            self._subscribe(connection, self.clock.venue_now_ns(now) // MS)
+            self.lines.logged_on(connection, now)
         elif answer.request_id == "user" and answer.meaning.act is Act.NONE:
-            self._account_ready(connection, now)
+            self.lines.subscribed(connection, now)
         venue_ns = self.clock.venue_now_ns(now)
         for kind, interval_ns, count in answer.counts:
             self.budget.told(kind, interval_ns, count, venue_ns)
@@ -443,47 +454,68 @@ class LiveExchange:
             self.care.at_once("instruments", now)
         self.care.judge(now)
         self._show_gate(now)
-        self._flush()
+        self.flush()
         if answer.request_id in ("logon", "user"):
             # Without it this connection carries nothing: a new one tries again after its pause.
             connection.close()
+
+    def _on_user(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:
+        """A frame of the user stream where it has a connection of its own."""
+        events = self.user.on_frame(payload, ts_recv_ns)
+        if len(events):
+            words = events["kind"] == Kind.KIND_BALANCE
+            for at in np.flatnonzero(words):
+                self._words[int(events[at : at + 1].view(BALANCE)["asset"][0])] = ts_recv_ns, events[at : at + 1]
+            self.tell(events[~words] if words.any() else events)
+        if self.user.notes:
+            self._read_notes(connection, ts_recv_ns)
+        if self.user.needs_tally:
+            self.user.needs_tally = False
+            self.care.at_once("tally", ts_recv_ns)
+
+    def _pass_words(self, now: int) -> None:
+        for asset, (ts_ns, event) in list(self._words.items()):
+            if now - ts_ns >= BALANCE_NS:
+                del self._words[asset]
+                self.tell(event)
 
     def _read_notes(self, connection: Connection, now: int) -> None:
         for note in self.user.take_notes():
             self.note("user", note.kind.name.lower())
             if note.kind is NoteKind.STREAM_ENDED:
-                self._ready = [c for c in self._ready if c is not connection]
-                if not self._ready:
-                    self._account_lost("the venue ended the user stream", now)
-                self._subscribe(connection, self.clock.venue_now_ns(now) // MS)
+                self.lines.user_ended(connection, now)
             elif note.kind is NoteKind.SHUTDOWN:
-                self.account_link.roll_over()
+                self.lines.roll_over()
+            elif note.kind is NoteKind.FUNDING:
+                self.care.at_once("funding", now)
+            elif note.kind in (NoteKind.SETTINGS, NoteKind.HEDGE_MODE):
+                self.care.at_once("settings", now)
 
-    def _account_ready(self, connection: Connection, now: int) -> None:
-        first = self.connection is None
-        if connection not in self._ready:
-            self._ready.append(connection)
-        if not first:
-            return
+    def account_reached(self, now: int) -> None:
+        """Orders may be sent and their fates are heard; nothing new leaves before both sides were compared."""
         self.gate.orders(up=True)
         self.gate.user_stream(up=True)
         self._feed(Feed.FEED_ORDERS, up=1, now=now)
         self._feed(Feed.FEED_USER, up=1, now=now)
-        self._flush()
+        self.flush()
         self.care.reconcile()
 
-    def _account_down(self, reason: str) -> None:
-        self._account_lost(reason, utc_ns())
-
-    def _account_lost(self, reason: str, now: int) -> None:
-        self._ready.clear()
-        if not {"user_stream", "orders"} <= self.gate.why().keys():
+    def account_lost(self, reason: str, now: int, *, orders: bool) -> None:
+        """The user stream is gone; `orders`: and with it every connection that carried orders."""
+        reds = self.gate.why()
+        if orders and "orders" not in reds:
+            self.gate.orders(up=False, reason=reason)
+            self._feed(Feed.FEED_ORDERS, up=0, now=now)
+        if "user_stream" not in reds:
             self.note("account", reason)
             self.gate.user_stream(up=False, reason=reason)
-            self.gate.orders(up=False, reason=reason)
             self._told_open = False
-            self._feed(Feed.FEED_ORDERS, up=0, now=now)
             self._feed(Feed.FEED_USER, up=0, now=now)
-            self._queue.append(self._records.take())
-        self.tell(self.sender.gone(now))
-        self._flush()
+        self._queue_records()
+        if orders:
+            self.tell(self.sender.gone(now))
+        self.flush()
+
+    def _queue_records(self) -> None:
+        if len(self.records):
+            self.queue.append(self.records.take())

@@ -29,13 +29,12 @@ from engine.errors import ParityImpossible
 from engine.journal.layout import Session
 from engine.journal.reader import open_session
 from engine.journal.snapshot import read_snapshot
-from engine.research.backtest import reach_ns
 from engine.research.parity import Parity, Tapes, Terms, compare, is_output
 from engine.runtime.build import core_of
 from engine.runtime.drive import pump
 from engine.runtime.embedded import venue_instrument
 from engine.settings.schema import Settings
-from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
+from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency, reach_ns
 
 Records = npt.NDArray[Any]
 Step = Callable[[Records], Records]

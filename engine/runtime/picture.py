@@ -24,6 +24,7 @@ from engine.observe.decisions import explain
 from engine.observe.status import (
     AccountStatus,
     BooksStatus,
+    BreakerStatus,
     Event,
     FeedStatus,
     HeadroomStatus,
@@ -85,7 +86,7 @@ class Picture:
     """A `StatusSource` over one engine."""
 
     def __init__(self, loaded: Loaded, engine: Engine, latch: Latch, *, session: str, started_ns: int) -> None:
-        self._settings, self._tier = loaded.settings, loaded.tier
+        self._settings = loaded.settings
         self._hash = loaded.settings.hash()
         self._engine, self._latch = engine, latch
         self._session, self._started_ns = session, started_ns
@@ -105,8 +106,12 @@ class Picture:
         self._messages = np.zeros(len(self._venues), np.int64)
         self._machine, self._lag = figures.Machine(self._settings.engine.directory), figures.Lag()
         self._mode_at = ("", started_ns)
+        self.host: tuple[str, ...] = ()
         self.waiting = 0  # settings that wait their day
         self.books: Callable[[int], BooksStatus] = lambda _now_ns: BooksStatus()
+        self.tier: Callable[[], str] = lambda: loaded.tier.name
+        self.safety: Callable[[], SafetyStatus] = lambda: SafetyStatus(switch=self._settings.safety.switch)
+        self.breakers: Callable[[], tuple[BreakerStatus, ...]] = tuple
         self.life: Lifecycle | None = None  # who moves the clock, once there is somebody
         engine.watch(self._note_inputs, self._note_outputs)
 
@@ -199,18 +204,19 @@ class Picture:
             started_ns=self._started_ns,
             mode=mode,
             mode_since_ns=self._mode_at[1],
-            tier=self._tier.name,
+            tier=self.tier(),
             settings_hash=self._hash,
             healthy=not (wrong or latch.tripped),
             unhealthy=wrong,
             latch=latch,
-            safety=SafetyStatus(switch=self._settings.safety.switch),
-            headroom=self._headroom(),
+            safety=self.safety(),
+            headroom=self._headroom(symbols),
             feeds=feeds,
             account=self._account(symbols),
             symbols=symbols,
             orders=orders,
             latency=self._stages(),
+            breakers=self.breakers(),
             journal=journal,
             books=books,
             strategies=strategies,
@@ -218,6 +224,7 @@ class Picture:
             counts=world.counts,
             why=tuple(islice(self._why, 5)),
             waiting=self.waiting,
+            host=self.host,
             loop_lag_ns=self.life.lag_ns if self.life is not None else None,
             memory_bytes=self._machine.memory_bytes,
         )
@@ -253,27 +260,39 @@ class Picture:
             note=self._latch.note,
         )
 
-    def _headroom(self) -> tuple[HeadroomStatus, ...]:
-        """How much of the account's limits is used; 1,000,000 is all of it."""
+    def _headroom(self, symbols: tuple[SymbolStatus, ...]) -> tuple[HeadroomStatus, ...]:
+        """How much of the limits is used; 1,000,000 is all of it. Of a symbol's limit the fullest symbol counts."""
         a, limits = self._engine.core.world.account(), self._engine.core.world.limits()
         equity, peak, base = a["equity"], a["peak"], a["day_base"]
         if min(equity, peak, base) <= 0:
             return ()
         net = max(a["long_worst"], a["short_worst"])
+        gross_ppm = a["gross_worst"] * 10**6 // equity
+        largest = max(
+            (abs(row.position or 0.0) * (row.bid + row.ask) / 2 for row in symbols if row.bid and row.ask), default=0
+        )
         shares = {
             "drawdown": ((peak - equity) * 10**6 // peak, limits["drawdown_ppm"]),
             "daily loss": (max(0, base - equity) * 10**6 // base, limits["daily_loss_ppm"]),
-            "gross exposure": (a["gross_worst"] * 10**6 // equity, limits["gross_share_ppm"]),
+            "gross exposure": (gross_ppm, limits["gross_share_ppm"]),
+            "leverage": (gross_ppm, min(limits["leverage_tier_ppm"], limits["leverage_regime_ppm"])),
+            "largest position": (int(largest * E8) * 10**6 // equity, limits["position_share_ppm"]),
             "net exposure": (net * 10**6 // equity, limits["net_share_ppm"]),
         }
         rows = [
             HeadroomStatus(rule=rule, unit="ppm", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
             for rule, (used, most) in shares.items()
+            if most > 0
         ]
-        used, most = a["orders_open"], limits["open_orders_all"]
-        rows.append(
-            HeadroomStatus(rule="open orders", limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
-        )
+        plain = {
+            "open orders": ("", a["orders_open"], limits["open_orders_all"]),
+            "open orders of a symbol": ("", max(row.orders_open for row in symbols), limits["open_orders_symbol"]),
+            "clock drift": ("ns", a["clock_drift_ns"], limits["clock_drift_ns"]),
+        }
+        rows += [
+            HeadroomStatus(rule=rule, unit=unit, limit=float(most), value=float(used), used_ppm=used * 10**6 // most)
+            for rule, (unit, used, most) in plain.items()
+        ]
         return tuple(rows)
 
     def _account(self, symbols: tuple[SymbolStatus, ...]) -> AccountStatus:

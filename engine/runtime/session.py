@@ -26,6 +26,7 @@ from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import Status, StatusSource
 from engine.runtime.audited import OrderAudit
+from engine.runtime.breakers import Board, Looks
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
@@ -39,10 +40,13 @@ from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
+from engine.runtime.standing import TierWatch, enter
+from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
 from engine.safety.notify import Notifier, Watchdog
+from engine.safety.tuning import NOT_ASKED, Collector, tune
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
@@ -113,15 +117,16 @@ class Session:
         faces: Callable[[Settings, StatusSource, Handlers], Faces] | None = None,
     ) -> None:
         engine = loaded.settings.engine
+        self.root = Path(engine.directory)
+        self.root.mkdir(parents=True, exist_ok=True)
         if engine.mode == "live":
+            enter(loaded, self.root, utc_ns())
             # Everything is joined, and nobody has seen it at a venue with money: that is not found out with money.
             raise GuardNotReady(
                 "`bot4 run` trades on paper, here or at a venue on this machine. Real money waits for a rehearsal at a "
                 "venue's testnet, and there is none on record."
             )
         self.switch = Chain.words(loaded.settings.safety, live=False)
-        self.root = Path(engine.directory)
-        self.root.mkdir(parents=True, exist_ok=True)
         with ExitStack() as undo:
             # First of all: a machine that was halted goes no further.
             self.latch = undo.enter_context(Latch(self.root / LATCH_NAME))
@@ -142,6 +147,11 @@ class Session:
             self.engine, self.picture, self.latch, reload=self.reload, record=self.audit.note,
             resumed=lambda: (self.root / PAUSED_NAME).unlink(missing_ok=True),
         )  # fmt: skip
+        self.tier = TierWatch(
+            self.engine, loaded, self.root,
+            tighten=self.control.tighten_now, note=self.picture.note, record=self.audit.note,
+        )  # fmt: skip
+        self.picture.tier = lambda: self.tier.tier.name
         self.faces = faces(self.settings, self.picture, self.control) if faces is not None else None
         self.notifier = Notifier()
         # Fed by the loop itself, and only while loop, market data, journal and guard are what they should be.
@@ -149,6 +159,7 @@ class Session:
             "journal": lambda: self.journal.health == 0, "data": self._data_flows,
             "guard": lambda: self.chain.alive, "audit": lambda: self.audit.healthy,
         }  # fmt: skip
+        self.collector = Collector()
         self.watchdog = Watchdog(self.notifier, checks)
         self.limits = Overseer(self.engine, self.chain.guard, self.settings.modes.equity_agree_ppm)
         start = self._tally or TallyStart({}, {})
@@ -168,6 +179,7 @@ class Session:
             grace_s=self.settings.safety.grace_ms / 1_000,
         )
         self.picture.life = self.life
+        self.waiting = Waiting(spin=self.settings.core.wait == "spin")
         self._paused_by_journal = False
 
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
@@ -197,6 +209,11 @@ class Session:
         name = self.journal.session.path.name
         loaded = replace(loaded, settings=opened.settings)
         self.picture = Picture(loaded, self.engine, self.latch, session=name, started_ns=self.started_ns)
+        self.breakers = Board(
+            self.engine, self.settings, Looks(data=self._data_flows, journal=lambda: self.journal.health == 0),
+            cascade=self.chain.guard.breakers_open, note=self.picture.note, record=self.audit.note,
+        )  # fmt: skip
+        self.picture.breakers, self.picture.safety = self.breakers.status, self.chain.status
 
     def _begin(self, journal: Path, opened: Opened, meter: Meter | None) -> Begun:
         """A core: that of the session before, where the account outlived it, or a new one."""
@@ -223,6 +240,7 @@ class Session:
         with self._kept:
             self.journal.start()
             self.chain.start()
+            self._tune()
             self._stay_paused()
             self.audit.append(
                 Entry(About.START, "start", trigger=name, rule="DESIGN 6", explanation=self.switch,
@@ -234,7 +252,8 @@ class Session:
                 self.notifier.ready(f"paper session {name}; {self.switch}")
                 ready()
                 await self.exchange.start(self.engine)
-                code = await self.life.run(seconds=seconds)
+                with self.waiting:
+                    code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
                 await self.exchange.close()
                 self.keeper.close()
@@ -245,6 +264,7 @@ class Session:
                 await self.exchange.close()
                 if self.faces is not None:
                     await self.faces.close()
+                self.collector.close()
         return Ended(
             exit_code=EXIT_TRIPPED if self.latch.tripped else code,
             reason=self.life.reason,
@@ -255,6 +275,18 @@ class Session:
             left_open=len(at_venue(self.engine.core.world)),
             status=status,
         )
+
+    def _tune(self) -> None:
+        """Ask the machine for what the settings want of it; a refusal costs time, not safety."""
+        core = self.settings.core
+        rows = tune(
+            lock=core.lock_memory, freeze=core.freeze, cpus=(core.cpu,) if core.cpu >= 0 else (),
+            priority=core.real_time, huge=core.huge_pages,
+        )  # fmt: skip
+        self.picture.host = tuple(row.text() for row in rows if row.detail != NOT_ASKED)
+        for row in rows:
+            if not row.granted:
+                self.picture.note("host", self.engine.now_ns, row.text(), severity="warning")
 
     def _stay_paused(self) -> None:
         """After a reset nothing is Normal before a person says so, also where a stuck loop never told its core."""
@@ -291,8 +323,11 @@ class Session:
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
         self.chain.turn(monotonic_ns())
+        self.collector.turn(monotonic_ns())
         self.watchdog.turn(monotonic_ns())
         self.limits.turn(self.engine.now_ns)
+        self.breakers.turn(self.engine.now_ns)
+        self.tier.turn(self.engine.now_ns)
         self.orders.turn()
         self.books.turn(self.engine.now_ns)
         self.keeper.turn(monotonic_ns())

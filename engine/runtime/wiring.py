@@ -1,21 +1,9 @@
-"""The composition root: builds a session out of its parts. Nobody else knows them all."""
+"""The smallest whole core: one symbol, one compiled strategy. Where certify, benches and tests start from."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-
-from engine._core.histogram import Histogram
 from engine._core.step import Core
-from engine._core.tape import Tape
 from engine._core.world import World
-from engine.runtime.drive import pump
-from engine.sim.venue import InProcessVenue
 from engine.strategy import registry
 from engine.strategy.cache import Cache
 
@@ -88,51 +76,3 @@ def make_core(*, seed: int) -> Core:
     registry.build("strategies.quoter", cache)
     registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
     return core
-
-
-def session_seed(directory: Path) -> int:
-    """The seed that the session in this directory was made with."""
-    return int(json.loads((directory / "session.json").read_text())["seed"])
-
-
-@dataclass
-class PaperSession:
-    """Generated or recorded events, the in-process venue, one tape. Simulated time: as fast as it goes."""
-
-    directory: Path
-    seed: int
-    tape_capacity: int
-    core: Core = field(init=False)
-    tape: Tape = field(init=False)
-    venue: InProcessVenue = field(default_factory=InProcessVenue)
-    step_ns: Histogram = field(default_factory=Histogram)
-    order_ns: Histogram = field(default_factory=Histogram)
-
-    def __post_init__(self) -> None:
-        (self.directory / "session.json").write_text(json.dumps({"seed": self.seed}) + "\n")
-        self.core = make_core(seed=self.seed)
-        self.tape = Tape(self.directory / "tape.b4", capacity=self.tape_capacity, write=True)
-
-    def run(self, events: npt.NDArray[Any]) -> None:
-        """Drive market events and the venue's reports through the core in time order."""
-        at = 0
-        times = events["ts_recv_ns"]
-        while at < len(events):
-            due = self.venue.next_due_ns()
-            if due is not None and due <= times[at]:
-                self._pump(self.venue.pop_due())
-                continue
-            # Without a live order nothing but the market can happen: hand over everything at once.
-            idle = due is None and self.venue.resting_count == 0
-            until = len(events) if idle else at + 1
-            taken = self._pump(events[at:until])
-            if not idle:
-                self.venue.on_market(events[at])
-            at += taken
-        while self.venue.next_due_ns() is not None:
-            self._pump(self.venue.pop_due())
-
-    def _pump(self, events: npt.NDArray[Any]) -> int:
-        taken = pump(self.core, self.tape, np.ascontiguousarray(events), self.step_ns, self.order_ns)
-        self.venue.on_intents(self.core.outputs())
-        return taken

@@ -54,6 +54,8 @@ class Kind(StrEnum):
     TRIP = "trip"
     SEQUENCE = "sequence"  # one step of the sequence after a trip
     MODE = "mode"
+    BREAKER = "breaker"  # a component stopped being called, or is tried again
+    TIER = "tier"  # another capital tier is in force
     RESET = "reset"
     CONFIG = "config"
     KEY = "key"  # a credential was read or used

@@ -126,6 +126,8 @@ class Ending:
     steps: list[tuple[str, int]] = field(default_factory=list)  # state, monotonic time it began at
     errors: list[str] = field(default_factory=list)
     fallback: bool = False
+    edge_ns: int = 0  # when the line that tripped opened, as the kernel stamped it; 0: no line tripped
+    latched_ns: int = 0  # when the sentry's thread had the latch set for it
 
     def as_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -282,6 +284,8 @@ class Guard:
     # --------------------------------------------------------------------------------------------------- the sequence
     def _sequence(self) -> None:
         ending = self.ending = Ending(self.latch.first or "unknown")
+        seen = self._sentry.state
+        ending.edge_ns, ending.latched_ns = seen["edge_ns"], seen["latched_ns"]
         end_ns = monotonic_ns() + self._grace_ns
         if self.lamps is not None:
             self.lamps.show("emergency", monotonic_ns())

@@ -11,7 +11,7 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.errors import AuditBadKey, AuditLocked, ResetRefused
 from engine.safety.audit import KEY_BYTES_MIN, Audit, Entry, Kind
-from engine.safety.lines import Lines
 from engine.settings.files import write_durable
 
 PHRASE = "I have found the cause"
@@ -76,27 +75,6 @@ def paper_key(state: Path) -> bytes:
     return path.read_bytes()
 
 
-def loops_closed(chip: str, lines: Sequence[int], *, bias: str = "pull-up", readings: int = 50) -> Callable[[], str]:
-    """A check that says what is wrong, or nothing. Many readings: a contact that chatters is not closed."""
-
-    def check() -> str:
-        request = Lines(chip, lines, bias=bias)
-        try:
-            for _ in range(readings):
-                if open_lines := [line for line in lines if request.level(line)]:
-                    return f"line {', '.join(map(str, open_lines))} of {chip} is open: release the switch"
-        finally:
-            request.close()
-        return ""
-
-    return check
-
-
-def no_switch() -> str:
-    """`switch = "none"`: there is nothing to look at, and the audit says so."""
-    return ""
-
-
 def check_person(state: Path) -> str:
     """Root or the user that the engine runs as, which owns the state."""
     user = os.geteuid()
@@ -111,11 +89,14 @@ def reset(
     typed: str,
     key: bytes,
     switch_closed: Callable[[], str],
+    switch: str,
     reason: str,
-    without_switch: bool = False,
     **audit_options: Any,
 ) -> Reset:
-    """Put the latch file aside; raises ResetRefused with what is missing, and changes nothing then."""
+    """Put the latch file aside; raises ResetRefused with what is missing, and changes nothing then.
+
+    `switch_closed` says what is wrong with the loops, or nothing; `switch` names in the audit what was asked.
+    """
     actor = check_person(state)
     if typed != PHRASE:
         raise ResetRefused(f"the phrase is: {PHRASE}")
@@ -142,7 +123,7 @@ def reset(
                 actor=actor,
                 explanation=reason,
                 human=True,
-                data={"note": note, "switch": "none" if without_switch else "seen closed"},
+                data={"note": note, "switch": switch},
             )
         )
         write_durable(state / PAUSED_NAME, f"reset after {', '.join(reasons)}; audit {record.audit_id}\n".encode())

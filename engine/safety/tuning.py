@@ -1,8 +1,8 @@
 """The host as the engine would like it: asked for at start, and whatever was refused is told, never silent.
 
-Owns nothing that lasts: every setting is this process's own. Each row says what was asked, whether it was granted, and
-why not; the caller logs the rows, shows them in the status, and counts the refused ones. Nothing here is needed to be
-right, only to be fast.
+Owns nothing that lasts: every setting is this process's own, and `Collector.close` gives its own back. Each row says
+what was asked, whether it was granted, and why not; the caller shows them in the status and tells the refused ones.
+Nothing here is needed to be right, only to be fast.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 PR_SET_TIMERSLACK = 29
+NOT_ASKED = "not asked for"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,29 @@ def freeze_collector() -> str:
     gc.freeze()
     gc.disable()
     return f"{gc.get_freeze_count()} objects frozen, automatic collection off"
+
+
+class Collector:
+    """Collects garbage between turns once `freeze_collector` has put an end to collections in the midst of them."""
+
+    YOUNG_NS, ALL_NS = 10**9, 60 * 10**9
+
+    def __init__(self) -> None:
+        self._young_ns = self._all_ns = 0
+
+    def turn(self, now_ns: int) -> None:
+        """The young once a second, all of it once a minute: neither has what was frozen to look at."""
+        if gc.isenabled() or now_ns < self._young_ns:
+            return
+        self._young_ns = now_ns + self.YOUNG_NS
+        whole = now_ns >= self._all_ns
+        if whole:
+            self._all_ns = now_ns + self.ALL_NS
+        gc.collect(2 if whole else 1)
+
+    def close(self) -> None:
+        gc.unfreeze()
+        gc.enable()
 
 
 def pin_to(cpus: Iterable[int]) -> str:
@@ -105,7 +129,7 @@ def tune(
     rows = []
     for name, ask, call in wanted:
         if not ask:
-            rows.append(Tuned(name, granted=True, detail="not asked for"))
+            rows.append(Tuned(name, granted=True, detail=NOT_ASKED))
             continue
         try:
             rows.append(Tuned(name, granted=True, detail=call()))

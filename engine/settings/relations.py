@@ -6,14 +6,14 @@ import ipaddress
 from collections.abc import Iterator
 
 from engine.settings.problems import Key, Problems, shown
-from engine.settings.schema import Settings
+from engine.settings.schema import BREAKER_COMPONENTS, Settings
 from engine.settings.units import to_text
 
 Breach = tuple[Key, str, str]
 
 
 def check_relations(settings: Settings, problems: Problems) -> None:
-    for part in (_sizes, _limits, _waiting, _safety, _network, _names, _instruments, _venues):
+    for part in (_sizes, _limits, _safety, _network, _names, _breakers, _instruments, _venues):
         for key, found, expected in part(settings):
             problems.add(key, found, expected)
 
@@ -28,9 +28,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _sizes(s: Settings) -> Iterator[Breach]:
-    for name in ("ring_inbound", "ring_outbound", "ring_report"):
-        if (size := getattr(s.capacity, name)) & (size - 1):
-            yield ("capacity", name), str(size), f"a power of two, like {1 << size.bit_length()}"
     if (size := s.journal.segment_bytes) & (size - 1):
         yield ("journal", "segment_bytes"), str(size), f"a power of two, like {1 << size.bit_length()}"
     if s.journal.disk_max_bytes < 2 * size:
@@ -38,7 +35,7 @@ def _sizes(s: Settings) -> Iterator[Breach]:
     for name, entries, room in (
         ("symbols", len(s.instruments), s.capacity.symbols),
         ("strategies", sum(entry.enabled for entry in s.strategies.values()), s.capacity.strategies),
-        ("components", len(s.venues) + len(s.breakers), s.capacity.components),
+        ("components", len(s.venues) + len(BREAKER_COMPONENTS), s.capacity.components),
     ):
         if entries > room:
             yield ("capacity", name), str(room), f"at least {entries}: so many are configured"
@@ -71,17 +68,6 @@ def _limits(s: Settings) -> Iterator[Breach]:
             str(s.limits.daily_loss_ppm),
             f"at most limits.drawdown_ppm, {s.limits.drawdown_ppm}",
         )
-
-
-def _waiting(s: Settings) -> Iterator[Breach]:
-    if s.core.thread == "loop" and s.core.wait in ("yield", "park"):
-        yield ("core", "wait"), shown(s.core.wait), 'block or spin while core.thread is "loop"'
-    if s.core.thread == "pinned" and s.core.cpu < 0:
-        yield ("core", "cpu"), str(s.core.cpu), 'a CPU while core.thread is "pinned"'
-    if s.core.thread == "pinned" and s.core.wait == "block":
-        yield ("core", "wait"), shown(s.core.wait), 'spin, yield or park while core.thread is "pinned"'
-    if s.core.cpu >= 0 and s.core.cpu == s.core.cpu_loop and s.core.thread == "pinned":
-        yield ("core", "cpu_loop"), str(s.core.cpu_loop), "another CPU than core.cpu"
 
 
 def _safety(s: Settings) -> Iterator[Breach]:
@@ -125,18 +111,42 @@ def _names(s: Settings) -> Iterator[Breach]:
     for name, instrument in s.instruments.items():
         if instrument.venue not in s.venues:
             yield ("instruments", name, "venue"), shown(instrument.venue), _one_of("venues", s.venues)
-    known = {*s.venues, *s.breakers}
+
+
+def _breakers(s: Settings) -> Iterator[Breach]:
+    known = {*s.venues, *BREAKER_COMPONENTS}
     owners = [(("venues", name, "breaker"), venue.breaker) for name, venue in s.venues.items()]
     for key, breaker in [*owners, *((("breakers", name), entry) for name, entry in s.breakers.items())]:
         for needed in breaker.depends_on:
             if needed not in known:
-                yield (*key, "depends_on"), shown(needed), _one_of("breakers", known)
+                yield (*key, "depends_on"), shown(needed), f"one of {', '.join(sorted(known))}"
         if breaker.minimum_calls > breaker.window:
             yield (*key, "minimum_calls"), str(breaker.minimum_calls), f"at most window, {breaker.window}"
         if not breaker.error_rate_ppm and not breaker.failures_in_a_row:
             yield (*key, "failures_in_a_row"), "0", "one of both rules on: by rate or by row"
-    for name in sorted(set(s.venues) & set(s.breakers)):
-        yield ("breakers", name), "a name that a venue has", "a name of its own"
+    for name in s.breakers:
+        if name not in BREAKER_COMPONENTS:
+            allowed = f"one of {', '.join(BREAKER_COMPONENTS)}; a venue's stands at the venue"
+            yield ("breakers", name), shown(name), allowed
+    for name in sorted(set(s.venues) & set(BREAKER_COMPONENTS)):
+        yield ("venues", name), "a name that a breaker has", "a name of its own"
+    yield from _breaker_cycles(s)
+
+
+def _breaker_cycles(s: Settings) -> Iterator[Breach]:
+    """Every venue rests on all components of its own accord; a way back from one of them is a circle."""
+    needs = {name: set(form.depends_on) for name, form in s.breakers.items()}
+    needs |= {name: {*venue.breaker.depends_on, *BREAKER_COMPONENTS} for name, venue in s.venues.items()}
+    for name in sorted(needs):
+        reached, todo = set[str](), list(needs[name])
+        while todo:
+            one = todo.pop()
+            if one not in reached:
+                reached.add(one)
+                todo += needs.get(one, ())
+        if name in reached:
+            key = ("venues", name, "breaker") if name in s.venues else ("breakers", name)
+            yield (*key, "depends_on"), "a circle", "components that do not need this one"
 
 
 def _one_of(section: str, names: object) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.settings.reconcile import Reconcile
 from engine.settings.trading import Account, Capacity, Instrument, Limits, Section, Strategy
-from engine.settings.units import amount, plain, text, whole
+from engine.settings.units import plain, text, whole
 
 TierName = Literal["survival", "growth", "acceleration", "institutional", "whale"]
 MS, SECOND = 10**6, 10**9
@@ -56,20 +56,16 @@ class TierChoice(Section, frozen=True, kw_only=True):
 
 
 class Core(Section, frozen=True, kw_only=True):
-    """Where the core runs and how its thread waits."""
+    """How the loop that runs the core waits, and what it asks of the machine; what is refused is said, not fatal."""
 
-    thread: Annotated[
-        Literal["loop", "pinned"], plain("choice", "In the socket's callback, or on a thread and CPU of its own.")
-    ] = "loop"
     wait: Annotated[
-        Literal["block", "spin", "yield", "park"], plain("choice", "How the thread waits; loop knows block and spin.")
+        Literal["block", "spin"], plain("choice", "How the loop waits; spin takes a whole CPU and wakes sooner.")
     ] = "block"
-    spins: Annotated[int, whole("turns", 0, 10_000_000, "Turns of spinning before yield or park.")] = 1_000
-    cpu: Annotated[int, whole("CPU", -1, 4_095, "CPU of the core's thread; -1: any.")] = -1
-    cpu_loop: Annotated[int, whole("CPU", -1, 4_095, "CPU of the loop's thread; -1: any.")] = -1
+    cpu: Annotated[int, whole("CPU", -1, 4_095, "CPU of the loop's thread; -1: any.")] = -1
+    real_time: Annotated[int, whole("priority", 0, 99, "SCHED_FIFO of the loop's thread; 0: none.")] = 0
     lock_memory: Annotated[bool, plain("switch", "Keep all pages in memory (mlockall).")] = False
     huge_pages: Annotated[bool, plain("switch", "Ask for huge pages below the world.")] = True
-    heartbeat_ms: Annotated[int, whole("ms", 10, 60_000, "Beat of loop, data and journal for the watchdog.")] = 1_000
+    freeze: Annotated[bool, plain("switch", "Collect garbage between turns, never inside a step.")] = True
 
 
 class Journal(Section, frozen=True, kw_only=True):
@@ -133,6 +129,10 @@ class Safety(Section, frozen=True, kw_only=True):
         Literal["simulated", "gpio", "none"], plain("choice", "The switch: in software, on pins, or none (paper only).")
     ] = "simulated"
     chip: Annotated[str, text("The GPIO character device.", r"^/dev/gpiochip[0-9]+$")] = "/dev/gpiochip0"
+    bias: Annotated[
+        Literal["pull-up", "external"],
+        plain("choice", "What raises an open loop: the pin's pull-up, or a resistor outside."),
+    ] = "pull-up"
     pin_switch: Annotated[int, whole("BCM", 0, 57, "Switch, normally closed.")] = 17
     pin_green: Annotated[int, whole("BCM", 0, 57, "Green lamp: trading.")] = 22
     pin_yellow: Annotated[int, whole("BCM", 0, 57, "Yellow lamp: paused or reducing.")] = 23
@@ -154,7 +154,10 @@ class Safety(Section, frozen=True, kw_only=True):
         plain("choice", "In the audit: every order and its end, or their numbers each minute; the journal has all."),
     ] = "summary"
     dead_man_ms: Annotated[int, whole("ms", 0, 600_000, "The venue cancels all after this silence; 0: off.")] = 60_000
-    courier_credential: Annotated[str, text("Secret of the courier that cancels after death; empty: none.")] = ""
+
+
+# What a running engine has breakers for beside its venues: see engine/runtime/breakers.py.
+BREAKER_COMPONENTS = ("data", "journal", "clock")
 
 
 class Breaker(Section, frozen=True, kw_only=True):
@@ -204,8 +207,6 @@ class Models(Section, frozen=True, kw_only=True):
 
     enabled: Annotated[tuple[str, ...], plain("list", "Models in use.")] = ()
     calls_per_day: Annotated[int, whole("calls", 0, 1_000_000, "Calls of paid enrichment a day.", "down")] = 0
-    call_cost: Annotated[int, amount("USD", "0", "100", "Price of one call, as the vendor stated it.")] = 25_000
-    call_cost_as_of: Annotated[str, text("Day of that price.", r"^\d{4}-\d{2}-\d{2}$")] = "2026-05-28"
 
 
 class Control(Section, frozen=True, kw_only=True):
@@ -321,7 +322,7 @@ class Settings(Section, frozen=True, kw_only=True):
     venues: Annotated[dict[str, Venue], plain("tables", "Venues by name.")] = {}
     instruments: Annotated[dict[str, Instrument], plain("tables", "Instruments by symbol.")] = {}
     strategies: Annotated[dict[str, Strategy], plain("tables", "Strategies by name.")] = {}
-    breakers: Annotated[dict[str, Breaker], plain("tables", "Breakers of components that are no venue.")] = {}
+    breakers: Annotated[dict[str, Breaker], plain("tables", "Breakers of data, journal and clock.")] = {}
 
     def hash(self) -> str:
         """Names this very set of values; two files that mean the same have the same hash."""

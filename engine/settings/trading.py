@@ -103,16 +103,13 @@ class Limits(Section, frozen=True, kw_only=True):
 
 
 class Capacity(Section, frozen=True, kw_only=True):
-    """Sizes taken once at start; nothing grows afterwards. Rings are powers of two."""
+    """Sizes taken once at start; nothing grows afterwards."""
 
     symbols: Annotated[int, whole("symbols", 1, 1_024, "Instruments.")] = 16
     strategies: Annotated[int, whole("strategies", 0, 256, "Strategy slots.")] = 8
     orders: Annotated[int, whole("orders", 1, 65_535, "Orders alive at one time.")] = 1_024
     brackets: Annotated[int, whole("brackets", 1, 65_535, "Brackets alive at one time.")] = 512
-    components: Annotated[int, whole("components", 1, 64, "Breakers.")] = 32
-    ring_inbound: Annotated[int, whole("events", 64, 2**24, "Ring into the core; a power of two.")] = 65_536
-    ring_outbound: Annotated[int, whole("events", 64, 2**24, "Ring of intents; a power of two.")] = 4_096
-    ring_report: Annotated[int, whole("events", 64, 2**24, "Ring to status and audit; a power of two.")] = 16_384
+    components: Annotated[int, whole("components", 1, 64, "Breakers: each venue's, data, journal, clock.")] = 32
 
 
 class Instrument(Section, frozen=True, kw_only=True):
@@ -163,6 +160,8 @@ class Instrument(Section, frozen=True, kw_only=True):
             "notional_min_e8": self.notional_min,
             "fee_maker_e8": self.fee_maker,
             "fee_taker_e8": self.fee_taker,
+            # Spot without a loan: nobody sells what the account does not have.
+            "cash_only": int(self.market == "spot"),
         }
 
     def gate(self) -> dict[str, int]:

@@ -34,6 +34,7 @@ class Light(IntEnum):
     RECONCILED = 4
     DUTIES = 5
     BUDGET = 6
+    SETTINGS = 7
 
 
 class StartGate:
@@ -46,6 +47,11 @@ class StartGate:
             Light.CLOCK: "not measured yet", Light.RECONCILED: "not compared with the venue yet",
         }  # fmt: skip
         self.closed_count = 0
+
+    @property
+    def reasons(self) -> dict[Light, str]:
+        """The very table, not a copy: whoever asks at each order holds it and looks whether it is empty."""
+        return self._why
 
     @property
     def is_open(self) -> bool:
@@ -104,6 +110,13 @@ class StartGate:
         else:
             self.green(Light.BUDGET)
 
+    def settings(self, why_not: str) -> None:
+        """How the account is set up at the venue: empty when the core can count in it."""
+        if why_not:
+            self.red(Light.SETTINGS, why_not)
+        else:
+            self.green(Light.SETTINGS)
+
     def duties(self, overdue: list[str]) -> None:
         if overdue:
             self.red(Light.DUTIES, f"too long without {', '.join(overdue)}")
@@ -135,6 +148,7 @@ DUTIES = (
     # A fee table older than five minutes is not used (ledger.cost refuses it); a minute keeps it fresh.
     Duty("fees", 60 * SECOND, 10 * SECOND, 300 * SECOND),
     Duty("funding", 300 * SECOND, 30 * SECOND, 0),
+    Duty("settings", 300 * SECOND, 5 * SECOND, 3600 * SECOND),
     Duty("listen_key", 1800 * SECOND, 10 * SECOND, 3300 * SECOND),
     Duty("dead_man", 10 * SECOND, 2 * SECOND, 60 * SECOND),
 )

@@ -61,6 +61,7 @@ class Outgoing:
     reports: Events = field(default_factory=lambda: np.zeros(0, EVENT))
     verify: list[int] = field(default_factory=list)  # symbols whose position is asked for
     distrusted: list[int] = field(default_factory=list)  # symbols whose book refused what it was given
+    cancel_all: list[int] = field(default_factory=list)  # symbols: the order connection has no such request
     wait_ns: int = 0  # the budget has no room for new orders that long
 
 
@@ -113,6 +114,9 @@ class Sender:
             self._not_sent(row, kind, now_ns)
             return
         status, message = self.encoder.encode(row, venue_ns, terms)
+        if status != Status.OK and kind == CANCEL_ALL:
+            out.cancel_all.append(int(row["symbol"][0]))
+            return
         if status != Status.OK:
             self.refused_count += 1
             self._not_sent(row, kind, now_ns)

@@ -234,10 +234,47 @@ def test_what_is_less_than_the_smallest_order_is_named_and_not_asked_for(impl):
     m = started(impl)
     m.fact(0, lots=2, qty_min_lots=3)
     into(m, Mode.MODE_EMERGENCY)
-    assert m.step(0) == [
-        (Act.ACT_OPEN, 0, True, 0, 2, 0),
-        (Act.ACT_ENDED, 0, False, 0, 0, Outcome.OUTCOME_PARTIAL),
+    assert m.step(0) == [(Act.ACT_VERIFY, 0, False, 0, 0, 0)]
+    m.verified(0, 2, 1)
+    assert m.step(2) == [
+        (Act.ACT_DUST, 0, True, 0, 2, 0),
+        (Act.ACT_ENDED, 0, False, 0, 0, Outcome.OUTCOME_DUST),
     ]
+
+
+def test_what_is_not_owned_is_not_asked_for_and_the_rest_is(impl):
+    m = started(impl)
+    m.fact(0, lots=7, dust_lots=2)
+    into(m, Mode.MODE_EMERGENCY)
+    kind, _, sell, _, qty, _ = m.step(0)[0]
+    assert (kind, sell, qty) == (Act.ACT_PLACE_LIMIT, True, 5)
+    m.fact(0, lots=2, dust_lots=2)
+    m.step(1)
+    m.verified(0, 2, 1)
+    assert m.step(2) == [
+        (Act.ACT_DUST, 0, True, 0, 2, 2),
+        (Act.ACT_ENDED, 0, False, 0, 0, Outcome.OUTCOME_DUST),
+    ]
+
+
+def test_dust_that_the_venue_tells_otherwise_of_is_no_dust_yet(impl):
+    m = started(impl)
+    m.fact(0, lots=1, dust_lots=1)
+    into(m, Mode.MODE_EMERGENCY)
+    m.step(0)
+    m.verified(0, 3, 1)
+    assert all(action[0] != Act.ACT_ENDED for action in m.step(2))
+    ended = m.step(10**12)
+    assert [action[0] for action in ended] == [Act.ACT_VERIFY, Act.ACT_OPEN, Act.ACT_ENDED]
+    assert ended[-1][5] == Outcome.OUTCOME_PARTIAL
+
+
+def test_reduced_never_asks_for_what_is_not_owned(impl):
+    m = started(impl, reduce_interval_ns=10, reduce_share_ppm=1_000_000, reduce_target_ppm=0)
+    m.fact(0, lots=4, dust_lots=1)
+    into(m, Mode.MODE_REDUCED)
+    assert m.step(0) == []
+    assert [action[4] for action in m.step(10)] == [3]
 
 
 # ------------------------------------------------------------------------------------------------- every short life

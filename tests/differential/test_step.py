@@ -38,6 +38,8 @@ SUITES: dict[str, dict[str, Any]] = {
     "a small account": {"limits": {"order_notional": 12 * 50_000 * 1000, "position_share_ppm": 10}},
     "modes": {"modes": PLAN, "symbols": 2, "strategies": 2},
     "modes without market orders or amends": {"modes": PLAN, "can": int(Can.CAN_REDUCE)},
+    "spot without a loan": {"modes": PLAN, "cash_only": 1},
+    "spot without a loan, several hands": {"modes": PLAN, "cash_only": 1, "symbols": 2, "strategies": 3, "can": 0},
     "few open orders": {"limits": {"open_orders_all": 2, "open_orders_symbol": 1, "rejects_in_a_row": 2}},
 }
 WISH = st.tuples(st.integers(0, 1), st.booleans(), st.integers(0, 2), st.integers(-1, 12), st.integers(-8, 8),
@@ -48,13 +50,15 @@ MOVE = st.one_of(
     st.tuples(st.just("report"), st.integers(0, 9), st.sampled_from(sorted(SAYS)), st.integers(0, 9)),
     st.tuples(st.just("fill"), st.integers(0, 9), st.integers(1, 9), st.integers(0, 3)),
     st.tuples(st.just("replaced"), st.integers(0, 9), st.integers(1, 9)),
-    st.tuples(st.just("fee"), st.integers(0, 9), st.integers(-9, 99)),
+    st.tuples(st.just("fee"), st.integers(0, 9), st.integers(-9, 99), st.just(0)),
+    st.tuples(st.just("fee"), st.integers(0, 9), st.sampled_from([1, 50_000, 100_000, 250_000]), st.just(1)),
     st.tuples(st.just("timer"), st.sampled_from([1, SECOND, 6 * SECOND, 31 * SECOND])),
     st.tuples(st.just("feed"), st.integers(0, 2), st.integers(0, 2)),
     st.tuples(st.just("halt"), st.integers(0, 1), st.integers(0, 1)),
     st.tuples(st.just("strategy"), st.integers(0, 3), st.integers(0, 4)),
     st.tuples(st.just("control"), st.integers(0, 4), st.sampled_from([0, 1, 1, 1, 2, 3, 4]), st.booleans(),
               st.booleans(), st.sampled_from([0, 0, 0, 0, 1])),
+    st.tuples(st.just("denied"), st.sampled_from([0, 0, 2])),
     st.tuples(st.just("position"), st.integers(0, 1), st.integers(-2, 2)),
 )  # fmt: skip
 
@@ -64,9 +68,9 @@ class Pair:
 
     def __init__(self, *, symbols: int = 1, strategies: int = 1, orders: int = 12, can: int = int(Can.CAN_ALL),
                  own: dict[str, int] | None = None, limits: dict[str, int] | None = None,
-                 modes: dict[str, int] | None = None) -> None:  # fmt: skip
+                 modes: dict[str, int] | None = None, cash_only: int = 0) -> None:  # fmt: skip
         self.symbols, self.strategies = symbols, strategies
-        instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST}
+        instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only}
         self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=None, validate=False,
                          brackets=0, triggers=0, algos=0, instrument=instrument, limits=limits,
                          modes=modes)  # fmt: skip
@@ -79,6 +83,7 @@ class Pair:
             symbols=symbols, strategies=strategies, orders=orders, can=can, account=ACCOUNT,
             limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
             unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"], modes=modes,
+            cash_only=bool(cash_only),
         )  # fmt: skip
         self.sent: list[Any] = []
         self.trades = 0
@@ -147,13 +152,16 @@ class Pair:
         self.desk.report(Kind.KIND_ORDER_REPLACED, order, qty_lots=lots)
         return self.twin.step(Kind.KIND_ORDER_REPLACED, **self._about(order, qty=lots))
 
-    def _fee(self, at: int, amount: int) -> Any:
+    def _fee(self, at: int, amount: int, base: int) -> Any:
         order = self._order(at)
         about = self._about(order)
         self.desk.say(Kind.KIND_FEE, types.FEE, symbol=about["symbol"], flags=4 * about["sell"],
-                      id_order=about["id_order"], id_trade=self.trades, asset=0, amount=amount)  # fmt: skip
+                      id_order=about["id_order"], id_trade=self.trades, asset=base * (1 + about["symbol"]),
+                      amount=amount)  # fmt: skip
         return self.twin.step(
-            Kind.KIND_FEE, **(about | {"now": self._now(), "id_trade": self.trades, "amount": amount})
+            Kind.KIND_FEE,
+            **(about | {"now": self._now(), "id_trade": self.trades, "amount": amount}),
+            asset=base * (1 + about["symbol"]),
         )
 
     def _timer(self, by: int) -> Any:
@@ -173,6 +181,14 @@ class Pair:
         words = {"latch": latch, "mode": mode, "who": who, "aggressive": int(aggressive), "equity": equity}
         self.desk.control(**words)
         return self.twin.step(Kind.KIND_CONTROL, now=self._now(), **words)
+
+    def _denied(self, mask: int) -> Any:
+        record = np.zeros(1, types.EVENT)
+        self.desk.now += 1
+        record["kind"], record["ts_recv_ns"] = Kind.KIND_DENIED, self._now()
+        record["word"][0, 0] = mask
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_DENIED, now=self._now(), denied=mask)
 
     def _position(self, symbol: int, off: int) -> Any:
         symbol %= self.symbols

@@ -16,15 +16,16 @@ from click.testing import CliRunner
 
 from engine._core.clock import utc_ns
 from engine._core.types import Kind
+from engine.cli import main as entry
 from engine.cli.main import GROUPS, cli
 from engine.cli.output import EXIT_CODES, EXIT_UNHEALTHY
+from engine.cli.reference import subcommands
 from engine.settings import keys
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import load
 from engine.settings.schema import Settings
 from tests.source.files import ROOT
 from tests.support.hand import Hand
-from tests.support.paper_source import PaperEngine
 
 
 def bot4(*words, code=0, **kw):
@@ -34,7 +35,7 @@ def bot4(*words, code=0, **kw):
 
 
 def _commands(group, path=()):
-    for name, command in group.commands.items():
+    for name, command in subcommands(group).items():
         if isinstance(command, click.Group):
             yield from _commands(command, (*path, name))
         else:
@@ -63,7 +64,7 @@ WANTED = (
 
 
 def test_every_command_that_was_promised_is_there_and_stands_in_a_group():
-    assert set(WANTED) <= set(cli.commands)
+    assert set(WANTED) <= set(subcommands(cli))
     grouped = [name for names in GROUPS.values() for name in names]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) >= set(WANTED)
@@ -78,7 +79,7 @@ def test_the_help_of_every_command_is_printed_and_shows_its_example(path):
 
 # They show no report: a script that is taken as it is, records in a form of their own, a picture that moves, a page.
 NO_JSON = {
-    "completion", "export", "top", "demo", "venue", "config schema", "config hash", "record", "install", "uninstall",
+    "completion", "export", "top", "venue", "config schema", "config hash", "record", "install", "uninstall",
     "data import", "journal cut", "journal prune", "strategy build", "keys add", "keys remove", "keys rotate",
     "keys seal", "keys unseal", "audit report", "config show", "bench",
 }  # fmt: skip
@@ -96,13 +97,13 @@ def test_whatever_reports_can_do_it_as_json():
 def test_the_help_is_grouped_and_names_the_exit_codes():
     shown = bot4("--help")
     for title in GROUPS:
-        assert title.capitalize() in shown or not any(name in cli.commands for name in GROUPS[title])
+        assert title.capitalize() in shown or not any(name in subcommands(cli) for name in GROUPS[title])
     for code, text in EXIT_CODES.items():
         assert f"{code}  {text.split(';', maxsplit=1)[0]}" in shown
 
 
 def test_no_command_trades():
-    assert not {"buy", "sell", "order", "trade", "place", "submit"} & set(cli.commands)
+    assert not {"buy", "sell", "order", "trade", "place", "submit"} & set(subcommands(cli))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -165,13 +166,15 @@ def test_config_pending_shows_what_waits_and_how_long(tmp_path):
 def test_doctor_looks_at_every_part_and_mends_what_it_finds(tmp_path):
     path = tmp_path / "a.toml"
     path.write_text(
-        f'[engine]\ndirectory = "{tmp_path / "state"}"\n[core]\nthread = "pinned"\nwait = "spin"\ncpu = 4000\n'
-        '[safety]\nswitch = "gpio"\nchip = "/dev/gpiochip99"\n[venues.b]\nprotocol = "binance_spot"\ncredential = "k"\n'
+        f'[engine]\ndirectory = "{tmp_path / "state"}"\n[core]\nwait = "spin"\ncpu = 4000\n'
+        '[safety]\nswitch = "gpio"\nchip = "/dev/gpiochip99"\n[venues.b]\nprotocol = "binance_spot"\n'
+        'rest = "http://127.0.0.1:9"\ncredential = "k"\n'
     )
     found = json.loads(bot4("doctor", "-c", str(path), "--json", code=EXIT_UNHEALTHY))
     by = {line["about"]: line for line in found}
     for about in ("settings", "python", "build", "clock sync", "open files", "huge pages", "cpu governor", "disk",
-                  "folder", "kill switch", "core.cpu", "secret of b", "dead-man of b", "cpu isolation"):  # fmt: skip
+                  "folder", "kill switch", "core.cpu", "secret of b", "dead-man of b", "reach of b",
+                  "cpu isolation"):  # fmt: skip
         assert about in by, about
     for about in ("kill switch", "core.cpu"):
         assert by[about]["state"] == "fail"
@@ -214,13 +217,27 @@ def test_export_writes_the_records_of_a_session_of_bot4_run(tmp_path):
     assert len(whole) == count + 1
 
 
-def test_export_also_reads_the_single_tape_of_bot4_demo(tmp_path):
-    engine = PaperEngine(tmp_path / "session")
-    engine.run()
-    whole = bot4("export", str(tmp_path / "session"), "--what", "all").splitlines()
-    assert len(whole) == engine.session.tape.count + 1
-
-
 def test_bench_needs_a_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "make build" in bot4("bench", "--smoke", code=1)
+
+
+def test_a_command_that_stops_waits_for_nothing_it_does_not_need():
+    code = (
+        "import sys\nfrom engine.cli.main import cli\ncli(['halt', '--help'], standalone_mode=False)\n"
+        "print(sorted({'aiohttp', 'numba', 'scipy', 'engine.runtime.session', 'engine.research'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_ctrl_c_while_a_command_is_imported_is_no_traceback(monkeypatch, capsys):
+    def interrupted(_name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "import_module", interrupted)
+    monkeypatch.setattr(sys, "argv", ["bot4", "status"])
+    with pytest.raises(SystemExit) as left:
+        entry.main()
+    assert left.value.code == 1
+    assert capsys.readouterr().err.strip() == "Aborted!"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
+import signal
 import ssl
+import subprocess
 
 import aiohttp
 import pytest
@@ -16,10 +19,10 @@ from engine.observe.commands import Peer
 from engine.observe.display import Display
 from engine.observe.history import History
 from engine.web.server import FILES, HEADERS, STATIC, Dashboard, tls_context
+from tests.integration.test_run import BOT4, FREE_PORTS
 from tests.support.browser import chromium
 from tests.support.certificate import self_signed
-from tests.support.hand import Hand
-from tests.support.paper_source import PaperEngine
+from tests.support.hand import Hand, Shown
 from tests.support.serving import running_loop
 
 PEER = Peer(1, 0, 0)
@@ -33,9 +36,9 @@ def loop():
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = PaperEngine(tmp_path / "session")
-    engine.run()
-    return engine
+    engine = Shown(tmp_path / "session")
+    yield engine
+    engine.close()
 
 
 @pytest.fixture
@@ -155,9 +158,9 @@ def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_one_plain_error
 def test_a_viewer_gets_the_history_and_then_pictures(loop, served, engine):
     first, second, third = _pictures(loop, served(), 3)
     assert first["kind"] == "history"
-    assert first["candles"].keys() <= {"BTCUSDT"}
+    assert first["candles"].keys() <= {"BTCUSDT", "ETHUSDT", "SOLUSDT"}
     assert second["status"]["symbols"][0]["name"] == third["status"]["symbols"][0]["name"] == "BTCUSDT"
-    assert len(first["events"]) + len(second["events"]) == len(engine.tail)
+    assert len(first["events"]) + len(second["events"]) == engine.numbered
 
 
 def test_one_viewer_too_many_is_refused(loop, served):
@@ -184,7 +187,7 @@ def test_a_viewer_that_does_not_read_is_skipped_and_loses_no_event_when_it_does(
             # Its queue is full, as it is while its socket takes nothing more.
             while not viewer.queue.full():
                 viewer.queue.put_nowait(b'{"kind": "filler"}')
-            engine.run()
+            engine.pass_time(1)
             seen = []
             # Until the last event was told: pictures from before it may come first.
             while not any(e["number"] == engine.numbered for message in seen for e in message.get("events", [])):
@@ -209,7 +212,7 @@ def test_under_the_display_rule_the_stream_holds_no_position_and_no_profit(loop,
 def test_the_history_takes_fixed_room(engine):
     history = History(Display(engine), candle_ns=1)
     for _ in range(30):
-        engine.run(50)
+        engine.pass_time(0.2)
         history.update()
     document = history.document()
     assert len(document["candles"]["BTCUSDT"]) == 30
@@ -301,7 +304,7 @@ def test_the_page_shows_the_session_of_bot4_run_and_asks_nobody_else(page, loop,
     assert page.locator("#events tbody tr").count() > 3
     assert page.locator("#why tbody tr").count() == len(status.why) > 0
     assert "healthy" in page.text_content("#journal")
-    assert page.text_content("#breakers") == "none in use"
+    assert page.text_content("#breakers") == "data closedjournal closedclock closedpaper closed"
     for canvas in ("candles", "depth", "equity", "histogram"):
         assert _pixels(page, canvas) > 100, canvas
     assert {url.split("/")[2] for url in page.asked} == {f"127.0.0.1:{board.port}"}
@@ -384,26 +387,42 @@ def test_a_trip_just_before_the_end_is_still_told(page, loop, hand, board):
     assert page.text_content("#latch") == "HALTED: command"
 
 
+@pytest.fixture
+def started(tmp_path):
+    """Starts `bot4 run` in a process of its own and gives the address of its page."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(port: str) -> str:
+        environ = os.environ | FREE_PORTS | {"BOT4__DASHBOARD__PORT": port}
+        words = [*BOT4, "run", "--plain", "-d", str(tmp_path / "run"), "--seconds", "900"]
+        running.append(subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environ))
+        line = running[-1].stdout.readline()
+        assert line.startswith("the page: "), line
+        return line.removeprefix("the page: ").strip()
+
+    start.running = running
+    yield start
+    for process in running:
+        with process:
+            process.kill()
+
+
 @needs_browser
-def test_the_page_survives_a_restart_of_the_engine(page, loop, engine, tmp_path):
-    first = Dashboard(Display(engine), port=0, rate_hz=CALM_HZ)
-    loop.run(first.start())
-    page.goto(first.address)
+def test_the_page_lives_through_a_stop_and_a_start_of_bot4_run(page, started):
+    address = started("0")
+    page.goto(address)
     page.wait_for_selector('#head[data-state="good"]')
-    loop.run(first.close())
+    page.wait_for_selector("#events tbody tr")
+    started.running[0].send_signal(signal.SIGINT)
+    assert started.running[0].wait(timeout=PATIENCE_MS / 1_000) == 0
     page.wait_for_selector('#head[data-state="offline"]')
-    assert page.text_content("#mode") == "no engine"
-    other = PaperEngine(tmp_path / "next", seed=11)
-    other.run()
-    second = Dashboard(Display(other), port=first.port, rate_hz=CALM_HZ)
-    loop.run(second.start())
-    try:
-        page.wait_for_selector('#head[data-state="good"]')
-        page.wait_for_function("want => document.querySelector('#symbols td:nth-child(2)').textContent === want",
-                               arg=f"{other.status().symbols[0].bid:,.2f}")  # fmt: skip
-    finally:
-        loop.run(second.close())
-    assert page.locator("#symbols tbody tr").count() == 1
+    # The page looks for its engine where it was.
+    assert started(address.rsplit(":", 1)[1].strip("/")) == address
+    page.wait_for_selector('#head[data-state="good"]')
+    moving = "() => document.querySelector('#symbols td:nth-child(2)').textContent"
+    was = page.evaluate(moving)
+    page.wait_for_function(f"was => ({moving})() !== was", arg=was)
+    assert page.locator("#symbols tbody tr").count() == 3
 
 
 @needs_browser

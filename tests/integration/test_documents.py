@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from engine.cli.main import cli
-from engine.cli.reference import pages
+from engine.cli.reference import pages, subcommands
 from engine.settings.load import load
 from engine.strategy import registry
 from engine.strategy.cache import Cache
@@ -45,7 +46,7 @@ def _blocks(*languages):
 
 def test_the_reference_holds_every_command_setting_and_error():
     made = _pages()
-    for name in cli.commands:
+    for name in subcommands(cli):
         assert f"## `bot4 {name}" in made["commands.md"], name
     for table, key in (
         ("[limits]", "drawdown_ppm"),
@@ -74,8 +75,8 @@ def test_every_command_that_is_shown_exists_with_its_options(page, title, text):
             assert words[0] in ("make", "echo", "export", "sudo", "systemctl", "journalctl"), line
             continue
         command, rest = cli, words[1:]
-        while rest and hasattr(command, "commands"):
-            command, rest = command.commands[rest[0]], rest[1:]
+        while rest and isinstance(command, click.Group):
+            command, rest = subcommands(command)[rest[0]], rest[1:]
         known = {option for parameter in command.params for option in parameter.opts}
         assert {word for word in rest if word.startswith("-")} <= known, line
 
@@ -87,7 +88,7 @@ OTHERS = {"parity", "sweep"}
 @pytest.mark.parametrize("page", MINE, ids=lambda p: str(p.relative_to(DOCS)))
 def test_every_command_in_the_text_exists(page):
     named = set(re.findall(r"`bot4 ([a-z]+)", page.read_text()))
-    assert named - OTHERS <= set(cli.commands)
+    assert named - OTHERS <= set(subcommands(cli))
 
 
 @pytest.mark.parametrize("page", MINE, ids=lambda p: str(p.relative_to(DOCS)))

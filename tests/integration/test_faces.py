@@ -12,7 +12,7 @@ from engine.observe.client import ControlClient
 from engine.settings.load import load
 from engine.settings.secrets import Secrets
 from engine.web.faces import Faces
-from tests.support.paper_source import PaperEngine
+from tests.support.hand import Shown
 from tests.support.serving import running_loop
 
 
@@ -23,9 +23,9 @@ def _settings(tmp_path, **environ):
 
 @pytest.fixture
 def engine(tmp_path):
-    engine = PaperEngine(tmp_path / "session")
-    engine.run()
-    return engine
+    engine = Shown(tmp_path / "session")
+    yield engine
+    engine.close()
 
 
 def test_they_start_show_the_same_engine_tell_a_trip_and_stop(tmp_path, engine):

@@ -7,7 +7,6 @@ After each of them positions and money are equal, and no order was made twice.
 from __future__ import annotations
 
 import asyncio
-import os
 
 import pytest
 
@@ -15,22 +14,22 @@ from engine._core.clock import utc_ns
 from engine.sim.venue.wire import MS, ApiError
 from tests.support.loopback import Clumsy, bench
 
-# Both sides share one loop and the core refuses data older than half a second: on a machine that is starved of time
-# nothing trades, rightly, and there is nothing to compare.
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("BOT4_STRESS"), reason="needs a machine with time to spare: BOT4_STRESS=1 runs it"
-)
+
+@pytest.fixture(params=["spot", "usdm"])
+def kind(request):
+    """Every test of the driver holds on both markets."""
+    return request.param
 
 
-def run(tmp_path, body, **options):
+def run(tmp_path, body, kind="spot", **options):
     async def main():
-        async with bench(tmp_path, **options) as both:
+        async with bench(tmp_path, kind=kind, symbols=1, **options) as both:
             await body(both)
 
     asyncio.run(main())
 
 
-def test_no_order_leaves_before_every_light_is_green_and_then_both_trade_the_same(tmp_path):
+def test_no_order_leaves_before_every_light_is_green_and_then_both_trade_the_same(tmp_path, kind):
     async def body(both):
         assert set(both.live.gate.why()) == {"data", "user_stream", "orders", "clock", "reconciled"}
         await both.fills(20)
@@ -38,10 +37,10 @@ def test_no_order_leaves_before_every_light_is_green_and_then_both_trade_the_sam
         await both.end()
         both.check()
 
-    run(tmp_path, body)
+    run(tmp_path, body, kind)
 
 
-def test_answers_that_never_come_are_settled_by_asking(tmp_path):
+def test_answers_that_never_come_are_settled_by_asking(tmp_path, kind):
     async def body(both):
         await both.fills(5)
         numbers = iter(range(10**9))
@@ -58,28 +57,28 @@ def test_answers_that_never_come_are_settled_by_asking(tmp_path):
         assert both.live.sender.lost_count > 0
         both.check()
 
-    run(tmp_path, body)
+    run(tmp_path, body, kind)
 
 
-def test_fills_that_the_stream_does_not_tell_are_found_by_the_tally(tmp_path):
+def test_fills_that_the_stream_does_not_tell_are_found_by_the_tally(tmp_path, kind):
     async def body(both):
         await both.fills(5)
-        both.server.drop = lambda message: message.get("event", {}).get("x") == "TRADE"
+        both.server.drop = is_fill
         await both.until(lambda: both.live.tally.missed_count >= 3, "three missed fills")
         both.server.drop = lambda _message: False
         await both.end()
         both.check()
 
-    run(tmp_path, body)
+    run(tmp_path, body, kind)
 
 
-def test_a_lost_user_stream_stops_new_orders_until_both_sides_were_compared(tmp_path):
+def test_a_lost_user_stream_stops_new_orders_until_both_sides_were_compared(tmp_path, kind):
     async def body(both):
         await both.fills(5)
         for _ in range(3):
             opened = both.live.opened_count
             for socket in list(both.server._sockets):
-                if socket.users:
+                if socket.users or socket.listens:
                     socket.cut()
             await both.until(lambda: not both.live.gate.is_open, "the gate's closing")
             await both.until(lambda opened=opened: both.live.opened_count > opened, "the gate's opening")
@@ -87,10 +86,10 @@ def test_a_lost_user_stream_stops_new_orders_until_both_sides_were_compared(tmp_
         await both.end()
         both.check()
 
-    run(tmp_path, body)
+    run(tmp_path, body, kind)
 
 
-def test_a_venue_that_restarts_is_found_again_with_every_order_accounted_for(tmp_path):
+def test_a_venue_that_restarts_is_found_again_with_every_order_accounted_for(tmp_path, kind):
     async def body(both):
         await both.fills(5)
         for _ in range(2):
@@ -99,7 +98,7 @@ def test_a_venue_that_restarts_is_found_again_with_every_order_accounted_for(tmp
             await both.until(lambda: not both.live.gate.is_open, "the gate's closing")
             again = Clumsy(
                 both.exchange, clock=utc_ns, port=port, generate=both.generate, tick_ns=20_000_000,
-                limits=both.server.limits,
+                limits=both.server.limits, form=both.server.form,
             )  # fmt: skip
             again.keys = both.server.keys
             both.server = again
@@ -110,10 +109,30 @@ def test_a_venue_that_restarts_is_found_again_with_every_order_accounted_for(tmp
         both.check()
         await both.server.close()
 
-    run(tmp_path, body)
+    run(tmp_path, body, kind)
 
 
-def test_a_limit_that_is_reached_closes_the_gate_and_opens_it_again(tmp_path):
+def test_the_last_look_is_taken_again_until_the_venue_answers(tmp_path, kind):
+    async def body(both):
+        await both.fills(3)
+        await both.quiet()
+        left, weigh = iter(range(3)), both.server.limits.weigh
+
+        def fail(address, weight, now_ns):
+            if next(left, None) is None:
+                return weigh(address, weight, now_ns)
+            raise ApiError(-1001, "Internal error; unable to process your request.", 500)
+
+        both.server.limits.weigh = fail
+        await both.live.close()
+        assert both.server.errors[-1001] == 3
+        assert "settle" not in both.live.care.failures
+        both.check()
+
+    run(tmp_path, body, kind)
+
+
+def test_a_limit_that_is_reached_closes_the_gate_and_opens_it_again(tmp_path, kind):
     async def body(both):
         await both.fills(3)
         left, count = iter(range(2)), both.server.limits.order
@@ -131,10 +150,10 @@ def test_a_limit_that_is_reached_closes_the_gate_and_opens_it_again(tmp_path):
         assert both.live.gate.closed_count > 0
         both.check()
 
-    run(tmp_path, body)
+    run(tmp_path, body, kind)
 
 
-def test_a_clock_that_is_a_little_off_is_corrected_and_one_far_off_signs_nothing(tmp_path):
+def test_a_clock_that_is_a_little_off_is_corrected_and_one_far_off_signs_nothing(tmp_path, kind):
     async def near(both):
         await both.fills(5)
         assert both.server.errors[-1021] == 0
@@ -146,8 +165,13 @@ def test_a_clock_that_is_a_little_off_is_corrected_and_one_far_off_signs_nothing
         assert both.live.opened_count == 0
         assert both.counts["intents"] == 0
 
-    run(_folder(tmp_path, "near"), near, clock=lambda: utc_ns() - 120_000_000)
-    run(_folder(tmp_path, "far"), far, clock=lambda: utc_ns() + 5_000_000_000)
+    run(_folder(tmp_path, "near"), near, kind, clock=lambda: utc_ns() - 120_000_000)
+    run(_folder(tmp_path, "far"), far, kind, clock=lambda: utc_ns() + 5_000_000_000)
+
+
+def is_fill(message):
+    """Of either market's user stream."""
+    return message.get("event", message.get("o", {})).get("x") == "TRADE"
 
 
 def _folder(tmp_path, name):

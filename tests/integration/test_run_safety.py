@@ -47,7 +47,7 @@ def test_a_signal_halts_it_and_only_a_person_lets_it_trade_again(tmp_path):
     again = bot4("run", "--plain", "-d", str(tmp_path))
     assert (again.returncode, "BOT4-801" in again.stderr) == (70, True)
 
-    reset = bot4("reset", "--state", str(tmp_path), "--switch", "none", "--reason", "a test", typed=f"{PHRASE}\n")
+    reset = bot4("reset", "--state", str(tmp_path), "--reason", "a test", typed=f"{PHRASE}\n")
     assert reset.returncode == 0, reset.stderr
     running = Running(tmp_path, "--seconds", "60")
     assert running.until_answers()["mode"] == "Paused"

@@ -52,7 +52,7 @@ def clone(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def environ(clone, tmp_path_factory):
-    ports = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0"}
+    ports = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
     cache = str(tmp_path_factory.mktemp("cache"))
     # A suite that `make test` runs hands its own variables to every `make` below it: ARGS would be the engine's.
     ours = ("BOT4_", "COV_", "COVERAGE", "MAKE", "MFLAGS", "ARGS")

@@ -16,10 +16,11 @@ from engine._core.types import EVENT, LEVEL, QUOTE, TRADE, Flag, Kind
 from engine.cli.main import cli
 from engine.errors import BacktestImpossible, LookAheadFound
 from engine.research import backtest, dataset, report
+from engine.research.assumed import Market
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import SAMPLE, Asked, run_backtest, sample
 from engine.settings.load import config_directory, load
-from engine.sim.venue.embedded import Latency
+from engine.sim.venue.embedded import Latency, reach_ns
 from engine.strategy.contract import NONE, OK, REST, Parameter
 from tests.support.shared import shared_path
 
@@ -120,7 +121,7 @@ def test_equity_is_what_the_fills_and_fees_say(quoter):
 
 def test_costs_add_up_to_the_net_result(quoter):
     parts = report.costs(quoter)
-    assert parts["at mid"] - parts["fees"] - parts["spread"] == pytest.approx(parts["net"])
+    assert parts["at mid"] - parts["fees"] - parts["spread"] - parts["funding"] == pytest.approx(parts["net"])
 
 
 # ---------------------------------------------------------------------------------------------------------- look-ahead
@@ -195,12 +196,12 @@ SAMPLE_TICKS = 6_000_000
 def test_events_out_of_order_are_refused():
     events = sample(seed=1, count=100).events[::-1]
     with pytest.raises(BacktestImpossible):
-        backtest.run(None, events)
+        backtest.run(None, Market("quotes"), events)
 
 
 @pytest.mark.parametrize(("latency", "most"), [(Latency(fixed_ns=0), 0), (Latency(fixed_ns=5_000), 4_999)])
 def test_the_venue_is_never_played_further_than_a_message_travels(latency, most):
-    assert backtest.reach_ns((latency, Latency(fixed_ns=10**9))) == most
+    assert reach_ns((latency, Latency(fixed_ns=10**9))) == most
 
 
 def test_without_any_latency_the_order_of_time_still_holds(settings):

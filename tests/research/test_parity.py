@@ -37,7 +37,7 @@ def journal(tmp_path_factory):
     done = subprocess.run(
         [*BOT4, "run", "--plain", "--json", "--seconds", "1", "--speed", "4", "--directory", str(root)],
         capture_output=True, text=True, check=False,
-        env=os.environ | {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0"},
+        env=os.environ | {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return root / "journal"

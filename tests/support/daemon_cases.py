@@ -30,13 +30,13 @@ def show(*names: str, unit: str = UNIT) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.split("\n") if "=" in line)
 
 
-def until(condition: Any, seconds: float = 30.0) -> bool:
+def until(condition: Any, seconds: float = 30.0, *, look_s: float = 0.02) -> bool:
     """Wait for something that another process does; the limit is where the case fails."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
             return False
-        threading.Event().wait(0.02)
+        threading.Event().wait(look_s)
     return True
 
 

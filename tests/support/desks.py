@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from engine._core import types
 from engine._core.step import Core
+from engine._core.strategy_abi import WishType
 from engine._core.types import Can, Flag, Kind
 from engine._core.world import World
 from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
@@ -190,8 +191,8 @@ class Desk:
 
 
 def serve(desk: Desk) -> list[Any]:
-    """Be an honest, quick venue for what the last event brought about: ack and fill closing orders, confirm cancels and
-    amends, tell positions when asked. Returns the orders that it filled."""
+    """Be an honest, quick venue for what the last event brought about: ack, fill what closes or goes at market, confirm
+    cancels and amends, tell positions when asked. Returns the orders that it filled."""
     filled: list[Any] = []
     waiting = [desk.out]
     while waiting:
@@ -207,7 +208,8 @@ def serve(desk: Desk) -> list[Any]:
         ]
         for order in those(Kind.KIND_INTENT_PLACE):
             waiting.append(desk.ack(order))
-            if terms_of(order)[2] & types.TermsFlag.TERMS_CLOSING:
+            at_market = terms_of(order)[0] == WishType.TYPE_MARKET
+            if at_market or terms_of(order)[2] & types.TermsFlag.TERMS_CLOSING:
                 waiting.append(desk.fill(order))
                 filled.append(order)
         for query in those(Kind.KIND_INTENT_QUERY):

@@ -39,7 +39,8 @@ def state() -> str:
     return show("ActiveState", unit=UNIT)["ActiveState"]
 
 
-def install() -> None:
+def install(*, switch: bool = False) -> None:
+    """`switch`: with the GPIO chip, as the unit is written; without, as its drop-in for such machines has it."""
     tree = Path(os.environ["BOT4_TREE"])
     sh("systemd-sysusers", str(tree / "systemd/bot4.sysusers.conf"), check=True)
     sh("systemd-tmpfiles", "--create", str(tree / "systemd/bot4.tmpfiles.conf"), check=True)
@@ -53,14 +54,16 @@ def install() -> None:
     (CURRENT.parents[1] / "bot4-courier").write_bytes((tree / "engine/safety/courier.py").read_bytes())
     credentials = Path("/etc/bot4/credentials") / NAME / "engine"
     credentials.mkdir(parents=True)
+    (credentials.parent / "courier").mkdir()
     seal = ["systemd-creds", "encrypt", "--name=bot4_audit-key", "-", str(credentials / "audit-key")]
     subprocess.run(seal, input=bytes(range(32)), capture_output=True, check=True)
     Path(f"/etc/bot4/{NAME}.toml").write_text((tree / "config/paper.toml").read_text() + SETTINGS)
     Path(f"/etc/bot4/courier-{NAME}.toml").write_text('[courier]\naccount = "none"\n')
     sh("chgrp", "-R", "bot4", f"/etc/bot4/{NAME}.toml", f"/etc/bot4/courier-{NAME}.toml", check=True)
-    dropin = Path(f"/etc/systemd/system/{UNIT}.d")
-    dropin.mkdir(parents=True)
-    (dropin / "no-gpio.conf").write_text((tree / "systemd/no-gpio.conf").read_text())
+    if not switch:
+        dropin = Path(f"/etc/systemd/system/{UNIT}.d")
+        dropin.mkdir(parents=True)
+        (dropin / "no-gpio.conf").write_text((tree / "systemd/no-gpio.conf").read_text())
     sh("systemctl", "daemon-reload", check=True)
 
 
@@ -100,7 +103,7 @@ def halts() -> dict[str, Any]:
     again = start()
     until(lambda: state() == "failed")
     second = show("ExecMainStatus", unit=UNIT)["ExecMainStatus"]
-    reset = bot4("reset", "--state", str(STATE), "--switch", "none", "--reason", "a test",
+    reset = bot4("reset", "--state", str(STATE), "--reason", "a test",
                  typed="I have found the cause\n")  # fmt: skip
     third = start()
     status = json.loads(bot4("status", "--json", "-d", str(STATE)).stdout or "{}")

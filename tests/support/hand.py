@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from engine.observe.commands import Peer
 from engine.runtime.session import Session
 from engine.settings.load import load
 from tests.source.files import ROOT
@@ -27,7 +28,8 @@ class Hand:
     """A session and the hand that moves it."""
 
     def __init__(self, directory: Path, *more: Path, faces: Callable[..., Any] | None = None, **environ: str) -> None:
-        self.session = Session(paper(directory, *more, **environ), faces=faces)
+        loaded = paper(directory, *more, **environ)
+        self.session = Session(loaded, faces=faces, reread=lambda: loaded)
         self.picture, self.control = self.session.picture, self.session.control
 
     def run(self, ms: float = 100.0) -> None:
@@ -38,3 +40,37 @@ class Hand:
 
     def close(self) -> None:
         self.session.close()
+
+
+class Shown(Hand):
+    """The same as the faces take it: source of the picture and handlers of the commands, with who asked for what."""
+
+    def __init__(self, directory: Path, **environ: str) -> None:
+        super().__init__(directory, BOT4__MODES__COOLDOWN_NS="0", **environ)
+        self.audit: list[tuple[Peer, str]] = []
+        self.status, self.events, self.why = self.picture.status, self.picture.events, self.picture.why
+        self.latch = self.session.latch
+        self.pass_time()
+
+    def pass_time(self, seconds: float = 2.0) -> None:
+        for _ in range(round(seconds * 10)):
+            self.run()
+
+    @property
+    def limits(self) -> dict[str, int]:
+        return self.session.engine.core.world.limits()
+
+    @property
+    def numbered(self) -> int:
+        """The newest event's number."""
+        return self.picture.latest(1)[-1].number
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        if name not in ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload"):
+            raise AttributeError(name)
+
+        def act(peer: Peer, *words: Any) -> str:
+            self.audit.append((peer, name))
+            return getattr(self.control, name)(peer, *words)
+
+        return act

@@ -19,6 +19,7 @@ import numpy as np
 from engine._core.clock import utc_ns
 from engine._core.tape import Tape
 from engine._core.types import ORDER, Feed, Kind
+from engine._core.validate import Class, defaults
 from engine.net.backoff import BackoffConfig
 from engine.net.budget import SECOND, BudgetConfig, Limit, LimitKind, RateBudget
 from engine.net.clocksync import ClockSync
@@ -31,9 +32,11 @@ from engine.runtime.engine import Engine, at_venue
 from engine.runtime.live import LiveConfig, LiveExchange
 from engine.settings.load import load
 from engine.sim.venue.exchange import Exchange
-from engine.sim.venue.generated import GeneratedMarket
-from engine.sim.venue.instruments import E8, default_spot
+from engine.sim.venue.generated import PERPETUAL_WALKS, WALKS, GeneratedMarket
+from engine.sim.venue.instruments import E8, default_perpetuals, default_spot
 from engine.sim.venue.server import VenueServer
+from engine.sim.venue.spot import SpotForm
+from engine.sim.venue.usdm import UsdmForm
 from engine.venues.binance import info, market
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.orders import Form, encoder
@@ -44,7 +47,8 @@ from engine.venues.sender import SenderConfig
 
 HOLDINGS = {0: 10**6 * E8, 1: 10 * E8}
 # Longer than any test needs on a machine that has nothing else to do, so that only a real stand-still ends one.
-PATIENCE_S = 240.0
+PATIENCE_S = 120.0
+STARVED_NS = 60 * SECOND
 SETTINGS = """
 [engine]
 mode = "paper"
@@ -59,38 +63,54 @@ book_age_ns = 500_000_000
 [features]
 enabled = ["ta_basic", "market_making"]
 [venues.paper]
-protocol = "binance_spot"
+protocol = "binance_{market}"
 rest = "http://127.0.0.1:{port}"
 stream = "ws://127.0.0.1:{port}"
-api = "ws://127.0.0.1:{port}/ws-api/v3"
-dead_man = false
+api = "ws://127.0.0.1:{port}{api}"
+{venue}
 weight_per_minute = 6000
 orders_per_10s = 100
 [instruments.BTCUSDT]
 base = "BTC"
-tick = "0.01"
-lot = "0.00001"
-qty_max = "10"
+{instrument}
 px_max = "1000000"
 notional_min = "5"
 [strategies.quoter_btc]
 module = "strategies.quoter"
 symbol = "BTCUSDT"
 features = ["market_making"]
-params = {{ qty = 1000, position_max = 20000, skew_lots = 4000, stop_ticks = 5000 }}
+params = {{ {params} }}
 limits = {{ nets = 1 }}
 """
+FORMS = {
+    "spot": {
+        "api": "/ws-api/v3", "venue": "dead_man = false",
+        "instrument": 'tick = "0.01"\nlot = "0.00001"\nqty_max = "10"',
+        "params": "qty = 1000, position_max = 20000, skew_lots = 4000, stop_ticks = 5000",
+    },
+    "usdm": {
+        "api": "/ws-fapi/v1", "venue": "dead_man = true",
+        "instrument": 'market = "linear"\ntick = "0.1"\nlot = "0.001"\nqty_max = "10"\nmargin_ppm = 100_000',
+        "params": "qty = 10, position_max = 200, skew_lots = 40, stop_ticks = 500",
+    },
+}  # fmt: skip
+TRADED = {"spot": default_spot, "usdm": default_perpetuals}
+WALKS_OF = {"spot": WALKS, "usdm": PERPETUAL_WALKS}
 DUTIES = (
     Duty("clock", SECOND, SECOND // 5, 120 * SECOND),
     Duty("tally", SECOND // 2, SECOND // 5, 300 * SECOND),
     Duty("instruments", 60 * SECOND, SECOND, 3600 * SECOND),
     Duty("fees", 60 * SECOND, SECOND, 300 * SECOND),
+    Duty("listen_key", 60 * SECOND, SECOND // 5, 3300 * SECOND),
+    Duty("funding", SECOND // 2, SECOND // 5, 0),
+    Duty("settings", 60 * SECOND, SECOND // 5, 3600 * SECOND),
+    Duty("dead_man", 5 * SECOND, SECOND // 5, 60 * SECOND),
 )
 
 
-def write_settings(folder: Path, port: int) -> Path:
+def write_settings(folder: Path, port: int, market: str = "spot") -> Path:
     path = folder / "loopback.toml"
-    path.write_text(SETTINGS.format(directory=folder / "state", port=port))
+    path.write_text(SETTINGS.format(directory=folder / "state", port=port, market=market, **FORMS[market]))
     return path
 
 
@@ -117,6 +137,7 @@ class Bench:
     engine: Engine
     log: list[tuple[bool, np.ndarray]]  # in order: whether it went in, and what
     generate: Callable[[int], int]
+    turn_s: float = 0.002
 
     @property
     def counts(self) -> dict[str, int]:
@@ -128,7 +149,7 @@ class Bench:
             async with asyncio.timeout(PATIENCE_S):
                 while not condition():
                     self.turn()
-                    await asyncio.sleep(0.002)
+                    await asyncio.sleep(self.turn_s)
         except TimeoutError as error:
             gate, live = self.live.gate.why(), self.live
             raise AssertionError(
@@ -217,12 +238,15 @@ class Bench:
         assert not self.placed_while_shut()
         net = sum(-lots if sell else lots for _, sell, _, lots, _ in theirs)
         assert int(self.engine.core.world.positions()["lots"][0]) == net
+        account = self.server.keys["key"].account
+        if self.live.is_linear:
+            assert account.positions["BTCUSDT"].lots == net
         twice = [id_order for id_order, count in self.placed_ids().items() if count > 1]
         assert twice == []
         assert [name for name, count in self.venue_ids().items() if count > 1] == []
-        balances = self.server.keys["key"].account.balances
+        balances = account.balances
         cash = self.engine.core.world.assets()["balance"]
-        for asset, name in enumerate(("USDT", "BTC")):
+        for asset, name in enumerate(("USDT",) if self.live.is_linear else ("USDT", "BTC")):
             found, held = int(cash[asset][0]), balances[name].free + balances[name].locked
             assert found == held, f"{name}: {found - held} too much here"
         assert self.counts["illegal_reports"] == 0, self.counts
@@ -234,23 +258,27 @@ class Bench:
 async def bench(
     tmp_path: Path, *, through: Callable[[int], Any] | None = None, clock: Callable[[], int] = utc_ns, seed: int = 3,
     tick_ns: int = 20_000_000, answer_ns: int = SECOND, recv_window_ms: int = 1_000, silence_ns: int = 20 * SECOND,
-    transport: str = "picows",
+    transport: str = "picows", symbols: int = 3, tape_events: int = 1 << 21, kind: str = "spot",
+    funding_ns: int = 8 * 3600 * SECOND,
 ) -> AsyncIterator[Bench]:  # fmt: skip
     """A venue, a driver and an engine. `through` gives the address that the driver sees of a port."""
-    exchange = Exchange(default_spot(), now_ns=(start := clock()))
-    generated = GeneratedMarket(exchange, seed=seed, start_ns=start)
-    server = Clumsy(exchange, clock=clock, generate=generated.advance, tick_ns=tick_ns)
-    server.add_account("key", secret="secret")
+    exchange = Exchange(TRADED[kind]()[:symbols], now_ns=(start := clock()))
+    generated = GeneratedMarket(exchange, seed=seed, start_ns=start, walks=WALKS_OF[kind])
+    form = UsdmForm(exchange, funding_ns=funding_ns) if kind == "usdm" else SpotForm(exchange)
+    server = Clumsy(exchange, clock=clock, generate=generated.advance, tick_ns=tick_ns, form=form)
+    server.add_account("key", secret="secret", deposits=None if kind == "spot" else {"USDT": 10**6 * E8})
     server.limits.weight_max = 10**9
     server.limits.orders_10s_max = 10**9
     await server.start()
     port = server.port if through is None else await through(server.port)
-    loaded = load([write_settings(tmp_path, port)], environ={})
-    core = build_core(loaded.settings, holdings=HOLDINGS)
-    tape = Tape(tmp_path / "tape.b4", capacity=1 << 21, write=True)
+    loaded = load([write_settings(tmp_path, port, kind)], environ={})
+    core = build_core(loaded.settings, holdings=HOLDINGS if kind == "spot" else {0: HOLDINGS[0]})
+    be_patient(core)
+    tape = Tape(tmp_path / "tape.b4", capacity=tape_events, write=True)
     live = make_live(
-        port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport
-    )
+        port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport,
+        kind=kind,
+    )  # fmt: skip
     engine = Engine(core, tape, live, now_ns=start)
     log: list[tuple[bool, np.ndarray]] = []
     engine.watch(lambda events: log.append((True, events.copy())), lambda events: log.append((False, events.copy())))
@@ -264,38 +292,54 @@ async def bench(
         tape.close()
 
 
+def be_patient(core: Any) -> None:
+    """Let old data pass: a machine that is starved of time trades all the same, and there is something to compare.
+
+    What the ages do has tests of its own, on time that is given."""
+    core.world.set_limits(book_age_ns=STARVED_NS, signal_age_ns=STARVED_NS, equity_age_ns=STARVED_NS)
+    limits = defaults()
+    quiet = [STARVED_NS if limit else 0 for limit in limits["stale_ns_max"]]
+    core.world.set_validate(
+        0, stale_ns_max=quiet, drift_ns_max=STARVED_NS, needs_time=int(limits["needs_time"]) & ~(1 << Class.CLASS_QUOTE)
+    )
+
+
 def make_live(
-    port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str
-) -> LiveExchange:
+    port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str, kind: str
+) -> LiveExchange:  # fmt: skip
     assets = Assets()
     assets.add("USDT")
     assets.add("BTC")
-    directory = Directory(instruments_of_venue(), assets)
+    directory = Directory(instruments_of_venue(kind), assets)
     clock, signer = ClockSync(), HmacSigner("key", b"secret")
     budget = RateBudget([Limit(LimitKind.WEIGHT, 60 * SECOND, 10**9)], BudgetConfig(back_off_ns=SECOND // 5))
     http = HttpClient(
         f"http://127.0.0.1:{port}", budget, counts_of=info.counts_of_headers, venue_now_ns=clock.venue_now_ns,
-        timeout_s=2.0,
+        timeout_s=10.0,
     )  # fmt: skip
     at = f"ws://127.0.0.1:{port}"
     config = LiveConfig(
-        market.Endpoints(market_ws=at, user_ws="", api_ws=f"{at}/ws-api/v3", rest=f"http://127.0.0.1:{port}"),
+        market.Endpoints(
+            market_ws=at, user_ws=f"{at}/private", api_ws=f"{at}{FORMS[kind]['api']}", rest=f"http://127.0.0.1:{port}"
+        ),
         link=LinkConfig(silence_ns=silence_ns, ping_ns=silence_ns // 3, tick_s=0.05),
         backoff=BackoffConfig(first_ns=SECOND // 50, most_ns=SECOND // 5, attempts=10_000),
         sender=SenderConfig(
             recv_window_ns=recv_window_ms * 1_000_000, answer_ns=answer_ns, again_ns=SECOND // 5, grace_ns=SECOND // 10
         ),
-        care=CareConfig(duties=DUTIES, young_ns=SECOND // 5, again_s=0.05),
+        care=CareConfig(duties=DUTIES, young_ns=SECOND // 5, again_s=0.05, settle_s=PATIENCE_S / 2),
         seed=seed,
     )
     rows = directory.rows()
-    orders = encoder("spot", Form.HMAC, rows, api_key="key", secret=b"secret", recv_window_ms=recv_window_ms)
-    account = BinanceAccount("spot", http, signer, directory, clock)
-    return LiveExchange(config, directory, signer, orders, account, make_transport(transport))
+    orders = encoder(kind, Form.HMAC, rows, api_key="key", secret=b"secret", recv_window_ms=recv_window_ms)
+    account = BinanceAccount(kind, http, signer, directory, clock)
+    live = LiveExchange(config, directory, signer, orders, account, make_transport(transport))
+    live.care.linear.margin_ppm["BTCUSDT"] = 100_000
+    return live
 
 
-def instruments_of_venue() -> list[Any]:
-    from engine.sim.venue.api import Api  # noqa: PLC0415
-
-    described = Api(Exchange(default_spot(), now_ns=1)).exchange_info({})
+def instruments_of_venue(kind: str = "spot") -> list[Any]:
+    exchange = Exchange(TRADED[kind](), now_ns=1)
+    form = UsdmForm(exchange) if kind == "usdm" else SpotForm(exchange)
+    described = next(call for _, path, _, call in form.public() if path.endswith("exchangeInfo"))({})
     return list(info.instruments(described, ["BTCUSDT"]).values())

@@ -104,6 +104,17 @@ def test_the_table_names_what_is_past_its_floor_and_what_is_short(report):
     assert (lean[-2:], rate[-1], free[-1]) == (["PAST", "FLOOR"], "short", "ok")
 
 
+def test_a_path_shows_each_stage_of_everyone_who_walks_it(report, tmp_path):
+    report.row("lean", [10.0], checksum=1)
+    report.stages("lean", "here", {"parse": 4.0, "sign": 5.0})
+    report.stages("lean", "other", {"parse": 40.0})
+    lines = [line.split() for line in report.stage_tables().splitlines()]
+    assert lines[0] == ["lean", "here", "other"]
+    assert lines[1:4] == [["parse", "4.00", "40.00"], ["sign", "5.00", "-"], ["sum", "9.00", "40.00"]]
+    report.write_json(tmp_path / "out.json")
+    assert json.loads((tmp_path / "out.json").read_text())[1]["stages"]["other"] == {"parse": 40.0}
+
+
 def test_the_json_is_a_header_and_one_object_per_figure(report, tmp_path):
     report.row("lean", [9.0, 10.0, 11.0], checksum="abc", batch=4, python=[30.0], peer="other", peer_samples=[100.0])
     report.write_json(tmp_path / "out.json")

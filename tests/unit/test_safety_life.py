@@ -21,8 +21,9 @@ from engine.errors import AuditBadKey, DeadManRefused, DrillFailed, LineRefused,
 from engine.safety import courier, drill, tuning
 from engine.safety.audit import Audit, Entry, Kind, Report, read, segments, verify
 from engine.safety.deadman import BinanceUsdmTimer, CcxtTimer, DeadMan, KrakenTimer
-from engine.safety.life import PHRASE, audit_key, loops_closed, no_switch, reset
+from engine.safety.life import PHRASE, audit_key, reset
 from engine.safety.pulse import Pulse
+from engine.safety.wiring import NAME, Wiring, no_switch, recall, remember
 from tests.support.rest_venue import KEY as VENUE_KEY
 from tests.support.rest_venue import SECRET, RestVenue
 
@@ -37,8 +38,8 @@ def tripped(tmp_path):
 
 
 def ask(state, **changes):
-    wanted = {"typed": PHRASE, "key": KEY, "switch_closed": no_switch, "reason": "a test", "journal_socket": None}
-    return reset(state, **{**wanted, **changes})
+    wanted = {"typed": PHRASE, "key": KEY, "switch_closed": no_switch, "switch": "none", "reason": "a test"}
+    return reset(state, **{**wanted, "journal_socket": None, **changes})
 
 
 # --------------------------------------------------------------------------------------------------------------- reset
@@ -86,7 +87,7 @@ def test_a_running_engine_is_not_reset_under(tmp_path):
 def test_without_the_chip_there_is_no_reset(tmp_path):
     state = tripped(tmp_path)
     with pytest.raises(LineRefused):
-        ask(state, switch_closed=loops_closed("/dev/gpiochip999", (17, 27)))
+        ask(state, switch_closed=Wiring(chip="/dev/gpiochip999").check())
     assert Latch(state / "latch").tripped
 
 
@@ -113,26 +114,52 @@ def test_somebody_else_is_refused():
         assert Latch(state / "latch").tripped
 
 
+def commanded(state, *more, typed=PHRASE):
+    (state / "key").write_bytes(KEY)
+    words = ["reset", "--state", str(state), "--key", str(state / "key"), "--reason", "tested", *more]
+    return CliRunner().invoke(cli, words, input=f"{typed}\n")
+
+
 def test_the_command_asks_for_the_phrase_and_the_next_start_is_paused(tmp_path):
     state = tripped(tmp_path)
-    (tmp_path / "key").write_bytes(KEY)
-    arguments = [
-        "reset",
-        "--state",
-        str(state),
-        "--key",
-        str(tmp_path / "key"),
-        "--reason",
-        "tested",
-        "--switch",
-        "none",
-    ]
-    refused = CliRunner().invoke(cli, arguments, input="let me\n")
-    assert isinstance(refused.exception, ResetRefused)
-    done = CliRunner().invoke(cli, arguments, input=f"{PHRASE}\n")
+    assert isinstance(commanded(state, "--switch", "none", typed="let me").exception, ResetRefused)
+    done = commanded(state, "--switch", "none")
     assert done.exit_code == 0, done.output
     assert "The next start is Paused." in done.output
     assert not Latch(state / "latch").tripped
+
+
+def asked_switch(state):
+    return [r.entry.data["switch"] for r in read(state / "audit", KEY, Report()) if r.entry.kind is Kind.RESET]
+
+
+def test_the_command_asks_the_switch_that_the_engine_was_started_with(tmp_path):
+    state = tripped(tmp_path)
+    remember(state, Wiring(switch="simulated"))
+    assert commanded(state).exit_code == 0
+    assert asked_switch(state) == ["simulated"]
+
+
+def test_without_a_word_of_the_engine_the_command_asks_the_usual_lines(tmp_path):
+    assert recall(tmp_path) == Wiring(switch="gpio", chip="/dev/gpiochip0", lines=(17, 27), bias="pull-up")
+
+
+def test_an_option_of_the_command_changes_only_what_it_names(tmp_path):
+    state = tripped(tmp_path)
+    remember(state, Wiring(chip="/dev/gpiochip998", lines=(5, 6), bias="external"))
+    refused = commanded(state, "--chip", "/dev/gpiochip999")
+    assert isinstance(refused.exception, LineRefused)
+    assert "lines 5, 6 of /dev/gpiochip999, external" in refused.output
+    assert Latch(state / "latch").tripped
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"switch": 1}', '{"unknown": 1}'])
+def test_a_damaged_word_about_the_switch_refuses_until_somebody_names_it(text, tmp_path):
+    state = tripped(tmp_path)
+    (state / NAME).write_text(text)
+    assert isinstance(commanded(state).exception, ResetRefused)
+    assert Latch(state / "latch").tripped
+    assert commanded(state, "--switch", "none").exit_code == 0
 
 
 def test_a_key_that_cannot_be_had_is_said_with_the_way_to_it(tmp_path, monkeypatch):

@@ -87,9 +87,9 @@ def test_every_limit_of_the_gate_is_reachable_and_knows_its_strict_direction():
         assert description.strict == ("up" if name in FLOORS else "down")
 
 
-def test_the_settings_make_the_same_words_as_the_thin_path_has():
+def test_the_settings_make_the_same_words_as_the_smallest_core_has():
     instrument = Instrument(base="BTC", tick=INSTRUMENT["tick_e8"], lot=INSTRUMENT["lot_e8"])
-    assert instrument.core() == INSTRUMENT
+    assert instrument.core() == INSTRUMENT | {"cash_only": 1}
     assert instrument.gate() == GATE_SYMBOL | {"notional_min": 0}
     assert Settings().account.core() == ACCOUNT
     assert set(Settings().limits.core()) == set(LIMITS)
@@ -148,7 +148,7 @@ px_band_ppm = "x"
 name = "a"
 
 [core]
-thread = "pined"
+wait = "spinn"
 
 [account]
 capital = "1.123456789"
@@ -161,7 +161,7 @@ capital = "1.123456789"
         "limits.order_notional": (":3", None),
         "limits.px_band_ppm": (":4", None),
         "engin": (":6", "engine"),
-        "core.thread": (":10", "pinned"),
+        "core.wait": (":10", "spin"),
         "account.capital": (":13", None),
         "journal.group_ms": ("environment BOT4__JOURNAL__GROUP_MS", None),
         "nowhere": ("environment BOT4__NOWHERE__X", None),
@@ -171,28 +171,31 @@ capital = "1.123456789"
     assert "in quotes" in found["limits.order_notional"].expected
 
 
+CIRCLE = '[breakers.data]\ndepends_on = ["clock"]\n[breakers.clock]\ndepends_on = ["data"]'
+
+
 @pytest.mark.parametrize(
     ("text", "key", "expected"),
     [
-        ("[capacity]\nring_inbound = 1000", "capacity.ring_inbound", "1024"),
         ("[journal]\nsegment_bytes = 100_000", "journal.segment_bytes", "power of two"),
         ("[limits]\nopen_orders_symbol = 65", "limits.open_orders_symbol", "limits.open_orders_all, 64"),
         ("[limits]\nopen_orders_symbol = 1\n[capacity]\norders = 32\nbrackets = 1", "limits.open_orders_all", "32"),
         ("[limits]\ndaily_loss_ppm = 149_000", "limits.daily_loss_ppm", "drawdown_ppm"),
         ("[limits]\ngross_share_ppm = 5", "limits.net_share_ppm", "gross_share_ppm"),
         ("[capacity]\nbrackets = 2000", "capacity.brackets", "capacity.orders"),
-        ('[core]\nwait = "park"', "core.wait", "block or spin"),
-        ('[core]\nthread = "pinned"\nwait = "spin"', "core.cpu", "a CPU"),
-        ('[core]\nthread = "pinned"\ncpu = 1\ncpu_loop = 1\nwait = "spin"', "core.cpu_loop", "another CPU"),
         ("[safety]\npin_red = 17", "safety.pin_red", "pin_switch"),
         ('[dashboard]\nhost = "0.0.0.0"', "dashboard.token", "not loopback"),
         ('[metrics]\nhost = "10.0.0.1"', "metrics.host", "loopback"),
         ("[metrics]\nport = 8080", "metrics.port", "dashboard.port"),
         ('[instruments.X]\nbase = "B"', "instruments.X.tick", "no default"),
         ('[strategies.s]\nmodule = "strategies.quoter"\nsymbol = "NO"', "strategies.s.symbol", "[instruments]"),
-        ('[venues.a]\nbreaker = { depends_on = ["b"] }', "venues.a.breaker.depends_on", "[breakers]"),
-        ("[breakers.a]\nminimum_calls = 21", "breakers.a.minimum_calls", "window"),
-        ("[breakers.a]\nerror_rate_ppm = 0\nfailures_in_a_row = 0", "breakers.a.failures_in_a_row", "one of both"),
+        ('[venues.a]\nbreaker = { depends_on = ["b"] }', "venues.a.breaker.depends_on", "one of a, clock"),
+        ("[breakers.data]\nminimum_calls = 21", "breakers.data.minimum_calls", "window"),
+        ("[breakers.data]\nerror_rate_ppm = 0\nfailures_in_a_row = 0", "breakers.data.failures_in_a_row", "both"),
+        ("[breakers.disk]\ntokens = 2", "breakers.disk", "data, journal, clock"),
+        ("[venues.clock]\ntestnet = false", "venues.clock", "a name of its own"),
+        (CIRCLE, "breakers.clock.depends_on", "do not need"),
+        ('[breakers.data]\ndepends_on = ["v"]\n[venues.v]\ntestnet = false', "breakers.data.depends_on", "do not need"),
         ("[journal]\ndisk_max_bytes = 2_000_000", "journal.disk_max_bytes", "two segments"),
         ('[safety]\nchip = "/dev/null"', "safety.chip", "form"),
         ("[alerts]\nquiet_from = \"25:00\"", "alerts.quiet_from", "form"),

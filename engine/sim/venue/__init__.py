@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
-from engine.sim.venue.simple import InProcessVenue
 
-__all__ = ["EmbeddedConfig", "EmbeddedVenue", "InProcessVenue", "Latency"]
+__all__ = ["EmbeddedConfig", "EmbeddedVenue", "Latency"]

@@ -38,14 +38,14 @@ class Lock:
 @dataclass
 class Position:
     lots: int = 0
-    entry_units: int = 0  # signed: lots x entry price, in ticks x lots
+    cost_e8: int = 0  # signed: what was paid for them, in 1e-8 of the quote asset
     realized_e8: int = 0
 
     def unrealized_e8(self, mark_px_e8: int, instrument: Instrument) -> int:
-        return self.lots * instrument.lot_e8 * mark_px_e8 // E8 - self.entry_units * instrument.unit_e8
+        return self.lots * instrument.lot_e8 * mark_px_e8 // E8 - self.cost_e8
 
     def entry_px_e8(self, instrument: Instrument) -> int:
-        return self.entry_units * instrument.tick_e8 // self.lots if self.lots else 0
+        return self.cost_e8 * E8 // (self.lots * instrument.lot_e8) if self.lots else 0
 
 
 @dataclass
@@ -118,20 +118,18 @@ class Account:
         position = self.positions[instrument.symbol]
         signed = -lots if sell else lots
         closing = min(lots, abs(position.lots)) if position.lots * signed < 0 else 0
-        profit_units = 0
+        profit, unit_e8 = 0, instrument.unit_e8
         if closing:
-            # The part that closes takes its share of the entry cost with it; the last lot takes all that is left.
-            share = position.entry_units * closing // abs(position.lots)
-            if closing == abs(position.lots):
-                share = position.entry_units
+            # The part that closes takes its share of the cost with it, rounded up in 1e-8: no profit is ever made by
+            # rounding. The last lot takes all that is left.
+            share = -(-position.cost_e8 * closing // abs(position.lots))
             side = 1 if position.lots > 0 else -1
-            profit_units = side * closing * px_ticks - share
-            position.entry_units -= share
+            profit = side * closing * px_ticks * unit_e8 - share
+            position.cost_e8 -= share
             position.lots += closing if signed > 0 else -closing
         opening = lots - closing
         position.lots += opening if signed > 0 else -opening
-        position.entry_units += (opening if signed > 0 else -opening) * px_ticks
-        profit = profit_units * instrument.unit_e8
+        position.cost_e8 += (opening if signed > 0 else -opening) * px_ticks * unit_e8
         position.realized_e8 += profit
         return profit
 

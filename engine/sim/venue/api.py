@@ -14,7 +14,7 @@ from engine.sim.venue.wire import MS, ApiError
 
 Params = Mapping[str, str]
 DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
-RATE_LIMITS = [
+RATE_LIMITS: list[dict[str, Any]] = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
     {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 100},
     {"rateLimitType": "ORDERS", "interval": "DAY", "intervalNum": 1, "limit": 200_000},

@@ -23,6 +23,8 @@ LEVELS = 40
 
 # A step is worth what makes, with some 14 steps a second's deviation, about 65 % a year; a unit of size is 100 lots.
 WALKS = {"BTCUSDT": Walk(6_000_000, 50, 100), "ETHUSDT": Walk(300_000, 2, 100), "BNBUSDT": Walk(60_000, 1, 100)}
+# The same prices in the steps of USD-M: tenths, and thousandths of a coin.
+PERPETUAL_WALKS = {"BTCUSDT": Walk(600_000, 5, 1), "ETHUSDT": Walk(300_000, 2, 10)}
 
 
 def flow_market(

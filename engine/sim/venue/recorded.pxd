@@ -18,6 +18,7 @@ cpdef enum queue_model_t:
     QUEUE_SHARE = 1               # cancelled in proportion to what stands before and behind
     QUEUE_SQUARE = 2              # in proportion to the squares: the long part loses more
     QUEUE_FRONT = 3               # what is cancelled stood before us
+    QUEUE_THROUGH = 4             # no depth was recorded: a trade fills only what it went through
 
 
 cdef class Recorded:

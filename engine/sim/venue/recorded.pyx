@@ -56,8 +56,8 @@ cdef class Recorded:
     """Plays recorded market events of one symbol into a book."""
 
     def __cinit__(self, Match book not None, *, int model=QUEUE_SHARE):
-        if model < QUEUE_BACK or model > QUEUE_FRONT:
-            raise ValueError(f"queue model {model}: 0 to 3")
+        if model < QUEUE_BACK or model > QUEUE_THROUGH:
+            raise ValueError(f"queue model {model}: 0 to 4")
         self.book = book
         self.m = book.c
         self.model = model
@@ -234,7 +234,10 @@ cdef class Recorded:
         self.clear_better(sell, INT64_MAX if sell else 0)
 
     cdef void trade(self, bint sell, int64_t px, int64_t lots) noexcept nogil:
-        """A recorded trade takes from the front of its price, and all of ours that stood at a better one."""
+        """A recorded trade takes from the front of its price, and all of ours that stood at a better one.
+
+        Where no queue is known it takes ours at better prices alone, and no more of them than was traded.
+        """
         cdef int64_t at, better = 0
         if px < 1 or px > self.m.config.px_max or lots < 1 or lots > self.m.config.qty_max:
             self.refused_count += 1
@@ -244,7 +247,10 @@ cdef class Recorded:
         while at != 0 and at != INT64_MAX and (at > px if sell else at < px):
             better += match_level(self.m, at).qty_lots + match_level(self.m, at).hidden_lots
             at = match_below(self.m, at) if sell else match_above(self.m, at)
-        self.crowd(sell, px, min(lots + better, self.m.config.qty_max), TIF_IOC)
+        if self.model != QUEUE_THROUGH:
+            self.crowd(sell, px, min(lots + better, self.m.config.qty_max), TIF_IOC)
+        elif better:
+            self.crowd(sell, px + 1 if sell else px - 1, min(lots, better), TIF_IOC)
         match_set_last(self.m, px)
 
     @property

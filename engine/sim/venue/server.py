@@ -1,8 +1,9 @@
-"""`bot4 venue`: the exchange behind sockets, speaking Binance spot's REST, market streams and WebSocket API.
+"""`bot4 venue`: the exchange behind sockets, speaking Binance's REST, market streams and WebSocket API.
 
-Owns: routes, authentication, limits, connections, the ticking of the market. Does not own: matching and money
-(exchange.py), texts (wire.py). The clock is given: the simulator has none of its own. Bad input is answered with the
-venue's own error and counted by code; it never reaches the engine below. Cost: about 0.3 ms of CPU a REST order.
+Owns: authentication, limits, connections, the ticking of the market. Does not own: matching and money (exchange.py),
+which addresses and calls there are (spot.py, usdm.py: its form), texts (wire.py). The clock is given: the simulator has
+none of its own. Bad input is answered with the venue's own error and counted by code; it never reaches the engine
+below. Cost: about 0.3 ms of CPU a REST order.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from engine.errors import SimServerConfig
 from engine.sim.venue import wire
 from engine.sim.venue.accounts import Account
-from engine.sim.venue.api import DEPTH_WEIGHTS, RATE_LIMITS, Api
 from engine.sim.venue.exchange import Exchange
-from engine.sim.venue.instruments import E8, amount_text
+from engine.sim.venue.form import Form
+from engine.sim.venue.instruments import E8
 from engine.sim.venue.keys import Key, check_time, signed_part
 from engine.sim.venue.limits import Limits
+from engine.sim.venue.socket import Socket
+from engine.sim.venue.spot import SpotForm
 from engine.sim.venue.streams import Streams, parse_name
 from engine.sim.venue.wire import MS, ApiError
 
@@ -35,46 +38,6 @@ Generate = Callable[[int], int]
 # A client that does not say good-bye is not waited for longer.
 GOODBYE_S = 1.0
 PING_S = 20.0
-
-
-def _depth_weight(params: Mapping[str, str]) -> int:
-    try:
-        limit = int(params.get("limit", "100"))
-    except ValueError:
-        return 5
-    return next((weight for most, weight in DEPTH_WEIGHTS if limit <= most), 250)
-
-
-class _Socket:
-    """One WebSocket: what it listens to, who it is."""
-
-    def __init__(self, ws: web.WebSocketResponse, request: web.Request) -> None:
-        self.ws, self.address = ws, request.remote or ""
-        self._transport = request.transport
-        self.streams: set[str] = set()
-        self.combined = False
-        self.key: Key | None = None
-        self.users: dict[int, Account] = {}
-        self.outbox: asyncio.Queue[str] = asyncio.Queue(maxsize=20_000)
-
-    def put(self, message: Mapping[str, Any]) -> bool:
-        """False: it reads too slowly and must go."""
-        try:
-            self.outbox.put_nowait(json.dumps(message, separators=(",", ":")))
-        except asyncio.QueueFull:
-            return False
-        return True
-
-    def cut(self) -> None:
-        """End the connection at once, whatever still waits to be sent."""
-        self.streams.clear()
-        self.users.clear()
-        if self._transport is not None:
-            self._transport.abort()
-
-    async def write(self) -> None:
-        while True:
-            await self.ws.send_str(await self.outbox.get())
 
 
 class VenueServer:
@@ -90,22 +53,22 @@ class VenueServer:
         tls: ssl.SSLContext | None = None,
         limits: Limits | None = None,
         generate: Generate | None = None,
+        form: Form | None = None,
         tick_ns: int = 100_000_000,
     ) -> None:
         if not 0 <= port < 65536 or tick_ns < 1_000_000:
             raise SimServerConfig(f"port {port}, tick {tick_ns} ns")
         self.exchange, self.clock, self.host, self.port, self.tls = exchange, clock, host, port, tls
-        self.api, self.limits = Api(exchange), limits or Limits()
+        self.form: Form = form or SpotForm(exchange)
+        self.limits = limits or Limits()
         self.keys: dict[str, Key] = {}
         self.errors: Counter[int] = Counter()
         self.counts: Counter[str] = Counter()
-        self._streams = Streams(exchange.markets)
+        self._streams = Streams(exchange.markets, futures=self.form.futures)
         self._generate, self._tick_ns = generate, tick_ns
-        self._sockets: set[_Socket] = set()
+        self._sockets: set[Socket] = set()
         self._runner: web.AppRunner | None = None
         self._task: asyncio.Task[None] | None = None
-        self._execution_id = 0
-        self._subscription = 0
 
     def add_account(
         self, api_key: str, *, secret: str = "", ed25519_public: bytes = b"", deposits: Mapping[str, int] | None = None
@@ -117,13 +80,17 @@ class VenueServer:
     # ------------------------------------------------------------------------------------------------------- life
     async def start(self) -> None:
         app = web.Application(client_max_size=BODY_MAX, middlewares=[self._guard])
-        for method, path, weight, call in self._public():
+        for method, path, weight, call in self.form.public():
             app.router.add_route(method, path, self._open_route(weight, call))
-        for method, path, weight, orders, signed in self._private():
+        for method, path, weight, orders, signed in self.form.private():
             app.router.add_route(method, path, self._signed_route(weight, orders, signed))
-        for path in ("/ws", "/ws/{names:.+}", "/stream", "/stream/ws", "/stream/ws/{index:.+}"):
+        for path in self.form.market_paths:
             app.router.add_get(path, self._market_socket)
-        app.router.add_get("/ws-api/v3", self._api_socket)
+        app.router.add_get(self.form.api_path, self._api_socket)
+        if self.form.user_path:
+            app.router.add_get(self.form.user_path, self._user_socket)
+            for method in ("POST", "PUT", "DELETE"):
+                app.router.add_route(method, self.form.listen_path, self._listen_route)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=GOODBYE_S)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self.host, self.port, ssl_context=self.tls)
@@ -173,6 +140,7 @@ class VenueServer:
 
     def _pass_time(self) -> None:
         self.exchange.advance(max(self.clock(), self.exchange.now_ns))
+        self.form.pass_time()
         self._tell_users()
 
     def tick(self) -> None:
@@ -189,54 +157,12 @@ class VenueServer:
                 if name in socket.streams:
                     self._put(socket, {"stream": name, "data": message} if socket.combined else message)
 
-    def _put(self, socket: _Socket, message: Mapping[str, Any]) -> None:
+    def _put(self, socket: Socket, message: Mapping[str, Any]) -> None:
         if not socket.put(message):
             self.counts["slow_readers"] += 1
             socket.cut()
 
     # ---------------------------------------------------------------------------------------------------------- REST
-    def _public(self) -> list[tuple[str, str, Any, Callable[[Mapping[str, str]], Any]]]:
-        api = self.api
-        return [
-            ("GET", "/api/v3/ping", 1, lambda _: {}),
-            ("GET", "/api/v3/time", 1, lambda _: {"serverTime": self.exchange.now_ns // MS}),
-            ("GET", "/api/v3/exchangeInfo", 20, api.exchange_info),
-            ("GET", "/api/v3/depth", _depth_weight, api.depth),
-            ("GET", "/api/v3/trades", 25, api.trades),
-            ("GET", "/api/v3/aggTrades", 4, api.agg_trades),
-            ("GET", "/api/v3/klines", 2, api.klines),
-            ("GET", "/api/v3/avgPrice", 2, api.avg_price),
-            ("GET", "/api/v3/ticker/24hr", 2, api.ticker),
-            ("GET", "/api/v3/ticker/price", 2, api.ticker_price),
-            ("GET", "/api/v3/ticker/bookTicker", 2, api.ticker_book),
-        ]
-
-    def _private(self) -> list[tuple[str, str, int, int, Callable[[Account, Mapping[str, str]], Any]]]:
-        """Method, path, weight, new orders it counts as, call."""
-        api = self.api
-        return [
-            ("POST", "/api/v3/order", 1, 1, api.place),
-            ("POST", "/api/v3/order/test", 1, 0, api.test),
-            ("GET", "/api/v3/order", 4, 0, api.query),
-            ("DELETE", "/api/v3/order", 1, 0, api.cancel),
-            ("POST", "/api/v3/order/cancelReplace", 1, 1, api.cancel_replace),
-            ("PUT", "/api/v3/order/amend/keepPriority", 4, 0, api.amend),
-            ("GET", "/api/v3/openOrders", 6, 0, api.open_orders),
-            ("DELETE", "/api/v3/openOrders", 1, 0, api.cancel_all),
-            ("GET", "/api/v3/allOrders", 20, 0, api.all_orders),
-            ("GET", "/api/v3/myTrades", 20, 0, api.my_trades),
-            ("GET", "/api/v3/account", 20, 0, api.account),
-            ("GET", "/api/v3/account/commission", 20, 0, api.commission),
-            ("POST", "/api/v3/orderList/oco", 1, 2, lambda a, p: api.place_list(a, p, "oco")),
-            ("POST", "/api/v3/orderList/oto", 1, 2, lambda a, p: api.place_list(a, p, "oto")),
-            ("POST", "/api/v3/orderList/otoco", 1, 3, lambda a, p: api.place_list(a, p, "otoco")),
-            ("POST", "/api/v3/order/oco", 1, 2, api.legacy_oco),
-            ("GET", "/api/v3/orderList", 4, 0, api.query_list),
-            ("DELETE", "/api/v3/orderList", 1, 0, api.cancel_list),
-            ("GET", "/api/v3/allOrderList", 20, 0, lambda a, p: api.lists(a, p, only_open=False)),
-            ("GET", "/api/v3/openOrderList", 6, 0, lambda a, p: api.lists(a, p, only_open=True)),
-        ]
-
     @web.middleware
     async def _guard(self, request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
         """Every answer to wrong input is one of the venue's errors, counted by its code."""
@@ -317,15 +243,19 @@ class VenueServer:
         check_time(wire.number(params, "timestamp"), window, self.exchange.now_ns)
 
     # ------------------------------------------------------------------------------------------------------- sockets
-    async def _socket(self, request: web.Request, handle: Callable[[_Socket, Any], Any]) -> web.WebSocketResponse:
+    async def _socket(
+        self, request: web.Request, handle: Callable[[Socket, Any], Any], *, listens: Account | None = None
+    ) -> web.WebSocketResponse:
         # autoping answers pings; no compression, as on the engine's side.
         ws = web.WebSocketResponse(timeout=GOODBYE_S, heartbeat=PING_S, max_msg_size=FRAME_MAX, compress=False)
         await ws.prepare(request)
-        socket = _Socket(ws, request)
+        socket = Socket(ws, request)
         names = [n for n in request.match_info.get("names", "").split("/") if n]
         names += [n for n in request.query.get("streams", "").split("/") if n]
-        socket.combined = request.path.startswith("/stream") and not request.path.startswith("/stream/ws")
-        socket.streams = {n for n in names if parse_name(n, self.exchange.markets)}
+        socket.combined = "/stream" in request.path and "/stream/ws" not in request.path
+        socket.path = request.path
+        socket.streams = {n for n in names if self._carries(socket, n)}
+        socket.listens = listens
         self._sockets.add(socket)
         writer = asyncio.create_task(socket.write())
         try:
@@ -345,10 +275,16 @@ class VenueServer:
             await asyncio.gather(writer, return_exceptions=True)
         return ws
 
+    def _carries(self, socket: Socket, name: str) -> bool:
+        return self._known(name) and self.form.carries(socket.path, name)
+
+    def _known(self, name: str) -> bool:
+        return parse_name(name, self.exchange.markets, futures=self.form.futures)
+
     async def _market_socket(self, request: web.Request) -> web.WebSocketResponse:
         return await self._socket(request, self._control)
 
-    def _control(self, socket: _Socket, asked: Any) -> None:
+    def _control(self, socket: Socket, asked: Any) -> None:
         """SUBSCRIBE and its like. The stream's words for wrong input are its own."""
         number = asked.get("id") if isinstance(asked, dict) else None
         params = asked.get("params", []) if isinstance(asked, dict) else None
@@ -361,11 +297,13 @@ class VenueServer:
         if not isinstance(asked, dict) or not isinstance(params, list):
             refuse("request must be an object with a list of params")
         elif method in ("SUBSCRIBE", "UNSUBSCRIBE"):
-            known = all(isinstance(n, str) and parse_name(n, self.exchange.markets) for n in params)
+            known = all(isinstance(n, str) and self._known(n) for n in params)
             if not known or len(socket.streams) + len(params) > STREAMS_MAX:
                 refuse("unknown stream" if not known else "too many streams")
                 return
-            socket.streams = socket.streams | set(params) if method == "SUBSCRIBE" else socket.streams - set(params)
+            # A stream that another address serves is taken and stays silent.
+            mine = {name for name in params if self._carries(socket, name)}
+            socket.streams = socket.streams | mine if method == "SUBSCRIBE" else socket.streams - mine
             self._put(socket, {"result": None, "id": number})
         elif method == "LIST_SUBSCRIPTIONS":
             self._put(socket, {"result": sorted(socket.streams), "id": number})
@@ -381,12 +319,12 @@ class VenueServer:
     async def _api_socket(self, request: web.Request) -> web.WebSocketResponse:
         return await self._socket(request, self._call)
 
-    def _call(self, socket: _Socket, asked: Any) -> None:
+    def _call(self, socket: Socket, asked: Any) -> None:
         number = asked.get("id") if isinstance(asked, dict) else None
         try:
             used, result = self._answer(socket, asked)
             answer: dict[str, Any] = {"id": number, "status": 200, "result": result}
-            limits = [RATE_LIMITS[0] | {"count": used}]
+            limits = [self.form.rate_limits[0] | {"count": used}]
         except ApiError as error:
             self.errors[error.code] += 1
             answer = {"id": number, "status": error.http, "error": error.body()}
@@ -397,7 +335,7 @@ class VenueServer:
         self._put(socket, answer)
         self._tell_users()
 
-    def _answer(self, socket: _Socket, asked: Any) -> tuple[int, Any]:
+    def _answer(self, socket: Socket, asked: Any) -> tuple[int, Any]:
         if not isinstance(asked, dict) or not isinstance(asked.get("method"), str):
             raise ApiError(-1135, "This error code will occur if a parameter requiring a JSON object is invalid.")
         raw = asked.get("params") or {}
@@ -409,21 +347,15 @@ class VenueServer:
                 raise ApiError(-1100, f"Illegal characters found in parameter '{name}'.")
             params[name] = str(value).lower() if isinstance(value, bool) else str(value)
         method = asked["method"]
-        open_calls: dict[str, tuple[int, Callable[[Mapping[str, str]], Any]]] = {
-            path.rsplit("/api/v3/", 1)[1].replace("/", "."): (w(params) if callable(w) else w, call)
-            for _, path, w, call in self._public()
-        }
-        open_calls |= {
-            "ticker.24hr": (2, self.api.ticker), "trades.recent": (25, self.api.trades),
-            "trades.aggregate": (4, self.api.agg_trades), "ticker.book": (2, self.api.ticker_book),
-        }  # fmt: skip
+        open_calls = self.form.open_calls()
         if method in open_calls:
             weight, call = open_calls[method]
+            weight = weight(params) if callable(weight) else weight
             return self.limits.weigh(socket.address, weight, self.exchange.now_ns), call(params)
         if method.startswith(("session.", "userDataStream.")):
             used = self.limits.weigh(socket.address, 2, self.exchange.now_ns)
             return used, self._session(socket, method, params)
-        calls = self._socket_calls()
+        calls = self.form.calls()
         if method not in calls:
             raise ApiError(-1000, "Unknown method.")
         weight, orders, signed = calls[method]
@@ -433,23 +365,7 @@ class VenueServer:
             self._count_orders(account, orders)
         return used, signed(account, params)
 
-    def _socket_calls(self) -> dict[str, tuple[int, int, Callable[[Account, Mapping[str, str]], Any]]]:
-        api = self.api
-        return {
-            "order.place": (1, 1, api.place), "order.test": (1, 0, api.test), "order.status": (4, 0, api.query),
-            "order.cancel": (1, 0, api.cancel), "order.cancelReplace": (1, 1, api.cancel_replace),
-            "order.amend.keepPriority": (4, 0, api.amend), "openOrders.status": (6, 0, api.open_orders),
-            "openOrders.cancelAll": (1, 0, api.cancel_all), "account.status": (20, 0, api.account),
-            "account.commission": (20, 0, api.commission), "allOrders": (20, 0, api.all_orders),
-            "myTrades": (20, 0, api.my_trades), "orderList.status": (4, 0, api.query_list),
-            "orderList.cancel": (1, 0, api.cancel_list),
-            "orderList.place.oco": (1, 2, lambda a, p: api.place_list(a, p, "oco")),
-            "orderList.place.oto": (1, 2, lambda a, p: api.place_list(a, p, "oto")),
-            "orderList.place.otoco": (1, 3, lambda a, p: api.place_list(a, p, "otoco")),
-            "openOrderLists.status": (6, 0, lambda a, p: api.lists(a, p, only_open=True)),
-        }  # fmt: skip
-
-    def _signed_params(self, socket: _Socket, params: Mapping[str, str]) -> Key:
+    def _signed_params(self, socket: Socket, params: Mapping[str, str]) -> Key:
         """Signed by the session, or each request for itself."""
         self._check_time(params)
         if "signature" not in params and socket.key is not None:
@@ -460,7 +376,7 @@ class VenueServer:
         key.verify(payload.encode(), signature)
         return key
 
-    def _session(self, socket: _Socket, method: str, params: Mapping[str, str]) -> Any:
+    def _session(self, socket: Socket, method: str, params: Mapping[str, str]) -> Any:
         now = self.exchange.now_ns // MS
         if method == "session.logon":
             key = self._signed_params(socket, params)
@@ -491,33 +407,31 @@ class VenueServer:
                 "userDataStream": bool(socket.users)}  # fmt: skip
 
     # ----------------------------------------------------------------------------------------------------- user stream
+    async def _listen_route(self, request: web.Request) -> web.Response:
+        """A listen key is asked for with the API key alone, unsigned."""
+        self._pass_time()
+        used = self._weigh(request, 1)
+        key = self._key(request.headers.get("X-MBX-APIKEY", ""))
+        answer = self.form.listen(request.method, key.account)
+        return web.json_response(answer, headers={"X-MBX-USED-WEIGHT-1M": str(used)})
+
+    async def _user_socket(self, request: web.Request) -> web.WebSocketResponse:
+        self._pass_time()
+        account = self.form.listener(request.query.get("listenKey", ""))
+        if account is None:
+            raise ApiError(-1125, "This listenKey does not exist.")
+        return await self._socket(request, self._control, listens=account)
+
     def _tell_users(self) -> None:
-        for report in self.exchange.take_reports():
-            self._execution_id += 1
-            instrument = self.exchange.markets[report.order.symbol].instrument
-            event = wire.report_json(report, instrument, self._execution_id)
-            self._to_user(report.order.owner, event)
-            if report.list is not None and report.what in ("NEW", "CANCELED", "EXPIRED"):
-                done = report.list.status == "ALL_DONE"
-                self._to_user(report.order.owner, {
-                    "e": "listStatus", "E": report.ts_ns // MS, "s": report.order.symbol, "g": report.list.id,
-                    "c": report.list.contingency, "l": "ALL_DONE" if done else "EXEC_STARTED",
-                    "L": report.list.status, "r": "NONE", "C": report.list.client_id, "T": report.ts_ns // MS,
-                    "O": [{"s": o.symbol, "i": o.id, "c": o.client_id} for o in report.list.orders],
-                })  # fmt: skip
-        now = self.exchange.now_ns // MS
-        for account in self.exchange.bank.accounts.values():
-            if account.touched:
-                rows = [
-                    {"a": asset, "f": amount_text(account.balances[asset].free),
-                     "l": amount_text(account.balances[asset].locked)}
-                    for asset in sorted(account.touched)
-                ]  # fmt: skip
-                account.touched.clear()
-                self._to_user(account.owner, {"e": "outboundAccountPosition", "E": now, "u": now, "B": rows})
+        for owner, event in self.form.news():
+            self._to_user(owner, event)
 
     def _to_user(self, owner: int, event: Mapping[str, Any]) -> None:
         for socket in self._sockets:
+            if socket.listens is not None and socket.listens.owner == owner:
+                self._put(socket, event)
+                if event["e"] == "listenKeyExpired":
+                    socket.listens = None
             for number, account in socket.users.items():
                 if account.owner == owner:
                     self._put(socket, {"subscriptionId": number, "event": event})

@@ -12,19 +12,24 @@ from engine.sim.venue.market import INTERVALS_NS, Market
 from engine.sim.venue.wire import MS
 
 NAME = re.compile(
-    r"(?P<symbol>[a-z0-9]{3,20})@(?P<what>trade|aggTrade|bookTicker|miniTicker|ticker|depth|depth(?P<levels>5|10|20)"
-    r"|kline_(?P<interval>[0-9]{1,2}[smhdw]))(?P<speed>@100ms|@1000ms)?"
+    r"(?P<symbol>[a-z0-9]{3,20})@(?P<what>trade|aggTrade|bookTicker|miniTicker|ticker|markPrice|depth|depth(?P<levels>5|10|20)"
+    r"|kline_(?P<interval>[0-9]{1,2}[smhdw]))(?P<speed>@100ms|@500ms|@1000ms|@1s)?"
 )
 
 
-def parse_name(name: str, markets: dict[str, Market]) -> bool:
+SPEEDS = {False: ("@100ms", "@1000ms"), True: ("@100ms", "@500ms")}
+
+
+def parse_name(name: str, markets: dict[str, Market], *, futures: bool = False) -> bool:
     """Whether there is such a stream."""
     found = NAME.fullmatch(name)
     if found is None or found["symbol"].upper() not in markets:
         return False
     if found["interval"] and found["interval"] not in INTERVALS_NS:
         return False
-    return not found["speed"] or found["what"].startswith("depth")
+    if found["what"] == "markPrice":
+        return futures and found["speed"] in (None, "@1s")
+    return not found["speed"] or (found["what"].startswith("depth") and found["speed"] in SPEEDS[futures])
 
 
 @dataclass
@@ -40,8 +45,8 @@ class _Slow:
 class Streams:
     """Collects, once a tick, the messages of every stream that somebody listens to."""
 
-    def __init__(self, markets: dict[str, Market]) -> None:
-        self.markets = markets
+    def __init__(self, markets: dict[str, Market], *, futures: bool = False) -> None:
+        self.markets, self.futures = markets, futures
         self._slow = {symbol: _Slow() for symbol in markets}
         self._touch: dict[str, tuple[int, int, int, int]] = {}
         self._second = 0
@@ -52,7 +57,9 @@ class Streams:
         for symbol, market in self.markets.items():
             low = symbol.lower()
             traded = self._trades(market, low, now_ns, out)
-            self._depth(market, low, now_ns, second != self._second, out)
+            self._depth(market, low, now_ns, second != self._second, wanted, out)
+            if self.futures and second != self._second:
+                self._mark(market, low, now_ns, out)
             for name in wanted:
                 if name.startswith(low + "@kline_") and (traded or second != self._second):
                     self._kline(market, name, now_ns, out)
@@ -64,25 +71,27 @@ class Streams:
     def _trades(self, market: Market, low: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> bool:
         i = market.instrument
         trades, aggregates = market.take_trades()
+        more = {} if self.futures else {"M": True}
         out += [
             (f"{low}@trade", {
                 "e": "trade", "E": now_ns // MS, "s": i.symbol, "t": t.id, "p": i.px_text(t.px),
-                "q": i.qty_text(t.lots), "T": t.ts_ns // MS, "m": t.buyer_maker, "M": True,
+                "q": i.qty_text(t.lots), "T": t.ts_ns // MS, "m": t.buyer_maker, **more,
             })
             for t in trades
         ]  # fmt: skip
         out += [
             (f"{low}@aggTrade", {
                 "e": "aggTrade", "E": now_ns // MS, "s": i.symbol, "a": a.id, "p": i.px_text(a.px),
-                "q": i.qty_text(a.lots), "f": a.first, "l": a.last, "T": a.ts_ns // MS, "m": a.buyer_maker, "M": True,
+                "q": i.qty_text(a.lots), "f": a.first, "l": a.last, "T": a.ts_ns // MS, "m": a.buyer_maker, **more,
             })
             for a in aggregates
         ]  # fmt: skip
         return bool(trades)
 
     def _depth(
-        self, market: Market, low: str, now_ns: int, new_second: bool, out: list[tuple[str, dict[str, Any]]]
-    ) -> None:
+        self, market: Market, low: str, now_ns: int, new_second: bool, wanted: set[str],
+        out: list[tuple[str, dict[str, Any]]],
+    ) -> None:  # fmt: skip
         i, slow = market.instrument, self._slow[market.instrument.symbol]
         diff = market.diff()
         if diff is not None:
@@ -93,38 +102,61 @@ class Streams:
             slow.bids.update(bids)
             slow.asks.update(asks)
             for levels in (5, 10, 20):
-                number, best_bids, best_asks = market.depth(levels)
-                image = {
-                    "lastUpdateId": number,
-                    "bids": [[i.px_text(px), i.qty_text(lots)] for px, lots in best_bids],
-                    "asks": [[i.px_text(px), i.qty_text(lots)] for px, lots in best_asks],
-                }
-                out += [(f"{low}@depth{levels}{speed}", image) for speed in ("", "@100ms", "@1000ms")]
+                names = {f"{low}@depth{levels}{speed}" for speed in ("", *SPEEDS[self.futures])} & wanted
+                if names:
+                    image = self._image(market, now_ns, levels, first)
+                    out += [(name, image) for name in sorted(names)]
         if new_second and slow.first:
             joined = self._update(
                 market, now_ns, slow.first, slow.last, list(slow.bids.items()), list(slow.asks.items())
             )
-            out += [(f"{low}@depth", joined), (f"{low}@depth@1000ms", joined)]
+            out += [(f"{low}@depth", joined), (f"{low}@depth{SPEEDS[self.futures][1]}", joined)]
             self._slow[i.symbol] = _Slow()
         bid, ask = market.book.best_bid, market.book.best_ask
         touch = (bid, market.book.lots_at(bid), ask, -market.book.lots_at(ask))
         if bid and ask and touch != self._touch.get(low):
             self._touch[low] = touch
-            out.append((f"{low}@bookTicker", {
+            out.append((f"{low}@bookTicker", self._times("bookTicker", now_ns) | {
                 "u": market.update_id, "s": i.symbol, "b": i.px_text(bid), "B": i.qty_text(touch[1]),
                 "a": i.px_text(ask), "A": i.qty_text(touch[3]),
             }))  # fmt: skip
 
-    @staticmethod
+    def _times(self, what: str, now_ns: int) -> dict[str, Any]:
+        """What USD-M says of a message's time where spot says nothing."""
+        return {"e": what, "E": now_ns // MS, "T": now_ns // MS} if self.futures else {}
+
     def _update(
-        market: Market, now_ns: int, first: int, last: int, bids: list[tuple[int, int]], asks: list[tuple[int, int]]
-    ) -> dict[str, Any]:
+        self, market: Market, now_ns: int, first: int, last: int, bids: list[tuple[int, int]],
+        asks: list[tuple[int, int]],
+    ) -> dict[str, Any]:  # fmt: skip
         i = market.instrument
+        # Numbers have no holes, so the one before is the last of the message before.
+        link = {"T": now_ns // MS, "pu": first - 1} if self.futures else {}
         return {
-            "e": "depthUpdate", "E": now_ns // MS, "s": i.symbol, "U": first, "u": last,
+            "e": "depthUpdate", "E": now_ns // MS, "s": i.symbol, "U": first, "u": last, **link,
             "b": [[i.px_text(px), i.qty_text(lots)] for px, lots in bids],
             "a": [[i.px_text(px), i.qty_text(lots)] for px, lots in asks],
         }  # fmt: skip
+
+    def _image(self, market: Market, now_ns: int, levels: int, first: int) -> dict[str, Any]:
+        """The best levels: of USD-M in the shape of a change."""
+        number, bids, asks = market.depth(levels)
+        if self.futures:
+            return self._update(market, now_ns, first, number, bids, asks)
+        i = market.instrument
+        return {
+            "lastUpdateId": number, "bids": [[i.px_text(px), i.qty_text(lots)] for px, lots in bids],
+            "asks": [[i.px_text(px), i.qty_text(lots)] for px, lots in asks],
+        }  # fmt: skip
+
+    @staticmethod
+    def _mark(market: Market, low: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:
+        mark, index = amount_text(market.mark_px_e8), amount_text(market.index_px_e8)
+        message = {
+            "e": "markPriceUpdate", "E": now_ns // MS, "s": market.instrument.symbol, "p": mark, "ap": mark, "i": index,
+            "P": index, "r": amount_text(market.funding_rate_e8), "T": market.next_funding_ns // MS,
+        }  # fmt: skip
+        out += [(f"{low}@markPrice", message), (f"{low}@markPrice@1s", message)]
 
     @staticmethod
     def _kline(market: Market, name: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:

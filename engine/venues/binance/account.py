@@ -9,7 +9,7 @@ asks drops what he has.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -33,6 +33,26 @@ _STATES = {
 }  # fmt: skip
 HOUR_NS = 3600 * 10**9
 TRADES_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """What a USD-M account is set to, and whether the core can count in it."""
+
+    dual: bool
+    margins: dict[str, tuple[str, int]]  # margin type and leverage by symbol
+
+    def why_not(self, margin_ppm: Mapping[str, int]) -> str:
+        """Empty when it fits: one-way, cross margin, and no more margin asked than the core sets aside."""
+        if self.dual:
+            return "positions are held by side (hedge mode); one-way is what is counted here"
+        for text, share in margin_ppm.items():
+            kind, leverage = self.margins.get(text, ("unknown", 1))
+            if kind.upper() not in ("CROSSED", "CROSS"):
+                return f"{text}: margin is {kind.lower()}; cross is what is counted here"
+            if leverage * share < 10**6:
+                return f"{text}: leverage {leverage} asks for more margin than {share / 10**4:g} % of notional"
+        return ""
 
 
 class BinanceAccount:
@@ -210,6 +230,11 @@ class BinanceAccount:
     async def close(self) -> None:
         await self.http.close()
 
+    async def cancel_all(self, instrument: Instrument) -> None:
+        """Every order of a symbol, ours or not. What each became is told by the user stream."""
+        path = f"{self._base}/{'openOrders' if self.market == 'spot' else 'allOpenOrders'}"
+        await self._ask("DELETE", path, {"symbol": instrument.text}, lane=Lane.CANCEL)
+
     # -------------------------------------------------------------------------------------------------------- refreshes
     async def fees(self, text: str) -> tuple[int, int]:
         """Maker and taker rate in 1e-8, as this account pays them now."""
@@ -229,6 +254,24 @@ class BinanceAccount:
                 units = self.directory.assets.units(asset, row["income"])
                 out.append((int(row["tranId"]), instrument.index, asset, units, int(row["time"]) * MS))
         return out
+
+    async def listen_key(self) -> str:
+        """USD-M: the key of the user stream, made or kept alive for another hour. Not signed."""
+        answer = await self.http.request(
+            "POST", "/fapi/v1/listenKey", lane=Lane.RECONCILE, weight=info.weight("POST /fapi/v1/listenKey"),
+            headers={"X-MBX-APIKEY": self._signer.api_key},
+        )  # fmt: skip
+        return str(self._content("POST /fapi/v1/listenKey", answer)["listenKey"])
+
+    async def settings(self) -> AccountSettings:
+        """USD-M: how the account counts positions, and the margin of each symbol."""
+        dual = (await self._ask("GET", "/fapi/v1/positionSide/dual", {}))["dualSidePosition"]
+        margins = {}
+        for instrument in self.directory:
+            for row in await self._ask("GET", "/fapi/v1/symbolConfig", {"symbol": instrument.text}):
+                if row["symbol"] == instrument.text:
+                    margins[instrument.text] = str(row["marginType"]), int(row["leverage"])
+        return AccountSettings(bool(dual), margins)
 
     async def arm_dead_man(self, text: str, after_ms: int) -> None:
         """USD-M: every order of the symbol is cancelled then, unless armed again before; 0 disarms."""

@@ -55,6 +55,8 @@ _CODES: dict[int, tuple[Outcome, Act, str]] = {
     -2036: (_R, Act.NONE, "subscription_inactive"),
     -2038: (_R, Act.NONE, "amend_rejected"),
     -2039: (Outcome.NO_ORDER, Act.FIX, "client_id_mismatch"),
+    -4061: (_R, Act.KEY, "position_side"),
+    -4120: (_R, Act.FIX, "algo_service_only"),
     -4164: (_R, Act.FIX, "min_notional"),
     -5021: (_R, Act.NONE, "fok_rejected"),
     -5022: (_R, Act.NONE, "post_only_rejected"),

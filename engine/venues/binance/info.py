@@ -33,7 +33,8 @@ WEIGHTS: dict[str, int] = {
     "DELETE /fapi/v1/allOpenOrders": 1, "GET /fapi/v1/openOrders": 40, "GET /fapi/v3/account": 5,
     "GET /fapi/v3/positionRisk": 5, "GET /fapi/v1/userTrades": 5, "GET /fapi/v1/exchangeInfo": 1,
     "GET /fapi/v1/commissionRate": 20, "GET /fapi/v1/income": 30, "POST /fapi/v1/listenKey": 1,
-    "PUT /fapi/v1/listenKey": 1, "POST /fapi/v1/countdownCancelAll": 10, "order.modify": 1, "algoOrder.place": 1,
+    "PUT /fapi/v1/listenKey": 1, "GET /fapi/v1/positionSide/dual": 30, "GET /fapi/v1/symbolConfig": 5,
+    "GET /fapi/v1/time": 1, "POST /fapi/v1/countdownCancelAll": 10, "order.modify": 1, "algoOrder.place": 1,
     "algoOrder.cancel": 1,
 }  # fmt: skip
 _NEW_ORDERS = {

@@ -1,0 +1,108 @@
+"""`bot4 record` from a venue over real sockets: what it keeps, what it says of itself, and that others can read it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from engine._core.book import Book
+from engine._core.types import Flag, Kind
+from engine.journal.layout import find_session
+from engine.journal.query import everything
+
+BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
+
+
+@pytest.fixture(scope="module")
+def venue():
+    with subprocess.Popen(
+        [*BOT4, "venue", "--port", "0", "--seconds", "600"],
+        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        port = None
+        while port is None:
+            line = child.stdout.readline()
+            assert line, "the venue ended"
+            port = re.search(r"REST\s+http://(127\.0\.0\.1:\d+)/", line)
+        yield port[1]
+        child.kill()
+
+
+def bot4(*words: str, code: int = 0) -> str:
+    done = subprocess.run([*BOT4, *words], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == code, done.stderr + done.stdout
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def kept(venue, tmp_path_factory):
+    root = tmp_path_factory.mktemp("market")
+    said = bot4(
+        "record", str(root), "--venue", "binance_spot", "--symbol", "BTCUSDT", "--symbol", "ETHUSDT",
+        "--seconds", "5", "--rest", f"http://{venue}", "--stream", f"ws://{venue}",
+    )  # fmt: skip
+    assert "records in" in said
+    return root
+
+
+def test_the_record_says_what_its_numbers_mean_and_where_it_is_from(kept):
+    meta = find_session(kept).file.meta
+    assert meta["source"] == "binance_spot"
+    assert [row["symbol"] for row in meta["instruments"]] == ["BTCUSDT", "ETHUSDT"]
+    assert all(row["tick_e8"] > 0 < row["lot_e8"] for row in meta["instruments"])
+
+
+def test_each_book_begins_with_an_image_and_stays_whole(kept):
+    events = np.concatenate([rows for _, rows in everything(find_session(kept))])
+    depth = events[np.isin(events["kind"], (Kind.KIND_BOOK_LEVEL, Kind.KIND_BOOK_CLEAR))]
+    for symbol in (0, 1):
+        mine = depth[depth["symbol"] == symbol]
+        assert len(mine) > 50
+        assert mine[0]["kind"] == Kind.KIND_BOOK_CLEAR or mine[0]["flags"] & int(Flag.FLAG_SNAPSHOT)
+        book = Book()
+        assert not book.apply(np.ascontiguousarray(mine)).any()
+        assert 0 < book.best_bid_ticks < book.best_ask_ticks
+
+
+def test_quotes_come_only_when_their_book_is_there(kept):
+    events = np.concatenate([rows for _, rows in everything(find_session(kept))])
+    for symbol in (0, 1):
+        mine = events[events["symbol"] == symbol]
+        quotes = np.flatnonzero(mine["kind"] == Kind.KIND_QUOTE)
+        first = np.flatnonzero(np.isin(mine["kind"], (Kind.KIND_BOOK_LEVEL, Kind.KIND_BOOK_CLEAR)))[0]
+        assert len(quotes) > 0
+        assert quotes[0] > first
+
+
+def test_a_symbol_that_the_venue_does_not_list_is_one_plain_line(venue, tmp_path):
+    said = bot4(
+        "record", str(tmp_path / "m"), "--venue", "binance_spot", "--symbol", "NOPEUSDT", "--seconds", "1",
+        "--rest", f"http://{venue}", "--stream", f"ws://{venue}", code=1,
+    )  # fmt: skip
+    assert "NOPEUSDT" in said
+    assert "Traceback" not in said
+
+
+def test_a_venue_without_a_symbol_and_two_sources_are_refused(tmp_path):
+    assert "go together" in bot4("record", str(tmp_path), "--venue", "binance_spot", code=2)
+    assert "one source" in bot4("record", str(tmp_path), "--generate", "5", "--copy", str(tmp_path), code=2)
+
+
+def test_a_backtest_plays_the_record_of_one_symbol(kept):
+    words = ("--data", str(kept), "--symbol", "ETHUSDT", "--latency-ms", "1", "--no-check", "--json")
+    told = json.loads(bot4("backtest", "quoter", *words))
+    assert told["symbol"] == "ETHUSDT"
+    assert told["events"] > 500
+    assert "--symbol is one of BTCUSDT, ETHUSDT" in bot4("backtest", "quoter", "--data", str(kept), code=1)
+
+
+def test_the_check_of_data_reads_it_too(kept):
+    found = json.loads(bot4("data", "check", str(kept), "--symbol", "BTCUSDT", "--json"))
+    assert found["book_breaks"] == found["duplicates"] == found["missing_trades"] == 0

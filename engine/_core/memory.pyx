@@ -75,10 +75,14 @@ cdef void arena_seal(arena_t* arena) noexcept nogil:
 
 
 cdef void* block_new(size_t size) except NULL:
-    cdef size_t whole = _round_up(size, CACHE_LINE)
-    cdef void* block = aligned_alloc(CACHE_LINE, whole)
+    # A large block stands on huge pages where the machine gives them: fewer misses, and its protection changes fast.
+    cdef size_t align = HUGE_PAGE if size >= 2 * HUGE_PAGE else CACHE_LINE
+    cdef size_t whole = _round_up(size, align)
+    cdef void* block = aligned_alloc(align, whole)
     if block == NULL:
         raise_status(ARENA_EXHAUSTED, f"{size} bytes")
+    if align == HUGE_PAGE:
+        madvise(block, whole, MADV_HUGEPAGE)
     memset(block, 0, whole)
     return block
 

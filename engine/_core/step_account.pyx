@@ -15,18 +15,18 @@ from engine._core.orders cimport (
 from engine._core.risk cimport gate_symbol_t, gate_symbols
 from engine._core.step_brackets cimport order_changed
 from engine._core.step_orders cimport query
-from engine._core.step_out cimport DRAWDOWN_LATCH, core_t, expose
+from engine._core.step_out cimport DRAWDOWN_LATCH, core_t, expose, incident
 from engine._core.step_plans cimport switch_mode
 from engine._core.types cimport (
-    FEED_MARKET, FEED_ORDERS, FEED_USER, OK, SYMBOL_ALL, WORLD_BAD_EVENT, clock_event_t, control_event_t,
-    event_t, feed_event_t, symbol_event_t,
+    FEED_MARKET, FEED_ORDERS, FEED_USER, INCIDENT_COUNT, OK, STRATEGY_NONE, SYMBOL_ALL, WORLD_BAD_EVENT, clock_event_t,
+    control_event_t, event_t, feed_event_t, symbol_event_t,
 )
 from engine._core.validate cimport validate_clock
 from engine._core.world cimport (
     SECTION_VALIDATE, world_gate, world_has, world_instruments, world_ledger, world_modes, world_orders, world_symbols, world_t,
     world_validate, world_venues,
 )
-from engine._core.world_rows cimport HALT_EVENT, world_symbol_t, world_venue_t
+from engine._core.world_rows cimport HALT_BOOKS, HALT_EVENT, world_symbol_t, world_venue_t
 
 cdef int64_t PPM = 1_000_000
 
@@ -238,9 +238,17 @@ cdef void halt(core_t* core, uint16_t symbol, int cause_bit, bint halted) noexce
 
 
 cdef int symbol_event(core_t* core, const event_t* event) noexcept nogil:
-    """One symbol is halted or resumed alone. What halted it for another reason goes on halting it."""
+    """One symbol is halted or resumed alone. What halted it for another reason goes on halting it.
+
+    A reason above 1 is an incident_code_t: a comparison with the venue's books speaks, whose halt is a cause of its own.
+    With halt = 2 it says what broke: an incident with what was believed, what was found, and an id.
+    """
     cdef const symbol_event_t* e = <const symbol_event_t*>event
-    if not 0 <= e.halt <= 1:
+    cdef bint books = e.reason > 1
+    if not 0 <= e.halt <= 1 + books or not 0 <= e.reason < INCIDENT_COUNT:
         return WORLD_BAD_EVENT
-    halt(core, e.symbol, HALT_EVENT, e.halt == 1)
+    if e.halt <= 1:
+        halt(core, e.symbol, HALT_BOOKS if books else HALT_EVENT, e.halt == 1)
+    else:
+        incident(core, event, e.reason, e.symbol, event.word[4], event.word[2], event.word[3], STRATEGY_NONE)
     return OK

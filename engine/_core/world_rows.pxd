@@ -28,6 +28,7 @@ cdef enum halt_cause_t:
     HALT_EVENT = 1                # KIND_SYMBOL
     HALT_VALIDATE = 2             # the breaker on refused data
     HALT_POSITION = 4             # the venue holds another position than we believe
+    HALT_BOOKS = 8                # a comparison of our books with the venue's found a break
 
 
 cdef struct world_venue_t:        # one cache line

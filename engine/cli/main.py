@@ -18,7 +18,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "run": {"run": "run", "record": "record", "venue": "venue"},
     "look": {
         "status": "control", "top": "control", "why": "control", "tail": "control", "alerts": "control",
-        "ack": "control", "events": "events", "journal": "events", "export": "export",
+        "ack": "control", "books": "books", "events": "events", "journal": "events", "export": "export",
     },
     "stop and tighten": {
         "halt": "control", "pause": "control", "resume": "control", "reduce": "control", "liquidate": "control",

@@ -70,6 +70,9 @@ class VenueView:
     balances: dict[int, int] = field(default_factory=dict)
     positions: dict[int, int] = field(default_factory=dict)
     asked: dict[int, VenueOrder | None] = field(default_factory=dict)
+    # Of perpetuals, by symbol: the signed cost of the open position in 1e-8 of its quote asset. With it the cash that
+    # the trades must add up to does not depend on how a venue splits profit into realised and open.
+    costs: dict[int, int] = field(default_factory=dict)
 
 
 def look(port: VenuePort, *, trades_since: int, ask: list[int]) -> VenueView:

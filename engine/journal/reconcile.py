@@ -1,9 +1,8 @@
-"""Holds what we believe against what the venue says. Pure functions: a world and one look at the venue in, a plan out.
+"""Holds the orders that we believe in against what the venue says. A world and one look in, a plan out.
 
-`settle` is for orders: whatever the venue's evidence decides becomes the report that should have come, as an event for
-the core - nothing in the world is changed here. What no evidence decides yet waits, at its worst case. `breaks` is for
-the sums: executions, positions, cash, the profit that follows, and prices. Sorted input, no clock, no chance: the same
-look gives the same plan, and a plan that was carried out gives an empty one.
+Whatever the venue's evidence decides becomes the report that should have come, as an event for the core - nothing in
+the world is changed here. What no evidence decides yet waits, at its worst case. Sorted input, no clock, no chance: the
+same look gives the same plan, and a plan that was carried out gives an empty one. The sums are books.py's.
 """
 
 from __future__ import annotations
@@ -18,30 +17,10 @@ import numpy.typing as npt
 
 from engine._core.order_table import OrderState as State
 from engine._core.types import EVENT, ORDER, Flag, Kind
-from engine._core.world import World
+from engine.journal.breaks import Tolerances
 from engine.journal.port import CANCELED, EXPIRED, OPEN, REJECTED, VenueOrder, VenueTrade, VenueView
 
-ALL = -1
 FOREIGN_BIT = 1 << 61  # ids of adopted orders that carry no client id of ours
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tolerances:
-    """What may differ, for how long, and what a break does."""
-
-    cash: int = 10**6  # 0.01 in units of 1e-8: the venue's own rounding (K-23)
-    position_lots: int = 0
-    price_ppm: int = 50_000  # an execution this far from the market's price of its moment
-    grace_ns: int = 30 * 60 * 10**9  # late confirmations
-    inflight_ns: int = 5 * 10**9  # the venue accepts a request no longer than this after it was signed
-    halt: dict[str, str] = field(default_factory=dict)  # break -> "symbol" | "all" | "report"
-    foreign: str = "cancel"  # cancel | adopt | refuse
-
-
-DEFAULT_HALT = {
-    "orders": "symbol", "executions": "symbol", "position": "symbol", "profit": "symbol", "cash": "all",
-    "price": "report", "foreign": "symbol",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -225,152 +204,3 @@ def _order_text(order: VenueOrder) -> str:
 def _trade_text(trade: VenueTrade) -> str:
     side = "sold" if trade.sell else "bought"
     return f"{side} {trade.qty_lots} at {trade.px_ticks} for order {trade.id_order}"
-
-
-# ---------------------------------------------------------------------------------------------------------- the sums
-@dataclass(frozen=True)
-class Break:
-    """Two figures that should be one."""
-
-    what: str
-    symbol: int  # or ALL
-    believed: int
-    venue: int
-    detail: str = ""
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.what, self.symbol
-
-    def text(self) -> str:
-        where = "" if self.symbol == ALL else f" of symbol {self.symbol}"
-        more = f"; {self.detail}" if self.detail else ""
-        return f"{self.what}{where}: {self.believed:,} here, {self.venue:,} at the venue{more}"
-
-
-@dataclass(frozen=True)
-class Account:
-    """What the world holds, read once."""
-
-    lots: dict[int, int]
-    flow: dict[int, int]  # quote units: minus what was bought, plus what was sold
-    unit_value: dict[int, int]
-    cash: dict[int, int]
-
-
-def read_account(world: World, *, cash: dict[int, int] | None = None) -> Account:
-    rows, instruments = world.positions(), world.instruments()
-    unit = {i: int(r["tick_e8"]) * int(r["lot_e8"]) // 10**8 for i, r in enumerate(instruments)}
-    return Account(
-        {i: int(r["lots"]) for i, r in enumerate(rows)}, {i: int(r["cash_value"]) for i, r in enumerate(rows)}, unit,
-        cash or {},
-    )  # fmt: skip
-
-
-def sum_breaks(
-    account: Account, view: VenueView, *, tolerances: Tolerances, fees: int = 0, flows: int = 0,
-    cash_start: dict[int, int] | None = None, base_lots: dict[int, int] | None = None,
-    base_flow: dict[int, int] | None = None,
-) -> list[Break]:  # fmt: skip
-    """Sum of trades = position (K-20), the flow that profit is made of (K-21), cash (K-22).
-
-    `view.trades` must reach back to where `base_lots`, `base_flow` and `cash_start` were true.
-    """
-    lots = defaultdict(int, base_lots or {})
-    flow = defaultdict(int, base_flow or {})
-    for trade in view.trades:
-        sign = -1 if trade.sell else 1
-        lots[trade.symbol] += sign * trade.qty_lots
-        flow[trade.symbol] -= sign * trade.qty_lots * trade.px_ticks * account.unit_value.get(trade.symbol, 1)
-    found = []
-    for symbol in sorted(set(account.lots) | set(lots) | set(view.positions)):
-        here = account.lots.get(symbol, 0)
-        if abs(lots[symbol] - here) > tolerances.position_lots:
-            found.append(Break("executions", symbol, here, lots[symbol], "the sum of its trades"))
-        if view.positions and abs(view.positions.get(symbol, 0) - here) > tolerances.position_lots:
-            found.append(Break("position", symbol, here, view.positions.get(symbol, 0)))
-        # Realised and unrealised profit are flow + lots x mark under every cost basis: equal flow, equal profit.
-        if abs(flow[symbol] - account.flow.get(symbol, 0)) > tolerances.cash:
-            found.append(Break("profit", symbol, account.flow.get(symbol, 0), flow[symbol], "bought and sold value"))
-    for asset, start in sorted((cash_start or {}).items()):
-        here = start + flows - fees + sum(account.flow.values())
-        if asset in view.balances and abs(view.balances[asset] - here) > tolerances.cash:
-            found.append(Break("cash", ALL, here, view.balances[asset], f"asset {asset}"))
-    return found
-
-
-def order_breaks(orders: npt.NDArray[Any], view: VenueView) -> list[Break]:
-    """Orders and executions by id (K-19): the venue's tally of an open order against ours."""
-    there = {o.id_order: o for o in view.open_orders}
-    found = []
-    for o in orders:
-        other = there.get(int(o["id_order"]))
-        if other is not None and other.filled_lots != int(o["filled_lots"]):
-            found.append(Break("orders", int(o["symbol"]), int(o["filled_lots"]), other.filled_lots,
-                               f"filled of order {other.id_order}"))  # fmt: skip
-    found += [
-        Break("foreign", o.symbol, 0, o.qty_lots, f"order {o.id_venue} is not ours")
-        for o in view.open_orders
-        if o.id_order not in {int(x["id_order"]) for x in orders}
-    ]
-    return found
-
-
-def price_breaks(trades: Iterable[VenueTrade], mid_ticks: dict[int, int], *, tolerances: Tolerances) -> list[Break]:
-    """Executions against the market's price (K-24): a fill far off is a wrong instrument, a bust, or a stale book."""
-    found = []
-    for trade in trades:
-        mid = mid_ticks.get(trade.symbol, 0)
-        if mid and abs(trade.px_ticks - mid) * 10**6 > tolerances.price_ppm * mid:
-            found.append(Break("price", trade.symbol, mid, trade.px_ticks, f"trade {trade.id_trade}"))
-    return found
-
-
-# ------------------------------------------------------------------------------------------------ breaks over time
-@dataclass(frozen=True)
-class Verdict:
-    """What the breaks of one look mean."""
-
-    incidents: tuple[Break, ...]  # new since the last look
-    blocked: frozenset[int]  # symbols without new orders; ALL in it means every one
-    halted: bool  # a break older than the grace
-    healed: tuple[tuple[str, int], ...]
-
-
-class Watch:
-    """Remembers since when each break stands. A break blocks new orders at once and halts when its grace is over."""
-
-    def __init__(self, tolerances: Tolerances | None = None) -> None:
-        self.tolerances = tolerances or Tolerances()
-        self._since: dict[tuple[str, int], int] = {}
-
-    def judge(self, found: list[Break], *, now_ns: int) -> Verdict:
-        keys = {b.key for b in found}
-        healed = tuple(sorted(key for key in self._since if key not in keys))
-        for key in healed:
-            del self._since[key]
-        incidents = tuple(b for b in found if b.key not in self._since)
-        for b in incidents:
-            self._since.setdefault(b.key, now_ns)
-        how = DEFAULT_HALT | self.tolerances.halt
-        blocked = {ALL if how[b.what] == "all" else b.symbol for b in found if how[b.what] != "report"}
-        grace = self.tolerances.grace_ns
-        halted = any(now_ns - self._since[b.key] >= grace for b in found if how[b.what] != "report")
-        return Verdict(incidents, frozenset(blocked), halted, healed)
-
-
-def halt_events(
-    verdict: Verdict, before: frozenset[int], *, symbols: int, now_ns: int, reason: int = 1
-) -> npt.NDArray[Any]:
-    """KIND_SYMBOL events that bring the core from what was blocked before to what is now."""
-
-    def spread(blocked: frozenset[int]) -> set[int]:
-        return set(range(symbols)) if ALL in blocked else set(blocked)
-
-    now, then = spread(verdict.blocked), spread(before)
-    changed = sorted((now | then) - (now & then))
-    rows = np.zeros(len(changed), EVENT)
-    rows["kind"], rows["ts_recv_ns"], rows["symbol"] = Kind.KIND_SYMBOL, now_ns, changed
-    rows["word"][:, 0] = [symbol in now for symbol in changed]
-    rows["word"][:, 1] = reason
-    return rows

@@ -20,20 +20,12 @@ from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.types import Flag, Kind
 from engine.errors import RecoveryRefused, ReplayDiverged
+from engine.journal.breaks import Break, Tolerances, order_breaks
 from engine.journal.compare import adopt, epoch_of, set_epoch
 from engine.journal.layout import Session, find_session
 from engine.journal.port import VenueOrder, VenuePort, look
 from engine.journal.reader import open_session
-from engine.journal.reconcile import (
-    FOREIGN_BIT,
-    Break,
-    Plan,
-    Row,
-    Tolerances,
-    order_breaks,
-    read_account,
-    settle,
-)  # fmt: skip
+from engine.journal.reconcile import FOREIGN_BIT, Plan, Row, settle
 from engine.journal.replay import replay_session
 from engine.journal.snapshot import latest
 
@@ -183,13 +175,13 @@ def verify(recovered: Recovered, port: VenuePort, *, base_lots: dict[int, int] |
     limits = tolerances or Tolerances()
     world = recovered.core.world
     view = look(port, trades_since=recovered.trades_acknowledged, ask=[])
-    account = read_account(world)
+    held = world.positions()["lots"]
     found = order_breaks(world.live_orders(), view)
     if limits.foreign == "adopt":
         mine = {int(x) for x in world.live_orders()["id_order"]}
         found = [b for b in found if b.what != "foreign" or not mine & {adopted_id(o) for o in view.open_orders}]
     for symbol, lots in sorted(view.positions.items()):
-        here = account.lots.get(symbol, 0) + (base_lots or {}).get(symbol, 0)
+        here = int(held[symbol]) + (base_lots or {}).get(symbol, 0)
         if abs(lots - here) > limits.position_lots:
             found.append(Break("position", symbol, here, lots))
     waiting = {int(o["symbol"]) for o in world.live_orders() if int(o["id_order"]) in recovered.plan.waiting}

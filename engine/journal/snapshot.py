@@ -1,8 +1,9 @@
-"""The world, kept between two events: copied in one go, summed and written by whoever may block.
+"""The world, kept between two events: copied, summed and written by whoever may block.
 
-`Snapshotter.copy` is all that the core waits for: one memcpy of the block into memory that was taken and touched at
-start. `write` - sum, file, fsync, rename, fsync of the directory - belongs to another thread. A snapshot cut short at
-any byte does not exist; one that was changed afterwards does not load.
+`Snapshotter.copy` is all that the core waits for: one memcpy of a small world into memory that was taken and touched at
+start; of a large one no more than its pages' right to be written to (cow.pyx). `write` - the rest of the copy, sum,
+file, fsync, rename, fsync of the directory - belongs to another thread. A snapshot cut short at any byte does not
+exist; one that was changed afterwards does not load.
 
     128 bytes   magic, version, size, record number, events stepped, session, BLAKE2b-256 of the world, CRC-32C
     then the world, as it stood in memory
@@ -20,9 +21,11 @@ import numpy as np
 
 from engine._core.checksum import blake2b, crc32c
 from engine.errors import SnapshotBad, SnapshotMissing
+from engine.journal.cow import PageCopy
 from engine.journal.layout import SNAPSHOT, Session, write_whole
 
 MAGIC, VERSION = b"B4SNAP01", 1
+PAGES_FROM = 4 << 20  # bytes; what is smaller is copied in half a millisecond
 HEAD = struct.Struct("<8sIIQQ16s32s44sI")
 
 
@@ -46,6 +49,7 @@ class Snapshotter:
         self._counted = world
         # Touched here, so that the copy meets no page fault.
         self._copy = np.ones(self._world.size, np.uint8)
+        self._pages = PageCopy(world, self._copy) if self._world.size >= PAGES_FROM else None
         self._taken: tuple[int, int] | None = None
         self._writing = threading.Lock()
         self.problem: OSError | None = None
@@ -56,7 +60,10 @@ class Snapshotter:
         if not self._writing.acquire(blocking=False):
             self.skipped_count += 1
             return False
-        np.copyto(self._copy, self._world)
+        if self._pages is None:
+            np.copyto(self._copy, self._world)
+        else:
+            self._pages.begin()
         self._taken = (record_number, int(self._counted.event_count))
         return True
 
@@ -66,6 +73,8 @@ class Snapshotter:
             raise SnapshotMissing("Nothing was copied.")
         try:
             number, events = self._taken
+            if self._pages is not None:
+                self._pages.finish()
             path = _write(self.session, self._copy.data, number, events)
             prune(self.session, self.keep)
             return path

@@ -104,6 +104,17 @@ class JournalStatus(_Part, frozen=True, kw_only=True):
     path: str = ""
 
 
+class BooksStatus(_Part, frozen=True, kw_only=True):
+    """Our books against the venue's."""
+
+    looks: int = 0
+    compared_ns: int | None = None  # the last look
+    trades: int = 0  # that both sides have
+    breaks: tuple[str, ...] = ()
+    blocked: tuple[str, ...] = ()  # symbols without new orders because of them
+    late: bool = False  # no look came for several turns
+
+
 class FeedStatus(_Part, frozen=True, kw_only=True):
     """One stream of a venue."""
 
@@ -222,6 +233,7 @@ class Status(_Part, frozen=True, kw_only=True):
     orders: tuple[OrderStatus, ...] = ()
     latency: tuple[LatencyStatus, ...] = ()
     journal: JournalStatus = JournalStatus()
+    books: BooksStatus = BooksStatus()
     feeds: tuple[FeedStatus, ...] = ()
     breakers: tuple[BreakerStatus, ...] = ()
     headroom: tuple[HeadroomStatus, ...] = ()

@@ -10,6 +10,7 @@ gate's meaning. Invariants: at most one task of a name; nothing is reconciled wh
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,9 +19,10 @@ import numpy as np
 
 from engine._core.clock import utc_ns
 from engine._core.order_table import OrderState
-from engine._core.types import EVENT, SYMBOL, Kind
-from engine.errors import Bot4Error
-from engine.journal.port import VenueOrder
+from engine._core.types import EVENT, ORDER, SYMBOL, Kind
+from engine.errors import Bot4Error, VenueUnsure
+from engine.journal.port import VenueOrder, VenueTrade, VenueView
+from engine.journal.reconcile import Row, state_name
 from engine.net.budget import SECOND
 from engine.net.clocksync import MS
 from engine.runtime.engine import at_venue
@@ -43,6 +45,8 @@ class CareConfig:
     young_ns: int = SECOND  # a trade younger than this may still be on its way over the stream
     again_s: float = 0.25  # between two tries of an image or a comparison
     settle_s: float = 10.0  # longest last look
+    looks_most: int = 5  # tries of one look at the books, when trades come in between
+    foreign: str = "cancel"  # open orders that are not ours; `refuse` leaves them to the books, as a break
 
 
 class Care:
@@ -60,6 +64,7 @@ class Care:
         self.stray_count = 0
         self.image_count = 0
         self._room_ns = 0
+        self._rows: deque[Row] = deque(maxlen=256)
         self._compare = False
         self._counting = asyncio.Lock()
 
@@ -203,7 +208,11 @@ class Care:
             signed = sum(-trade.qty_lots if trade.sell else trade.qty_lots for trade in ripe)
             self.net_lots[symbol] = self.net_lots.get(symbol, 0) + signed
             filled = {int(row["id_order"]): int(row["filled_lots"]) for row in live.core.world.live_orders()}
-            live.tell(live.tally.missing(ripe, filled, now))
+            missing = live.tally.missing(ripe, filled, now)
+            for fill in missing[missing["kind"] == Kind.KIND_ORDER_FILL].view(ORDER):
+                there = f"{fill['qty_lots']} at {fill['px_ticks']} of order {fill['id_order']}"
+                self._rows.append(Row(f"trade {fill['id_venue']}", "not seen", there, "booked"))
+            live.tell(missing)
 
     # -------------------------------------------------------------------------------------------------- reconciliation
     def reconcile(self) -> None:
@@ -221,12 +230,14 @@ class Care:
             await self._count_trades(young_ns=0)
             found = await live.account.open_orders()
             ours = self._live_at_venue()
-            strays = [order for order in found if order.id_order and order.id_order not in ours]
+            strays = [order for order in found if order.id_order not in ours]
+            strays = [order for order in strays if order.id_order or self.config.foreign == "cancel"]
             await self._cancel(strays)
             now = utc_ns()
             there = {order.id_order for order in found}
             for id_order, row in ours.items():
                 if id_order not in there or row["state"] == OrderState.STATE_UNKNOWN:
+                    self._rows.append(_doubt(row, id_order in there))
                     live.sender.ask(Request("q", bool(row["sell"]), id_order, int(row["symbol"])), now)
             waiting = len(live.sender.asks)
             if strays or waiting:
@@ -257,8 +268,42 @@ class Care:
     async def _cancel(self, orders: Iterable[VenueOrder]) -> None:
         for order in orders:
             self.stray_count += 1
-            self.live.note("stray", f"{order.client_id} is open at the venue and ended here: cancelled")
+            self.live.note("stray", f"{order.client_id} is open at the venue and not here: cancelled")
+            whose = "ended" if order.id_order else "not ours"
+            there = f"open, {order.filled_lots} of {order.qty_lots} at {order.px_ticks}"
+            self._rows.append(Row(f"order {order.client_id}", whose, there, "cancelled"))
             await self.live.account.cancel(order)
+
+    def look(self, next_trade: dict[int, int], take: Callable[[VenueView], None]) -> None:
+        self._once("books", lambda: self._look(next_trade, take))
+
+    async def _look(self, next_trade: dict[int, int], take: Callable[[VenueView], None]) -> None:
+        """Balances and open orders between two equal lists of trades: nothing happened while they were asked."""
+        account, before = self.live.account, await self._trades(next_trade)
+        for _ in range(self.config.looks_most):
+            balances, orders = await account.balances(), await account.open_orders()
+            after = await self._trades(next_trade)
+            if after == before:
+                if self.config.foreign == "cancel":
+                    await self._cancel(order for order in orders if not order.id_order)
+                    orders = [order for order in orders if order.id_order]
+                take(VenueView(tuple(orders), tuple(after), balances, await account.positions()))
+                return
+            before = after
+        raise VenueUnsure(f"trades came in between {self.config.looks_most} times.")
+
+    async def _trades(self, next_trade: dict[int, int]) -> list[VenueTrade]:
+        live, found = self.live, list[VenueTrade]()
+        for instrument in live.directory:
+            first = next_trade.get(instrument.index, 1)
+            found += await live.account.trades_from(instrument, first, live.known)
+        return found
+
+    def settled(self) -> list[Row]:
+        """What was settled with the venue since this was last asked."""
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
 
     def cancel_all(self, symbol: int) -> None:
         """Where the order connection has no such request, REST has."""
@@ -308,3 +353,9 @@ class Care:
             return False
         self.failures.pop("settle", None)
         return True
+
+
+def _doubt(row: Any, is_open: bool) -> Row:
+    """An order of ours that the venue has to be asked about."""
+    believed = f"{state_name(int(row['state']))}, {int(row['filled_lots'])} of {int(row['qty_lots'])}"
+    return Row(f"order {int(row['id_order'])}", believed, "open" if is_open else "not open", "asked for")

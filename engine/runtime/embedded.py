@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine._core.types import EVENT, Kind
+from engine.journal.port import VenueOrder, VenueTrade, VenueView
+from engine.journal.reconcile import Row
 from engine.settings.schema import Settings
-from engine.settings.trading import Instrument as Row
+from engine.settings.trading import Instrument as InstrumentSettings
 from engine.sim.market import FlowMarket, FlowSymbol, Market, Walk, WalkMarket
 from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue
+from engine.sim.venue.exchange import Order
 from engine.sim.venue.instruments import Instrument
 
 # No intent arrives sooner than this, so no event within it can depend on an answer to another one.
@@ -100,6 +104,39 @@ class EmbeddedExchange:
         whole = book.best_bid > 0 and book.best_ask > 0
         return (book.best_bid + book.best_ask if whole else 2 * book.last_px) * instrument.tick_e8 // 2
 
+    def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:
+        """The account's books as they stand at the venue, at once."""
+        venue, index = self.venue, {i.symbol: at for at, i in enumerate(self.venue.config.instruments)}
+        owner, trades = venue.account.owner, []
+        for execution in reversed(venue.exchange.executions.get(owner, ())):
+            symbol = index[execution.order.symbol]
+            if execution.trade_id < next_trade.get(symbol, 0):
+                break
+            trades.append(
+                VenueTrade(
+                    execution.trade_id, _number(execution.order), symbol, execution.order.terms.sell, execution.px,
+                    execution.lots, execution.ts_ns, execution.fee.amount,
+                    venue.config.assets.get(execution.fee.asset, -1), execution.maker,
+                )
+            )  # fmt: skip
+        orders = [
+            VenueOrder(_number(o), o.id, index[o.symbol], o.terms.sell, o.px, o.qty, o.filled)
+            for o in venue.exchange.open.get(owner, {}).values()
+        ]
+        held = {number: venue.account.balance(asset) for asset, number in venue.config.assets.items()}
+        costs = {
+            index[i.symbol]: venue.account.positions[i.symbol].entry_units * i.unit_e8
+            for i in venue.config.instruments
+            if i.perpetual
+        }
+        perpetual = {s: lots for s, lots in self.positions().items() if s in costs}
+        cash = {asset: balance.free + balance.locked for asset, balance in held.items()}
+        take(VenueView(tuple(orders), tuple(reversed(trades)), cash, perpetual, costs=costs))
+
+    def settled(self) -> list[Row]:
+        """It lives in this process: there was never anything to settle."""
+        return []
+
     async def start(self, engine: object) -> None:
         """Nothing has to be opened: it is polled."""
 
@@ -110,6 +147,11 @@ class EmbeddedExchange:
         if self._at == len(self._events):
             self._events, self._at = self._market.stretch(), 0
         return int(self._events["ts_recv_ns"][self._at])
+
+
+def _number(order: Order) -> int:
+    """The engine's number of an order; 0 where somebody else placed it."""
+    return int(order.client_id) if order.client_id.isdigit() else 0
 
 
 def market_of(settings: Settings, start_ns: int) -> Market:
@@ -127,7 +169,7 @@ def market_of(settings: Settings, start_ns: int) -> Market:
     return FlowMarket(symbols, seed=seed, start_ns=start_ns, regime=regime, pace=chosen.pace)
 
 
-def venue_instrument(name: str, row: Row) -> Instrument:
+def venue_instrument(name: str, row: InstrumentSettings) -> Instrument:
     """The venue's side of an instrument of the settings: the same steps, limits and fees."""
     return Instrument(
         symbol=name,

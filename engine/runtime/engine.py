@@ -17,6 +17,8 @@ from engine._core.order_table import OrderState
 from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.world import World
+from engine.journal.port import VenueView
+from engine.journal.reconcile import Row
 from engine.runtime.drive import pump
 from engine.runtime.events import Records, timer_event
 from engine.strategy.meter import Meter
@@ -59,6 +61,17 @@ class Exchange(Protocol):
 
     def equity(self) -> int:
         """The account's worth by the venue's own figures, in account units; 0 while they are not known."""
+        ...
+
+    def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:
+        """Have `take` called with the venue's books and its trades from these numbers on: at once, or when they came.
+
+        Between two events. A look that is under way is not begun again.
+        """
+        ...
+
+    def settled(self) -> list[Row]:
+        """What was settled with the venue since this was last asked: what was believed, what it said, what followed."""
         ...
 
 

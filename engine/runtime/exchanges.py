@@ -92,7 +92,7 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
             link=LinkConfig(life_ns=venue.roll_over_hours * 3600 * SECOND),
             backoff=BackoffConfig(first_ns=venue.reconnect_ms_min * 10**6, most_ns=venue.reconnect_ms_max * 10**6),
             sender=SenderConfig(),
-            care=CareConfig(),
+            care=CareConfig(foreign=settings.reconcile.foreign),
             dead_man=venue.dead_man,
             spare_ws=venue.stream_spare,
             hot_spare=venue.hot_spare,

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from engine._core.clock import monotonic_ns
 from engine.journal.writer import HEALTH_TEXT
-from engine.observe.status import FeedStatus, StrategyStatus, SymbolStatus
+from engine.observe.status import BooksStatus, FeedStatus, StrategyStatus, SymbolStatus
 
 SECOND = 10**9
 STREAMS = ("market", "user", "orders")  # the bits of a venue's `feeds_down`, in their order
@@ -107,6 +107,7 @@ def unhealthy(
     *,
     journal: str,
     durable: bool,
+    books: BooksStatus,
     feeds: Sequence[FeedStatus],
     symbols: Sequence[SymbolStatus],
     strategies: Sequence[StrategyStatus],
@@ -116,6 +117,10 @@ def unhealthy(
         yield f"journal: {journal}"
     if not durable:
         yield "the latch cannot be written to disk"
+    for text in books.breaks:
+        yield f"books: {text}"
+    if books.late:
+        yield "the venue's books were not compared for too long"
     for feed in feeds:
         if not feed.connected:
             yield f"feed {feed.name} is lost"

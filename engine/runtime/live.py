@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -28,6 +28,8 @@ from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
 from engine._core.order_table import OrderState
 from engine._core.types import BALANCE, EVENT, ORDER, POSITION, Feed, Kind
+from engine.journal.port import VenueView
+from engine.journal.reconcile import Row
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
@@ -186,6 +188,14 @@ class LiveExchange:
             total += amount * ((bid + ask) * instrument.tick_e8 // 2 - paid_e8) // 10**8
         return total
 
+    def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:
+        """Its books, over REST; nothing while no stream brings what they would be held against."""
+        if self.connection is not None:
+            self.care.look(dict(next_trade), take)
+
+    def settled(self) -> list[Row]:
+        return self.care.settled()
+
     def go_on(self, reports: Events, start: TallyStart, orders: Iterable[int]) -> None:
         """Before `start`: what earlier sessions heard, so that no fill is told twice and none is missed.
 
@@ -193,7 +203,7 @@ class LiveExchange:
         """
         now = utc_ns()
         self.sender.placed.update((id_order, now) for id_order in orders)
-        self.tally.booked((symbol, lots < 0, trade) for symbol, trade, lots in start.booked)
+        self.tally.booked(start.keys())
         if len(reports):
             self._heard(reports)
         self.care.next_trade = dict(start.next_trade)

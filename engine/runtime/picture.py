@@ -23,6 +23,7 @@ from engine._core.types import DECISION, ORDER, Flag, Kind
 from engine.observe.decisions import explain
 from engine.observe.status import (
     AccountStatus,
+    BooksStatus,
     BreakerStatus,
     Event,
     FeedStatus,
@@ -107,6 +108,7 @@ class Picture:
         self._mode_at = ("", started_ns)
         self.host: tuple[str, ...] = ()
         self.waiting = 0  # settings that wait their day
+        self.books: Callable[[int], BooksStatus] = lambda _now_ns: BooksStatus()
         self.tier: Callable[[], str] = lambda: loaded.tier.name
         self.safety: Callable[[], SafetyStatus] = lambda: SafetyStatus(switch=self._settings.safety.switch)
         self.breakers: Callable[[], tuple[BreakerStatus, ...]] = tuple
@@ -181,9 +183,11 @@ class Picture:
         self._machine.look()
         orders, symbols, strategies = self._order_rows(), self._symbol_rows(), self._strategy_rows()
         latch, journal, feeds = self._latch_row(), self._journal(), self._feeds()
+        books = self.books(now_ns)
         words = figures.unhealthy(
             journal=figures.journal_words(self._engine.tape.health),
             durable=latch.durable,
+            books=books,
             feeds=feeds,
             symbols=symbols,
             strategies=strategies,
@@ -214,6 +218,7 @@ class Picture:
             latency=self._stages(),
             breakers=self.breakers(),
             journal=journal,
+            books=books,
             strategies=strategies,
             denied_by_rule=dict(self._denied_by),
             counts=world.counts,

@@ -39,6 +39,7 @@ from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
+from engine.runtime.reconciler import Reconciler
 from engine.runtime.standing import TierWatch, enter
 from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
@@ -100,6 +101,7 @@ class Begun:
     meta: dict[str, Any]
     previous: RecordedSession | None = None
     previous_count: int = 0
+    tally: TallyStart | None = None
 
 
 class Session:
@@ -160,6 +162,12 @@ class Session:
         self.collector = Collector()
         self.watchdog = Watchdog(self.notifier, checks)
         self.limits = Overseer(self.engine, self.chain.guard, self.settings.modes.equity_agree_ppm)
+        start = self._tally or TallyStart({}, {})
+        self.books = Reconciler(
+            self.engine, self.settings, next_trade=start.next_trade, known=start.keys(),
+            record=self.audit.note, note=self.picture.note, trip=self.chain.guard.trip,
+        )  # fmt: skip
+        self.picture.books = self.books.status
         self.life = Lifecycle(
             self.engine,
             Pace(self.started_ns, speed=speed),
@@ -194,6 +202,7 @@ class Session:
         )
         undo.callback(self.journal.close)
         self.engine = Engine(begun.core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
+        self._tally = begun.tally
         self.keeper = Keeper(self.journal, begun.core.world, settings)
         self.chain = Chain(settings, self.root, self.latch, self.audit, self.engine)
         self.orders = OrderAudit(self.audit, self.engine, settings)
@@ -214,15 +223,17 @@ class Session:
             open_orders = at_venue(carried.core.world)["id_order"]
             live.go_on(carried.reports, carried.tally, (int(id_order) for id_order in open_orders))
             epoch = epoch_of(carried.core.world)
-            return Begun(carried.core, epoch, carried_meta(opened.settings, carried), carried.session, carried.records)
+            return Begun(carried.core, epoch, carried_meta(opened.settings, carried), carried.session, carried.records,
+                         carried.tally)  # fmt: skip
         # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
         epoch = last_epoch(journal) + 1
         paused = (self.root / PAUSED_NAME).exists()
         core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings)
         meta = session_meta(opened.settings, opened.holdings, paused=paused)
+        tally = TallyStart(live.care.next_trade if live is not None else {}, {})
         if live is not None:
-            meta |= TallyStart(live.care.next_trade, {}).meta()
-        return Begun(core, epoch, meta)
+            meta |= tally.meta()
+        return Begun(core, epoch, meta, tally=tally)
 
     async def run(self, *, seconds: float | None = None, ready: Callable[[], object] = lambda: None) -> Ended:
         name = self.journal.session.path.name
@@ -318,6 +329,7 @@ class Session:
         self.breakers.turn(self.engine.now_ns)
         self.tier.turn(self.engine.now_ns)
         self.orders.turn()
+        self.books.turn(self.engine.now_ns)
         self.keeper.turn(monotonic_ns())
         health = self.journal.health
         if health & BROKEN:

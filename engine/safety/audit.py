@@ -66,6 +66,7 @@ class Kind(StrEnum):
     COURIER = "courier"
     DRILL = "drill"
     STALL = "stall"
+    BOOKS = "books"  # our books and the venue's were compared, differ, agree again
     MISSING = "missing"  # notes that a full queue did not take
     TORN = "torn"  # a last line that a power cut left half written
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.settings.reconcile import Reconcile
 from engine.settings.trading import Account, Capacity, Instrument, Limits, Section, Strategy
 from engine.settings.units import plain, text, whole
 
@@ -317,6 +318,7 @@ class Settings(Section, frozen=True, kw_only=True):
     core: Core = Core()
     journal: Journal = Journal()
     snapshot: Snapshot = Snapshot()
+    reconcile: Reconcile = Reconcile()
     modes: Modes = Modes()
     safety: Safety = Safety()
     features: Features = Features()

@@ -31,6 +31,10 @@ class TallyStart:
             "booked": [list(row) for row in self.booked],
         }
 
+    def keys(self) -> list[tuple[int, bool, int]]:
+        """(symbol, sell, trade) of what is booked and not counted."""
+        return [(symbol, lots < 0, trade) for symbol, trade, lots in self.booked]
+
     @classmethod
     def of(cls, meta: dict[str, Any]) -> TallyStart:
         booked = tuple((int(a), int(b), int(c)) for a, b, c in meta.get("booked", []))

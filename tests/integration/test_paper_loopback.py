@@ -27,6 +27,7 @@ from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
 
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
+# A machine that builds and tests may well hold a loop for longer than one that trades.
 FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
 FILLS = 12
 LEAST_S = {"spot": 30.0, "usdm": 0.0}  # one form lives half a minute whatever happens

@@ -7,32 +7,21 @@ import pytest
 from click.testing import CliRunner
 
 from engine._core.order_table import OrderState
-from engine._core.types import EVENT, INTENT, ORDER, Kind, Status
+from engine._core.types import EVENT, INTENT, ORDER, Incident, Kind, Status
 from engine.cli.events import events as events_command
 from engine.cli.events import journal as journal_command
 from engine.cli.record import record as record_command
 from engine.cli.replay import parse_time
 from engine.cli.replay import replay as replay_command
 from engine.errors import JournalCorrupt, RecoveryRefused, ReplayDiverged, SnapshotBad, SnapshotMissing
+from engine.journal.breaks import ALL, Break, Tolerances, Watch, break_events, order_breaks
 from engine.journal.compare import epoch_of, feed, live_orders
 from engine.journal.cut import cut
 from engine.journal.layout import find_session
 from engine.journal.port import CANCELED, FILLED, REJECTED, VenueOrder, VenueTrade, VenueView
 from engine.journal.query import Question, ask, to_parquet
 from engine.journal.reader import open_session
-from engine.journal.reconcile import (
-    ALL,
-    Account,
-    Break,
-    Tolerances,
-    Watch,
-    halt_events,
-    order_breaks,
-    price_breaks,
-    report,
-    settle,
-    sum_breaks,
-)  # fmt: skip
+from engine.journal.reconcile import report, settle
 from engine.journal.recovery import recover, verify
 from engine.journal.replay import replay_session
 from engine.journal.segments import Retention, retain
@@ -424,33 +413,13 @@ def test_a_damaged_journal_is_refused_until_it_is_cut_by_hand(tmp_path):
 
 
 # ------------------------------------------------------------------------------------------- continuous reconciliation
-ACCOUNT = Account({0: 10}, {0: -1_000_000}, {0: 1000}, {})
-
-
-def test_sums_that_agree_give_no_break():
-    view = VenueView((), (hit(1, 10),), {5: 100_000_000 - 1_000_000}, {0: 10})
-    assert sum_breaks(ACCOUNT, view, tolerances=Tolerances(), cash_start={5: 100_000_000}) == []
-
-
-def test_each_sum_breaks_by_itself():
-    def names(trades=None, positions=None, balances=None):
-        view = VenueView((), tuple(trades or [hit(1, 10)]), balances or {5: 99_000_000}, positions or {0: 10})
-        found = sum_breaks(ACCOUNT, view, tolerances=Tolerances(cash=10), cash_start={5: 100_000_000})
-        return [b.what for b in found]
-
-    assert names() == []
-    assert names(positions={0: 11}) == ["position"]
-    assert names(balances={5: 98_000_000}) == ["cash"]
-    assert names(trades=[hit(1, 9)]) == ["executions", "profit"]
-    assert names(trades=[VenueTrade(1, 7, 0, False, 101, 10, 5)]) == ["profit"]
-
-
-def test_orders_and_prices_break_too():
-    view = VenueView((there(filled=5), there(id_order=99)), ())
-    assert [b.what for b in order_breaks(table(S.STATE_OPEN, filled=4), view)] == ["orders", "foreign"]
-    assert price_breaks([hit(1, 1)], {0: 103}, tolerances=Tolerances()) == []
-    assert [b.what for b in price_breaks([hit(1, 1)], {0: 120}, tolerances=Tolerances())] == ["price"]
-    assert "120" in price_breaks([hit(1, 1)], {0: 120}, tolerances=Tolerances())[0].text()
+def test_open_orders_that_differ_or_are_not_ours_are_breaks():
+    view = VenueView((there(filled=5), there(id_order=99), there(id_order=0)), ())
+    found = order_breaks(table(S.STATE_OPEN, filled=4), view)
+    assert [b.what for b in found] == ["orders", "foreign", "foreign"]
+    assert ["ended here" in b.detail or "not ours" in b.detail for b in found] == [False, True, True]
+    # What a trade on its way will add is no difference.
+    assert order_breaks(table(S.STATE_OPEN, filled=4), VenueView((there(filled=5),), ()), explained={7: 1}) == []
 
 
 def test_a_break_blocks_at_once_halts_after_its_grace_and_heals():
@@ -462,7 +431,7 @@ def test_a_break_blocks_at_once_halts_after_its_grace_and_heals():
     assert (later.incidents, later.halted) == ((), False)
     assert watch.judge([gone], now_ns=1100).halted
     healed = watch.judge([], now_ns=1200)
-    assert (healed.healed, healed.blocked, healed.halted) == ((("position", 0),), frozenset(), False)
+    assert (healed.healed, healed.blocked, healed.halted) == ((("position", 0, 0),), frozenset(), False)
 
 
 def test_what_a_break_does_is_configured():
@@ -473,17 +442,21 @@ def test_what_a_break_does_is_configured():
     assert strict.judge([price], now_ns=1).blocked == {ALL}
 
 
-def test_halts_become_events_and_only_for_what_changed():
-    watch = Watch()
+def test_breaks_become_events_and_halts_only_what_changed():
+    watch, incident = Watch(), int(Incident.INCIDENT_POSITION)
+
+    def said(verdict, halted):
+        rows = break_events(verdict, halted, symbols=3, now_ns=5)
+        assert (rows["kind"] == Kind.KIND_SYMBOL).all()
+        return [(int(r["symbol"]), *(int(word) for word in r["word"][:4])) for r in rows]
+
+    books = int(Incident.INCIDENT_LEDGER)
     one = watch.judge([Break("position", 1, 1, 2)], now_ns=5)
-    rows = halt_events(one, frozenset(), symbols=3, now_ns=5)
-    assert [(int(r["symbol"]), int(r["word"][0])) for r in rows] == [(1, 1)]
-    both = watch.judge([Break("position", 1, 1, 2), Break("cash", ALL, 1, 2)], now_ns=6)
-    rows = halt_events(both, one.blocked, symbols=3, now_ns=6)
-    assert [(int(r["symbol"]), int(r["word"][0])) for r in rows] == [(0, 1), (2, 1)]
-    rows = halt_events(watch.judge([], now_ns=7), both.blocked, symbols=3, now_ns=7)
-    assert {(int(r["symbol"]), int(r["word"][0])) for r in rows} == {(0, 0), (1, 0), (2, 0)}
-    assert (rows["kind"] == Kind.KIND_SYMBOL).all()
+    assert said(one, []) == [(1, 2, incident, 1, 2), (1, 1, books, 0, 0)]
+    both = watch.judge([Break("position", 1, 1, 2), Break("cash", ALL, 7, 8)], now_ns=6)
+    cash = (0, 2, int(Incident.INCIDENT_BALANCE), 7, 8)
+    assert said(both, [1]) == [cash, (0, 1, books, 0, 0), (2, 1, books, 0, 0)]
+    assert said(watch.judge([], now_ns=7), [0, 1, 2]) == [(s, 0, books, 0, 0) for s in range(3)]
 
 
 # ---------------------------------------------------------------------------------------------------- the event store

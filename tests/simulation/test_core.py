@@ -144,6 +144,33 @@ def test_a_symbol_is_halted_and_resumed_by_an_event_of_its_own():
     assert len(desk.places) == 1
 
 
+def test_a_break_of_the_books_is_an_incident_and_halts_beside_what_else_halts():
+    desk, books = Desk(), int(Incident.INCIDENT_BALANCE)
+    desk.quote()
+    desk.wants()
+
+    def say(halt, reason=books, believed=0, found=0, about=0):
+        words = {"reserved_0": believed, "reserved_1": found, "reserved_2": about}
+        desk.say(Kind.KIND_SYMBOL, types.SYMBOL, halt=halt, reason=reason, **words)
+
+    say(2, believed=7, found=9, about=42)
+    said = desk.out[desk.out["kind"] == Kind.KIND_INCIDENT].view(types.INCIDENT)
+    assert [tuple(int(i[n]) for n in ("what", "believed", "found", "id_order")) for i in said] == [(books, 7, 9, 42)]
+    assert desk.world.symbols()["halted_by"][0] == 0
+    say(1)
+    say(1, reason=0)
+    assert desk.world.symbols()["halted_by"][0] == 9
+    say(0, reason=0)
+    assert desk.world.symbols()["halted_by"][0] == 8
+    desk.quote()
+    assert bits(desk.denials[-1]) == {Rule.RULE_SYMBOL_HALTED}
+    say(0)
+    assert desk.world.symbols()["halted_by"][0] == 0
+    for halt, reason in ((3, books), (2, 0), (1, -1), (1, int(Incident.INCIDENT_COUNT))):
+        say(halt, reason=reason)
+        assert desk.status == Status.WORLD_BAD_EVENT
+
+
 # ------------------------------------------------------------------------------------------- types and times in force
 @pytest.mark.parametrize(
     ("wish", "order_type", "tif"),

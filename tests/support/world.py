@@ -10,6 +10,7 @@ import numpy as np
 from engine._core.types import Kind
 from engine.cli.certify import make_setup
 from engine.journal import recovery, snapshot
+from engine.journal.breaks import Tolerances
 from engine.journal.compare import feed, made
 from engine.sim.world.certify import Runner
 from engine.sim.world.engine import FILL, PLACE, SELL, Engine, record
@@ -154,7 +155,7 @@ class CallsItAbsentTooSoon(Engine):
 
     def __init__(self, *args, **more):
         super().__init__(*args, **more)
-        self.tolerances = recovery.Tolerances(inflight_ns=0)
+        self.tolerances = Tolerances(inflight_ns=0)
 
 
 class TrustsEverySum(Engine):

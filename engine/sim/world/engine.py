@@ -18,10 +18,11 @@ import numpy as np
 
 from engine._core.step import Core
 from engine._core.types import EVENT, Flag, Kind
+from engine.journal.breaks import Tolerances
 from engine.journal.compare import epoch_of, feed, live_orders, made
 from engine.journal.layout import find_session
 from engine.journal.port import VenuePort, look
-from engine.journal.reconcile import Plan, Tolerances, settle
+from engine.journal.reconcile import Plan, settle
 from engine.journal.recovery import Recovered, recover
 from engine.journal.snapshot import write_snapshot
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter

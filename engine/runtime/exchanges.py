@@ -93,7 +93,7 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
             backoff=BackoffConfig(first_ns=venue.reconnect_ms_min * 10**6, most_ns=venue.reconnect_ms_max * 10**6),
             sender=SenderConfig(),
             care=CareConfig(foreign=settings.reconcile.foreign),
-            dead_man=venue.dead_man,
+            dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0,
             spare_ws=venue.stream_spare,
             hot_spare=venue.hot_spare,
             seed=settings.engine.seed,

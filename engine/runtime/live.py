@@ -70,7 +70,7 @@ class LiveConfig:
     care: CareConfig = field(default_factory=CareConfig)
     spare_ws: str = ""  # a second address of the market's streams, listened to all the time
     hot_spare: bool = False  # two connections to each address
-    dead_man: bool = True  # arm the venue's own timer where it has one
+    dead_man_ms: int = 60_000  # of the venue's own timer, where it has one; 0: it is not armed
     tick_s: float = 0.02
     seed: int = 0
 
@@ -91,7 +91,7 @@ class LiveExchange:
         self.gate = StartGate(i.index for i in directory)
         self.tally = Tally()
         self.is_linear = account.market == "usdm"
-        self.dead_man = DeadMan(available=self.is_linear and config.dead_man)
+        self.dead_man = DeadMan(available=self.is_linear and config.dead_man_ms > 0, after_ns=config.dead_man_ms * MS)
         self.held: dict[int, tuple[int, int]] = {}  # linear: lots and entry price by symbol, as the venue said last
         self.care = Care(self)
         self.notes: deque[tuple[str, str]] = deque(maxlen=256)

@@ -237,7 +237,7 @@ class Session:
             try:
                 if self.faces is not None:
                     await self.faces.start()
-                self.notifier.ready(f"paper session {name}; {self.switch}")
+                self.notifier.ready(f"paper session {name}; {self.switch}; dead-man: {self.chain.dead_man_words()}")
                 ready()
                 await self.exchange.start(self.engine)
                 code = await self.life.run(seconds=seconds)

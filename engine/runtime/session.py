@@ -353,10 +353,11 @@ class Session:
         self.notifier.ready(text)
 
     def _devices(self) -> SafetyStatus:
-        """The switch's lines and the venue's own timer."""
-        live = self.exchange if isinstance(self.exchange, LiveExchange) else None
-        timer = live.dead_man.state(utc_ns()) if live is not None else "not needed: the venue ends with the process"
-        return msgspec.structs.replace(self.chain.status(), dead_man=timer)
+        """The switch's lines, the drills, and the venue's own timer."""
+        told = self.chain.status()
+        if isinstance(self.exchange, LiveExchange):
+            return msgspec.structs.replace(told, dead_man=self.exchange.dead_man.state(utc_ns()))
+        return told
 
     def _show(self) -> None:
         """Whoever watches looks now and not at the next turn."""

@@ -128,12 +128,14 @@ def verdicts(counts: dict[str, Counts]) -> list[str]:
 
 def plain_python() -> int:
     """Join what every process measured, print it, and say whether it falls short."""
-    settings = {"cwd": ROOT, "env": os.environ | {"BOT4_TREE": str(ROOT)}, "check": False}
-    command = [sys.executable, "-m", "coverage"]
+
+    def measured(*words: str) -> int:
+        command = [sys.executable, "-m", "coverage", words[0], "--rcfile=.ci/coverage.rc", *words[1:]]
+        return subprocess.run(command, cwd=ROOT, env=os.environ | {"BOT4_TREE": str(ROOT)}, check=False).returncode
+
     if any((ROOT / "build" / "coverage").glob("data.*")):
-        subprocess.run([*command, "combine", "--rcfile=.ci/coverage.rc", "--append", "--quiet"], **settings)
-    words = ["report", "--rcfile=.ci/coverage.rc", "--skip-covered", "--show-missing"]
-    return subprocess.run([*command, *words, f"--fail-under={LINES_LEAST:.0f}"], **settings).returncode
+        measured("combine", "--append", "--quiet")
+    return measured("report", "--skip-covered", "--show-missing", f"--fail-under={LINES_LEAST:.0f}")
 
 
 def main() -> int:

@@ -16,7 +16,7 @@ from engine._core.types import Kind
 from tests.differential.test_step import SECOND, SUITES, Pair
 
 STEM = "step"
-LIVES = int(os.environ.get("BOT4_STRESS", "0")) * 200 or 20
+LIVES = int(os.environ.get("BOT4_STRESS", "0")) * 200 or 8
 MOVES = 120
 ANSWERS = [Kind.KIND_ORDER_REJECTED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_ABSENT,
            Kind.KIND_ORDER_CANCEL_REFUSED, Kind.KIND_ORDER_CANCEL_TOO_LATE, Kind.KIND_ORDER_CANCEL_NO_ORDER,

@@ -87,7 +87,7 @@ def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[Liv
     registry.build("strategies.quoter", cache)
     registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
     engine = Engine(core, Tape(folder / f"{form.value}.b4", capacity=1 << 21, write=True), live, now_ns=now)
-    live._engine = engine
+    live.join(engine)
     for light in Light:
         live.gate.green(light)
     live.gate.book(0, whole=True)
@@ -97,7 +97,7 @@ def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[Liv
 def _on_wire(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     live, engine = driver(folder, form)
     wire = Wire()
-    live._ready = [wire]
+    live.lines._orders = [wire]
     return live, engine, wire
 
 

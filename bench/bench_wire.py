@@ -35,16 +35,16 @@ class Driver:
 
     async def start(self, url: str) -> None:
         self.live, self.engine = driver(self._folder, self._form, url)
-        for link in (self.live.market_links[0], self.live.account_link):
+        for link in (self.live.market_links[0], self.live.lines.order_link):
             link.start()
             while not link.is_up:
                 await asyncio.sleep(0)
-        self.live._ready = [self.live.account_link.connection]
+        self.live.lines._orders = [self.live.lines.order_link.connection]
         image(self.live, 100)
         self.settle()
 
     async def stop(self) -> None:
-        for link in (*self.live.market_links, self.live.account_link):
+        for link in (*self.live.market_links, self.live.lines.order_link):
             await link.stop()
         self.engine.core.world.check()
         self.engine.tape.close()

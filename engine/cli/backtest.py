@@ -12,7 +12,7 @@ import numpy as np
 from engine.cli.output import echo_json
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
-from engine.research import dataset, report, shipped
+from engine.research import dataset, recorded, report, shipped
 from engine.research.assumed import AWAY_TICKS
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import Asked, run_backtest, sample
@@ -20,14 +20,14 @@ from engine.settings.units import from_text
 
 
 class DataFile(click.ParamType[Any]):
-    """A file, or `sample:NAME` for one that the package ships."""
+    """A file, the folder of a journal, or `sample:NAME` for one that the package ships."""
 
-    name = "FILE or sample:NAME"
+    name = "PATH or sample:NAME"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, str) and value.startswith(shipped.PREFIX):
             return value
-        return click.Path(exists=True, dir_okay=False, path_type=Path).convert(value, param, ctx)
+        return click.Path(exists=True, path_type=Path).convert(value, param, ctx)
 
 
 class Moment(click.ParamType[int]):
@@ -68,6 +68,8 @@ def read_data(path: Path | str, symbol: str | None, tick: str | None, lot: str |
         path, row = shipped.find(path)
         if not any((symbol, tick, lot)):
             symbol, tick, lot, market = (row[name] for name in ("symbol", "tick", "lot", "market"))
+    if path.is_dir():
+        return recorded.read(path, symbol)
     given = (symbol, tick, lot)
     if not any(given):
         return dataset.load(path)
@@ -104,7 +106,9 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 
 @click.command()
 @click.argument("strategy")
-@click.option("--data", "path", type=DATA_FILE, help="A data set, any form of `bot4 data import`, or sample:NAME.")
+@click.option(
+    "--data", "path", type=DATA_FILE, help="A data set, any form of `bot4 data import`, a journal, or sample:NAME."
+)
 @with_meaning
 @click.option("--from", "since", type=Moment(), help="Leave out what was received before, UTC.")
 @click.option("--to", "until", type=Moment(), help="Leave out what was received at or after, UTC.")

@@ -87,7 +87,7 @@ def samples(as_json: bool) -> None:
 
     Exit codes: 0 listed.
 
-    Example: bot4 backtest breakout --data sample:vision-klines --set bar_s=300
+    Example: bot4 data samples --json
     """
     rows = shipped.index()
     if as_json:

@@ -1,6 +1,7 @@
 """One rate budget for one venue: what may be sent now, by whom, and when there is room again.
 
-Owns: the counts of every limit the venue states (weight, orders, raw requests), the lanes' shares, back-off and ban.
+Owns: the counts of every limit the venue states (weight, orders, raw requests) - the windows themselves are compiled
+and lie in `Spender` -, the lanes' shares, back-off and ban.
 Does not own: the clock (the venue's time comes in), sockets, what a request weighs (the venue's own tables).
 
 REST and WebSocket of a venue draw on one budget, because the venue counts them so. Windows are the venue's: aligned to
@@ -11,16 +12,17 @@ Lanes: CANCEL (cancels and orders that reduce) may use a limit up to its safety 
 reserve; NEW leaves both theirs. So a storm of new orders never stands in the way of a cancel.
 
 After a 429 the venue is left alone for the time it named, longer each time it repeats; a few cancels still pass, then
-none: whoever goes on is banned, and a ban takes cancels too. Under a ban nothing passes. Cost: a microsecond or two;
-what the hot path asks is `open_until`, one comparison.
+none: whoever goes on is banned, and a ban takes cancels too. Under a ban nothing passes. Cost: what is allowed is
+allowed by compiled code (engine/net/spending.pxd); a denial takes a microsecond or two to be explained.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
+
+from engine.net.spending import Spender, Window
 
 SECOND = 1_000_000_000
 NEVER = 2**63 - 1
@@ -90,48 +92,18 @@ class BudgetConfig:
 _OK = Verdict(Deny.NONE)
 
 
-@dataclass
-class _Window:
-    limit: Limit
-    number: int = -1
-    used: int = 0
-    recent: deque[tuple[int, int]] = field(default_factory=deque)  # (time, count) inside the guard
-
-    def roll(self, now_ns: int, guard_ns: int) -> None:
-        while self.recent and self.recent[0][0] <= now_ns - guard_ns:
-            self.recent.popleft()
-        number = now_ns // self.limit.interval_ns
-        # Time that runs backwards (a corrected offset) opens no new window.
-        if number > self.number:
-            self.number = number
-            self.used = sum(count for _, count in self.recent)
-
-    def spend(self, count: int, now_ns: int) -> None:
-        self.used += count
-        if self.recent and self.recent[-1][0] == now_ns:
-            self.recent[-1] = (now_ns, self.recent[-1][1] + count)
-        else:
-            self.recent.append((now_ns, count))
-
-    def ends_ns(self) -> int:
-        return (self.number + 1) * self.limit.interval_ns
-
-
-class RateBudget:
+class RateBudget(Spender):
     """The budget of one venue and address (or account)."""
 
     def __init__(self, limits: Iterable[Limit], config: BudgetConfig | None = None) -> None:
         self.config = config or BudgetConfig()
-        self._windows = [_Window(limit) for limit in limits]
-        if len({(w.limit.kind, w.limit.interval_ns) for w in self._windows}) != len(self._windows):
+        super().__init__([], dict.fromkeys(Lane, 0), self.config.guard_ns)
+        self.windows = [Window(limit, self._shares(limit)) for limit in limits]
+        if len({(w.limit.kind, w.limit.interval_ns) for w in self.windows}) != len(self.windows):
             raise ValueError("a limit of one kind and interval stands twice")
-        self._banned_until_ns = 0
-        self._back_off_until_ns = 0
-        self._orders_until_ns = 0
         self._strikes = 0
         self._cancels_left = 0
         self.denied_count = dict.fromkeys(Lane, 0)
-        self.sent_count = dict.fromkeys(Lane, 0)
         self.strike_count = 0
         self.ban_count = 0
 
@@ -143,19 +115,21 @@ class RateBudget:
         kept += c.reserve_reconcile if lane > Lane.RECONCILE else 0
         return max(1, int(limit.most * (1 - kept)))
 
+    def _shares(self, limit: Limit) -> list[int]:
+        return [self.share(limit, lane) for lane in Lane]
+
     def ask(self, lane: Lane, now_ns: int, *, weight: int = 1, orders: int = 0) -> Verdict:
         """Whether a request may go now; nothing is spent."""
-        if now_ns < self._banned_until_ns:
-            return Verdict(Deny.BANNED, self._banned_until_ns - now_ns)
-        if now_ns < self._back_off_until_ns and not (lane is Lane.CANCEL and self._cancels_left > 0):
-            return Verdict(Deny.BACK_OFF, self._back_off_until_ns - now_ns)
-        if orders and lane is Lane.NEW and now_ns < self._orders_until_ns:
-            return Verdict(Deny.BACK_OFF, self._orders_until_ns - now_ns)
+        if now_ns < self.banned_until_ns:
+            return Verdict(Deny.BANNED, self.banned_until_ns - now_ns)
+        if now_ns < self.back_off_until_ns and not (lane is Lane.CANCEL and self._cancels_left > 0):
+            return Verdict(Deny.BACK_OFF, self.back_off_until_ns - now_ns)
+        if orders and lane is Lane.NEW and now_ns < self.orders_until_ns:
+            return Verdict(Deny.BACK_OFF, self.orders_until_ns - now_ns)
         worst = _OK
-        for window in self._windows:
+        for window in self.windows:
             window.roll(now_ns, self.config.guard_ns)
-            count = self._count(window.limit.kind, weight, orders)
-            share = self.share(window.limit, lane)
+            count, share = window.count(weight, orders), window.share(lane)
             if count > share:
                 return Verdict(Deny.TOO_HEAVY, NEVER, window.limit)
             if count and window.used + count > share:
@@ -166,37 +140,35 @@ class RateBudget:
 
     def take(self, lane: Lane, now_ns: int, *, weight: int = 1, orders: int = 0) -> Verdict:
         """Ask, and spend when allowed. Call it right before the bytes leave."""
+        if self.spend(lane, now_ns, weight=weight, orders=orders):
+            return _OK
         verdict = self.ask(lane, now_ns, weight=weight, orders=orders)
         if not verdict.ok:
             self.denied_count[lane] += 1
             return verdict
-        if now_ns < self._back_off_until_ns:
+        if now_ns < self.back_off_until_ns:
             self._cancels_left -= 1
-        for window in self._windows:
-            window.spend(self._count(window.limit.kind, weight, orders), now_ns)
+        for window in self.windows:
+            window.spend(window.count(weight, orders), now_ns)
         self.sent_count[lane] += 1
         return verdict
 
-    @staticmethod
-    def _count(kind: LimitKind, weight: int, orders: int) -> int:
-        return weight if kind is LimitKind.WEIGHT else orders if kind is LimitKind.ORDERS else 1
-
     def open_until(self, now_ns: int) -> int:
         """New orders may be asked for until then: 0 when they may not now."""
-        blocked = now_ns < max(self._banned_until_ns, self._back_off_until_ns, self._orders_until_ns)
+        blocked = now_ns < max(self.banned_until_ns, self.back_off_until_ns, self.orders_until_ns)
         return 0 if blocked else NEVER
 
     # ------------------------------------------------------------------------------------------- what the venue says
     def told(self, kind: LimitKind, interval_ns: int, count: int, now_ns: int) -> None:
         """The venue's own count. It can only raise ours: an answer is older than what was sent since."""
-        for window in self._windows:
+        for window in self.windows:
             if window.limit.kind is kind and window.limit.interval_ns == interval_ns:
                 window.roll(now_ns, self.config.guard_ns)
                 window.used = max(window.used, count)
 
     def give_back(self, kind: LimitKind, count: int, now_ns: int) -> None:
         """The venue returns what it said it would: an order's first fill, a request that weighed nothing after all."""
-        for window in self._windows:
+        for window in self.windows:
             if window.limit.kind is kind:
                 window.roll(now_ns, self.config.guard_ns)
                 window.used = max(0, window.used - count)
@@ -204,41 +176,42 @@ class RateBudget:
     def too_many(self, now_ns: int, retry_after_ns: int | None = None) -> None:
         """A 429: leave the venue alone. Repeats inside a back-off were under way already and do not double it."""
         self.strike_count += 1
-        if now_ns >= self._back_off_until_ns:
-            calm = now_ns - self._back_off_until_ns > self.config.back_off_most_ns
+        if now_ns >= self.back_off_until_ns:
+            calm = now_ns - self.back_off_until_ns > self.config.back_off_most_ns
             self._strikes = 0 if calm else self._strikes + 1
             self._cancels_left = self.config.cancels_in_back_off
         wait = retry_after_ns if retry_after_ns is not None else self.config.back_off_ns
         wait = max(wait, min(self.config.back_off_ns << min(self._strikes, 10), self.config.back_off_most_ns))
-        self._back_off_until_ns = max(self._back_off_until_ns, now_ns + wait)
+        self.back_off_until_ns = max(self.back_off_until_ns, min(now_ns + wait, NEVER))
 
     def too_many_orders(self, now_ns: int, retry_after_ns: int | None = None) -> None:
         """The order count alone is used up: cancels and questions go on."""
-        ends = [w.ends_ns() for w in self._windows if w.limit.kind is LimitKind.ORDERS and w.number >= 0]
+        ends = [w.ends_ns() for w in self.windows if w.limit.kind is LimitKind.ORDERS and w.number >= 0]
         wait = retry_after_ns if retry_after_ns is not None else self.config.back_off_ns
         until = max([now_ns + wait, *(min(end, now_ns + self.config.back_off_most_ns) for end in ends[:1])])
-        self._orders_until_ns = max(self._orders_until_ns, until)
+        self.orders_until_ns = max(self.orders_until_ns, min(until, NEVER))
 
     def banned(self, now_ns: int, until_ns: int | None = None) -> None:
         """A 418, or a text that says so: nothing at all until it ends."""
         self.ban_count += 1
         until = until_ns if until_ns is not None else now_ns + self.config.ban_ns
-        self._banned_until_ns = max(self._banned_until_ns, until)
+        self.banned_until_ns = max(self.banned_until_ns, min(until, NEVER))
 
     def resize(self, limits: Iterable[Limit]) -> None:
         """Limits as the venue states them now. Counts of those that stay are kept."""
-        kept = {(w.limit.kind, w.limit.interval_ns): w for w in self._windows}
-        self._windows = []
+        kept = {(w.limit.kind, w.limit.interval_ns): w for w in self.windows}
+        self.windows = []
         for limit in limits:
-            window = kept.get((limit.kind, limit.interval_ns), _Window(limit))
-            window.limit = limit
-            self._windows.append(window)
+            shares = self._shares(limit)
+            window = kept.get((limit.kind, limit.interval_ns)) or Window(limit, shares)
+            window.resize(limit, shares)
+            self.windows.append(window)
 
     # ----------------------------------------------------------------------------------------------------- to be shown
     def forecast_ns(self, now_ns: int, lane: Lane = Lane.NEW) -> int:
         """Time until the lane's share of some limit is used up at this window's pace; NEVER when it will not be."""
         soonest = NEVER
-        for window in self._windows:
+        for window in self.windows:
             window.roll(now_ns, self.config.guard_ns)
             elapsed = max(1, now_ns - window.number * window.limit.interval_ns)
             left = self.share(window.limit, lane) - window.used
@@ -253,22 +226,14 @@ class RateBudget:
     def usage(self, now_ns: int) -> dict[str, tuple[int, int]]:
         """Used and limit, by name."""
         out = {}
-        for window in self._windows:
+        for window in self.windows:
             window.roll(now_ns, self.config.guard_ns)
             name = f"{window.limit.kind.name.lower()}_{window.limit.interval_ns // SECOND}s"
             out[name] = (window.used, window.limit.most)
         return out
 
-    @property
-    def banned_until_ns(self) -> int:
-        return self._banned_until_ns
-
-    @property
-    def back_off_until_ns(self) -> int:
-        return self._back_off_until_ns
-
     def check(self) -> None:
-        for window in self._windows:
+        for window in self.windows:
             assert window.used >= 0
-            assert all(count >= 0 for _, count in window.recent)
+            assert window.recent_count >= 0
         assert self._cancels_left >= 0

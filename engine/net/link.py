@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from engine._core.clock import monotonic_ns
 from engine.errors import ConnectFailed
 from engine.net.backoff import SECOND, Backoff, BackoffConfig
+from engine.net.listener import Listener, Receiver
 from engine.net.transport import Connection, Transport
 
 
@@ -61,7 +62,15 @@ class _Life:
         if not self.has_spoken:
             self.has_spoken = True
             self.link.spoke(self)
+            # From its second message on they take the short way, where the owner has one and the transport knows it.
+            receiver = self.link.receiver() if self.link.receiver is not None else None
+            if receiver is not None and isinstance(connection, Listener):
+                connection.receiver = receiver
         self.link.on_message(connection, payload, ts_recv_ns)
+
+    def last_heard_ns(self) -> int:
+        connection = self.connection
+        return max(self.heard_ns, connection.heard_ns) if isinstance(connection, Listener) else self.heard_ns
 
     def on_alive(self, connection: Connection, ts_recv_ns: int) -> None:  # noqa: ARG002
         self.heard_ns = monotonic_ns()
@@ -82,6 +91,7 @@ class Link:
         *,
         on_up: Callable[[Connection], None] | None = None,
         on_down: Callable[[str], None] | None = None,
+        receiver: Callable[[], Receiver | None] | None = None,
         headers: Mapping[str, str] | None = None,
         seed: int = 0,
         config: LinkConfig | None = None,
@@ -89,6 +99,7 @@ class Link:
     ) -> None:
         self.config = config or LinkConfig()
         self.on_message = on_message
+        self.receiver = receiver
         self._transport = transport
         self._url = url
         self._on_up = on_up
@@ -230,7 +241,7 @@ class Link:
         now = monotonic_ns()
         fresh = [life for life in self._open() if not life.retiring_ns and life.has_spoken]
         for life in self._open():
-            silent = now - life.heard_ns
+            silent = now - life.last_heard_ns()
             if life.connection is None or life.is_closing:
                 continue
             if silent > self.config.silence_ns:

@@ -15,7 +15,6 @@ Both transports keep the same promises, and the same tests hold them to these:
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from websockets.asyncio.client import connect as websockets_connect
 
 from engine._core.clock import utc_ns
 from engine.errors import CertificateRefused, ConnectFailed
+from engine.net.listener import Listener
 
 FRAME_BYTES_MAX = 4 * 2**20
 OPEN_TIMEOUT_S = 5.0
@@ -71,96 +71,6 @@ def _connect_error(url: str, error: BaseException) -> ConnectFailed:
 
 
 # -------------------------------------------------------------------------------------------------------------- picows
-class _Listener(picows.WSListener):
-    """One connection. Frames arrive in the socket's own callback: no task, no queue, no copy."""
-
-    def __init__(self, handler: Handler, bytes_max: int) -> None:
-        self._handler = handler
-        self._bytes_max = bytes_max
-        self._transport: Any = None
-        self._parts = bytearray()
-        self._joining = False
-        self._reason = ""
-        self.is_open = False
-
-    # ------------------------------------------------------------------------------------------- the Connection seam
-    def send(self, message: bytes | bytearray | memoryview) -> bool:
-        if not self.is_open:
-            return False
-        self._transport.send(picows.WSMsgType.TEXT, message)
-        return True
-
-    def ping(self) -> None:
-        if self.is_open:
-            self._transport.send_ping(b"")
-
-    def close(self) -> None:
-        if self.is_open:
-            self._reason = self._reason or "closed by us"
-            self._transport.send_close(picows.WSCloseCode.OK)
-            self._transport.disconnect()
-
-    async def wait_closed(self) -> None:
-        await self._transport.wait_disconnected()
-
-    # ------------------------------------------------------------------------------------------------ picows calls us
-    def on_ws_connected(self, transport: Any) -> None:
-        self._transport = transport
-        self.is_open = True
-        raw = transport.underlying_transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._handler.on_open(self)
-
-    def on_ws_frame(self, transport: Any, frame: Any) -> None:
-        # Once the connection is being ended for a fault, what still lies in the buffer is no message.
-        if transport.underlying_transport.is_closing():
-            return
-        if frame.payload_size > self._bytes_max:
-            # picows has refused this length, yet takes ten milliseconds to hang up: where the whole of the frame
-            # comes within that time it hands it over all the same.
-            self._fault("message too long")
-            return
-        now = utc_ns()
-        kind = frame.msg_type
-        if kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY) and frame.fin and not self._joining:
-            self._handler.on_message(self, frame.get_payload_as_memoryview(), now)
-        elif kind in (picows.WSMsgType.TEXT, picows.WSMsgType.BINARY, picows.WSMsgType.CONTINUATION):
-            self._join(frame, kind, now)
-        elif kind is picows.WSMsgType.CLOSE:
-            code = frame.get_close_code()
-            self._reason = (
-                f"closed by the venue: {getattr(code, 'value', code)} {frame.get_close_reason() or ''}".strip()
-            )
-            transport.send_close(frame.get_close_code(), frame.get_close_message())
-            transport.disconnect()
-        else:
-            # Pings are answered by picows itself; both kinds say that the other side lives.
-            self._handler.on_alive(self, now)
-
-    def _join(self, frame: Any, kind: Any, now: int) -> None:
-        starts = kind is not picows.WSMsgType.CONTINUATION
-        if starts == self._joining or len(self._parts) + frame.payload_size > self._bytes_max:
-            self._fault(
-                "pieces of a message that do not fit together" if starts == self._joining else "message too long"
-            )
-            return
-        self._parts += frame.get_payload_as_memoryview()
-        self._joining = not frame.fin
-        if frame.fin:
-            whole, self._parts = bytes(self._parts), bytearray()
-            self._handler.on_message(self, whole, now)
-
-    def _fault(self, reason: str) -> None:
-        self._reason = reason
-        self._transport.disconnect(False)
-
-    def on_ws_disconnected(self, transport: Any) -> None:  # noqa: ARG002
-        if self.is_open:
-            self.is_open = False
-            self._handler.on_close(self, self._reason or "the connection broke")
-
-
 class PicowsTransport:
     name = "picows"
 
@@ -170,7 +80,7 @@ class PicowsTransport:
 
     async def connect(self, url: str, handler: Handler, *, headers: Mapping[str, str] | None = None) -> Connection:
         try:
-            listener = _Listener(handler, self._bytes_max)
+            listener = Listener(handler, self._bytes_max)
             await picows.ws_connect(
                 lambda: listener,
                 url,

@@ -69,15 +69,15 @@ class Engine:
         self.core, self.tape, self.exchange = core, tape, exchange
         self.step_ns, self.order_ns = Histogram(), Histogram()  # of every step, and of those that made an intent
         self.now_ns = now_ns
-        self._meter = meter
+        self.meter = meter
         self._timer_due_ns = now_ns
-        self._watch_inputs: list[Watcher] = []
-        self._watch_outputs: list[Watcher] = []
+        self.input_watchers: list[Watcher] = []
+        self.output_watchers: list[Watcher] = []
 
     def watch(self, inputs: Watcher, outputs: Watcher) -> None:
         """Have everything shown that goes in and that comes out, after it was recorded and stepped."""
-        self._watch_inputs.append(inputs)
-        self._watch_outputs.append(outputs)
+        self.input_watchers.append(inputs)
+        self.output_watchers.append(outputs)
 
     def take(self, events: Records) -> None:
         """Step events that happened, in their order; hand out what the core wants done."""
@@ -87,13 +87,17 @@ class Engine:
             outputs = self.core.outputs()
             if len(outputs):
                 self.exchange.submit(outputs)
-                for watcher in self._watch_outputs:
+                for watcher in self.output_watchers:
                     watcher(outputs)
-        for watcher in self._watch_inputs:
+        for watcher in self.input_watchers:
             watcher(events)
-        if self._meter is not None and self._meter.pending_count:
-            # A strategy overran its time: a fact of this run, so it enters as an event and a replay needs no clock.
-            self.take(self._meter.stop_events(self.now_ns))
+        if self.meter is not None and self.meter.pending_count:
+            self.stop_slow()
+
+    def stop_slow(self) -> None:
+        """A strategy overran its time: a fact of this run, so it enters as an event and a replay needs no clock."""
+        assert self.meter is not None
+        self.take(self.meter.stop_events(self.now_ns))
 
     def advance(self, until_ns: int) -> None:
         """Let time pass up to `until_ns`: the exchange's events and the core's timers, merged."""

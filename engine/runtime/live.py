@@ -16,8 +16,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +32,8 @@ from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
 from engine.runtime.care import Care, CareConfig
+from engine.runtime.engine import Engine
+from engine.runtime.lane import Lane
 from engine.runtime.lines import AccountLines
 from engine.venues.binance import market, sign
 from engine.venues.binance.account import BinanceAccount
@@ -50,17 +53,10 @@ STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
            "usdm": ("depth@100ms", "bookTicker", "aggTrade", "markPrice@1s")}  # fmt: skip
 RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
 # USD-M says what an account holds ahead of the reports that changed it: its word is passed on when they are through.
+FUNDING_BACK_NS = 7 * 86_400 * 10**9
 BALANCE_NS = 250 * MS
 _NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
-
-
-class Taker(Protocol):
-    """What the driver needs of an engine."""
-
-    @property
-    def core(self) -> Any: ...
-    def take(self, events: Events) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -70,6 +66,8 @@ class LiveConfig:
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
     sender: SenderConfig = field(default_factory=SenderConfig)
     care: CareConfig = field(default_factory=CareConfig)
+    spare_ws: str = ""  # a second address of the market's streams, listened to all the time
+    hot_spare: bool = False  # two connections to each address
     dead_man: bool = True  # arm the venue's own timer where it has one
     tick_s: float = 0.02
     seed: int = 0
@@ -98,23 +96,27 @@ class LiveExchange:
         self.balances: dict[int, int] = {}  # by the ledger's asset: the account's own first, then each base in order
         self.known: dict[tuple[int, int], int] = {}  # our order by (symbol, the venue's number)
         self.failure: Exception | None = None
-        self.event_count = 0
         self.opened_count = 0  # how often the core was told that all is green
-        self._engine: Taker | None = None
-        self._queue: deque[Events] = deque()
-        self._busy = False
-        self._records = Records()
+        self._engine: Engine | None = None
+        self._lane: Lane | None = None
+        self.queue: deque[Events] = deque()
+        self.busy = False
+        self.records = Records()
         self._words: dict[int, tuple[int, Events]] = {}  # the venue's newest word on an asset, and when it came
         self._told_open = False
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         self._tasks: set[asyncio.Task[None]] = set()
         names = [market.stream(i.text, name) for i in directory for name in STREAMS[account.market]]
+        bases = [config.endpoints] + [replace(config.endpoints, market_ws=at) for at in (config.spare_ws,) if at]
+        self._market_ways = [list(market.urls(account.market, base, names)) for base in bases]
         self.market_links = [
             Link(
-                transport, url, self._on_market, on_up=self._market_up, on_down=self._market_down,
-                config=config.link, backoff=config.backoff, seed=config.seed + at,
+                transport, url, self._on_market, on_up=self._market_up, on_down=partial(self._market_down, at),
+                receiver=lambda: self._lane, backoff=config.backoff, seed=config.seed + at + 1000 * way,
+                config=replace(config.link, wanted=2 if config.hot_spare else 1),
             )
-            for at, url in enumerate(market.urls(account.market, config.endpoints, names))
+            for way, urls in enumerate(self._market_ways)
+            for at, url in enumerate(urls)
         ]  # fmt: skip
         self.lines = AccountLines(self, transport, self._on_account, self._on_user)
 
@@ -122,25 +124,25 @@ class LiveExchange:
     def poll(self, until_ns: int) -> Events:  # noqa: ARG002  (what is here has happened)
         if self.failure is not None:
             raise self.failure
-        return self._queue.popleft() if self._queue else _NOTHING
+        return self.queue.popleft() if self.queue else _NOTHING
 
     def submit(self, outputs: Events) -> None:
         """The outputs of one step: intents leave now, a refused book is fetched anew."""
         now = utc_ns()
         # Inside a step: what has to be told because of it waits until the step is over.
-        was_busy, self._busy = self._busy, True
+        was_busy, self.busy = self.busy, True
         try:
             # The newest measured distance, looked up each tick: the clock's own answer weighs sixteen samples.
             out = self.sender.take(outputs, now, now + self._offset_ns, may_place=self.gate.is_open)
             if out.messages:
                 self._send(out.messages, now)
             if len(out.reports):
-                self._queue.append(out.reports)
+                self.queue.append(out.reports)
             if out.wait_ns:
                 self.care.no_room(now + out.wait_ns)
                 self.gate.budget("no room for new orders in this window")
                 self._show_gate(now)
-                self._queue.append(self._records.take())
+                self.queue.append(self.records.take())
             for symbol in out.cancel_all:
                 self.care.cancel_all(symbol)
             if out.verify:
@@ -149,13 +151,17 @@ class LiveExchange:
                 if self.feed.is_live(symbol):
                     self._lose_book(symbol, "the book refused a change")
         finally:
-            self._busy = was_busy
+            self.busy = was_busy
 
     def _send(self, messages: list[bytes], now: int) -> None:
-        connection = self.connection
         for message in messages:
-            if connection is None or not connection.send(message):
-                self.tell(self.sender.unsent(message, now))
+            self.write(message, now)
+
+    def write(self, message: bytes, now: int) -> None:
+        """One request to the newest connection; what does not take it leaves its order in doubt."""
+        connection = self.connection
+        if connection is None or not connection.send(message):
+            self.tell(self.sender.unsent(message, now))
 
     def positions(self) -> dict[int, int]:
         """By its own word; on spot by its own list of trades, as of the last tally."""
@@ -192,15 +198,22 @@ class LiveExchange:
             self._heard(reports)
         self.care.next_trade = dict(start.next_trade)
         self.care.net_lots = dict(start.net_lots)
+        # Payments of the time between: the core knows those that it has by their number.
+        self.care.linear.funding_ns -= min(self.care.linear.funding_ns, FUNDING_BACK_NS)
 
     # ------------------------------------------------------------------------------------------------------------- life
-    async def start(self, engine: Taker) -> None:
+    def join(self, engine: Engine) -> None:
+        """Drive this engine from now on."""
+        self._engine, self._lane = engine, Lane(self, engine)
+        self._lane.offset_ns = self._offset_ns
+
+    async def start(self, engine: Engine) -> None:
         """Open everything. Returns at once: the core stays shut until every light is green."""
-        self._engine = engine
+        self.join(engine)
         now = utc_ns()
         for feed in (Feed.FEED_MARKET, Feed.FEED_USER, Feed.FEED_ORDERS):
             self._feed(feed, up=0, now=now)
-        self._flush()
+        self.flush()
         for link in self.market_links:
             link.start()
         self._spawn(self._tick())
@@ -213,7 +226,7 @@ class LiveExchange:
         await self.care.stopped()
         if self._engine is not None and self.failure is None:
             await self.care.settle()
-        self._engine = None
+        self._engine = self._lane = None
         for link in self.market_links:
             await link.stop()
         await self.lines.stop()
@@ -256,6 +269,8 @@ class LiveExchange:
 
     def _look(self, now: int) -> None:
         self._offset_ns = self.clock.venue_now_ns(now) - now
+        if self._lane is not None:
+            self._lane.offset_ns = self._offset_ns
         messages, reports = self.sender.due(now, self.clock.venue_now_ns(now))
         self.tell(reports)
         self._send(messages, now)
@@ -266,32 +281,30 @@ class LiveExchange:
             for link in self.market_links:
                 link.roll_over()
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     # ------------------------------------------------------------------------------------------------ the core's door
     def tell(self, events: Events) -> None:
         """Give events to the core now, or right after the step that is under way."""
         if len(events) and len(events := self._still_meant(events)):
             self._heard(events)
-            self._queue.append(events)
-            self._flush()
+            self.queue.append(events)
+            self.flush()
 
-    def _flush(self) -> None:
-        if len(self._records):
-            self._queue.append(self._records.take())
-        if self._busy or self._engine is None or self.failure is not None:
+    def flush(self) -> None:
+        if len(self.records):
+            self.queue.append(self.records.take())
+        if self.busy or self._engine is None or self.failure is not None:
             return
-        self._busy = True
+        self.busy = True
         try:
-            while self._queue:
-                events = self._queue.popleft()
-                self.event_count += len(events)
-                self._engine.take(events)
+            while self.queue:
+                self._engine.take(self.queue.popleft())
         except Exception as error:
             self.fail(error)
             raise
         finally:
-            self._busy = False
+            self.busy = False
 
     def _heard(self, events: Events) -> None:
         """Remember which fills were told, and our numbers behind the venue's."""
@@ -327,7 +340,7 @@ class LiveExchange:
         return np.concatenate(parts) if parts else _NOTHING
 
     def _feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
-        self._records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
+        self.records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
 
     def _show_gate(self, now: int) -> None:
         """The core's own gate follows: 2 opens it; 1 shuts it until somebody has compared."""
@@ -342,11 +355,16 @@ class LiveExchange:
 
     # ------------------------------------------------------------------------------------------------------ market data
     def _on_market(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:  # noqa: ARG002
-        released = self.feed.on_frame(payload, ts_recv_ns)
+        if self._lane is not None:
+            self._lane.message(payload, ts_recv_ns)
+        else:
+            self.released(self.feed.on_frame(payload, ts_recv_ns))
+
+    def released(self, released: list[Events]) -> None:
+        """What the feed lets go on, and what it says beside: the long way of a message."""
         if released:
-            for events in released:
-                self._queue.append(events)
-            self._flush()
+            self.queue.extend(released)
+            self.flush()
         if self.feed.lost:
             for symbol in self.feed.lost:
                 self._lose_book(symbol, "a change is missing")
@@ -361,9 +379,9 @@ class LiveExchange:
         if not released:
             return False
         self._feed(Feed.FEED_MARKET, up=1, now=ts_recv_ns, symbol=symbol)
-        self._queue.append(self._records.take())
-        self._queue.extend(released)
-        self._flush()
+        self.queue.append(self.records.take())
+        self.queue.extend(released)
+        self.flush()
         self.gate.book(symbol, whole=self.feed.is_live(symbol))
         return True
 
@@ -377,12 +395,18 @@ class LiveExchange:
         # At once: what the core places while only the driver's gate is shut comes back as a reject, and rejects in a
         # row stop a symbol.
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
-        self._flush()
+        self.flush()
 
-    def _market_down(self, reason: str) -> None:
+    def _market_down(self, at: int, reason: str) -> None:
+        """One address of the streams numbered `at` is gone."""
+        each = len(self._market_ways[0])
+        if any(link.is_up for link in self.market_links[at::each]):
+            # Another address has the same streams: the book goes on without a gap.
+            self.note("market", f"{reason}; the spare goes on")
+            return
         self.feed.down()
         for instrument in self.directory:
             self.gate.book(instrument.index, whole=False)
@@ -390,7 +414,7 @@ class LiveExchange:
         now = utc_ns()
         self._feed(Feed.FEED_MARKET, up=0, now=now)
         self._show_gate(now)
-        self._flush()
+        self.flush()
 
     # ---------------------------------------------------------------------------------------------- orders and account
     def _on_account(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:
@@ -435,7 +459,7 @@ class LiveExchange:
             self.care.at_once("instruments", now)
         self.care.judge(now)
         self._show_gate(now)
-        self._flush()
+        self.flush()
         if answer.request_id in ("logon", "user"):
             # Without it this connection carries nothing: a new one tries again after its pause.
             connection.close()
@@ -478,7 +502,7 @@ class LiveExchange:
         self.gate.user_stream(up=True)
         self._feed(Feed.FEED_ORDERS, up=1, now=now)
         self._feed(Feed.FEED_USER, up=1, now=now)
-        self._flush()
+        self.flush()
         self.care.reconcile()
 
     def account_lost(self, reason: str, now: int, *, orders: bool) -> None:
@@ -495,8 +519,8 @@ class LiveExchange:
         self._queue_records()
         if orders:
             self.tell(self.sender.gone(now))
-        self._flush()
+        self.flush()
 
     def _queue_records(self) -> None:
-        if len(self._records):
-            self._queue.append(self._records.take())
+        if len(self.records):
+            self.queue.append(self.records.take())

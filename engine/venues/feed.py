@@ -6,7 +6,8 @@ ahead of a book that is not there would show a touch without a book behind it.
 
 Owns: one parser, one procedure a symbol, counters. Does not own: connections, the request for an image, the core's
 books, which check every number again. Invariant: what is released of a symbol's depth is an image and every change
-after it, without a gap. Cost: some 3 us a message.
+after it, without a gap. Cost: some 3 us a message; engine/runtime/lane.pyx does the common case by the same numbers in
+compiled code.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from engine._core.book import Rule
@@ -27,7 +29,7 @@ Events = npt.NDArray[Any]
 DEPTH = (int(Kind.KIND_BOOK_LEVEL), int(Kind.KIND_BOOK_CLEAR))
 QUOTE = int(Kind.KIND_QUOTE)
 _HEAD = struct.Struct("<BBHIqqqqqqq").unpack_from  # of the first event: a record array costs ten times as much to ask
-_NUMBER = {QUOTE: 4, int(Kind.KIND_TRADE): 2}  # the word that grows
+_NUMBER = {QUOTE: (0, 4), int(Kind.KIND_TRADE): (1, 2)}  # row of the marks, and the word that grows
 SHUTDOWN = 3  # `Parser.not_data`
 IMAGE_LEVELS = 500
 
@@ -38,7 +40,6 @@ class MarketFeed:
     def __init__(self, directory: Directory, rule: Rule = Rule.RULE_SPOT) -> None:
         self.parser = Parser(directory.rows())
         self.syncs = {i.index: BookSync(rule) for i in directory}
-        self.frame_count = 0
         self.refused_count = 0
         self.held_quote_count = 0
         self.shutdown_said = False
@@ -49,12 +50,15 @@ class MarketFeed:
             for i in directory
         }
         self._merge = Merge()
-        self._highest: dict[tuple[int, int], int] = {}
+        # The highest number seen of the two kinds that come by the thousand, by symbol: quotes, then trades.
+        self.marks = np.full((2, 1 + max(self.syncs)), -1, np.int64)
 
     def on_frame(self, frame: memoryview | bytes, ts_recv_ns: int) -> list[Events]:
         """What one frame releases, in order; mostly one array, nothing while a book waits for its image."""
-        self.frame_count += 1
-        status, events = self.parser.read(frame, ts_recv_ns)
+        return self.on_events(*self.parser.read(frame, ts_recv_ns))
+
+    def on_events(self, status: Status, events: Events) -> list[Events]:
+        """The same of a frame that was read: what the parser says of it."""
         if status != Status.OK or not len(events):
             if status == Status.PARSE_NOT_DATA:
                 self.shutdown_said |= self.parser.not_data == SHUTDOWN
@@ -70,11 +74,11 @@ class MarketFeed:
             self.held_quote_count += 1
             return []
         if len(events) == 1 and kind in _NUMBER:
-            # The merge's rule for the two kinds that come by the thousand, without its arrays.
-            number = words[_NUMBER[kind]]
-            if number <= self._highest.get((kind, symbol), -1):
+            # The merge's rule for these two, without its arrays.
+            row, word = _NUMBER[kind]
+            if words[word] <= self.marks[row, symbol]:
                 return []
-            self._highest[kind, symbol] = number
+            self.marks[row, symbol] = words[word]
             return [events]
         events = self._merge.pass_on(events)
         return [events] if len(events) else []
@@ -108,6 +112,6 @@ class MarketFeed:
     def down(self) -> None:
         """Every connection is gone: no book is the market any more."""
         self._merge = Merge()
-        self._highest.clear()
+        self.marks.fill(-1)
         for sync in self.syncs.values():
             sync.lost()

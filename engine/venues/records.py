@@ -83,5 +83,10 @@ class Records:
         """Half a message counts for nothing."""
         self._out.clear()
 
+    @property
+    def pending(self) -> bytearray:
+        """The very buffer, not a copy: empty while there is nothing to take."""
+        return self._out
+
     def __len__(self) -> int:
         return len(self._out) // _EVENT.size

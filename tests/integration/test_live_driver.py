@@ -132,6 +132,39 @@ def test_the_last_look_is_taken_again_until_the_venue_answers(tmp_path, kind):
     run(tmp_path, body, kind)
 
 
+def test_an_announced_shutdown_replaces_every_connection_without_a_gap(tmp_path, kind):
+    async def body(both):
+        await both.fills(3)
+        live, opened, losses = both.live, both.live.opened_count, both.live.gate.closed_count
+        both.server.announce_shutdown()
+        links = [*live.market_links, live.lines.order_link]
+        await both.until(lambda: all(link.rollover_count for link in links), "every roll-over")
+        await both.fills(3)
+        assert (live.opened_count, live.gate.closed_count) == (opened, losses)
+        assert not [text for name, text in live.notes if name == "book"]
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind)
+
+
+def test_a_spare_of_the_market_data_goes_on_when_the_first_is_cut(tmp_path, kind):
+    async def body(both):
+        links = both.live.market_links
+        await both.until(lambda: all(link.is_up for link in links), "both addresses")
+        await both.fills(3)
+        closed, images = both.live.gate.closed_count, both.live.care.image_count
+        for link in links[: len(links) // 2]:
+            await link.stop()
+        await both.fills(3)
+        assert not any(link.is_up for link in links[: len(links) // 2])
+        assert (both.live.gate.closed_count, both.live.care.image_count) == (closed, images)
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind, spare=True, hot_spare=True)
+
+
 def test_a_limit_that_is_reached_closes_the_gate_and_opens_it_again(tmp_path, kind):
     async def body(both):
         await both.fills(3)

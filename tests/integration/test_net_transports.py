@@ -273,7 +273,7 @@ def test_latency_is_not_held_back_by_the_sockets(name):
             seen = Recorder()
             connection = await make(name).connect(url, seen)
             if name == "picows":
-                raw = connection._transport.underlying_transport.get_extra_info("socket")
+                raw = connection.transport.underlying_transport.get_extra_info("socket")
             else:
                 raw = connection._socket.transport.get_extra_info("socket")
             assert raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

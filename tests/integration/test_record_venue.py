@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -92,3 +93,16 @@ def test_a_symbol_that_the_venue_does_not_list_is_one_plain_line(venue, tmp_path
 def test_a_venue_without_a_symbol_and_two_sources_are_refused(tmp_path):
     assert "go together" in bot4("record", str(tmp_path), "--venue", "binance_spot", code=2)
     assert "one source" in bot4("record", str(tmp_path), "--generate", "5", "--copy", str(tmp_path), code=2)
+
+
+def test_a_backtest_plays_the_record_of_one_symbol(kept):
+    words = ("--data", str(kept), "--symbol", "ETHUSDT", "--latency-ms", "1", "--no-check", "--json")
+    told = json.loads(bot4("backtest", "quoter", *words))
+    assert told["symbol"] == "ETHUSDT"
+    assert told["events"] > 500
+    assert "--symbol is one of BTCUSDT, ETHUSDT" in bot4("backtest", "quoter", "--data", str(kept), code=1)
+
+
+def test_the_check_of_data_reads_it_too(kept):
+    found = json.loads(bot4("data", "check", str(kept), "--symbol", "BTCUSDT", "--json"))
+    assert found["book_breaks"] == found["duplicates"] == found["missing_trades"] == 0

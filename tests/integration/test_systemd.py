@@ -36,7 +36,11 @@ def drive(
     **variables: str,
 ) -> dict:  # fmt: skip
     packages = tree / PACKAGES.relative_to(ROOT) if PACKAGES.is_relative_to(ROOT) else PACKAGES
-    environment = {"BOT4_TREE": str(tree), "BOT4_PACKAGES": str(packages), "PYTHONPATH": str(tree), **variables}
+    environment = {
+        "BOT4_TREE": str(tree),
+        "BOT4_PACKAGES": str(packages),
+        "PYTHONPATH": f"{tree}:{packages}",
+    } | variables
     setting = " ".join(f"{name}='{value}'" for name, value in environment.items())
     done = machines.run(
         [

@@ -10,7 +10,7 @@ from engine._core.order_table import OrderState
 from engine._core.types import EVENT, INTENT, ORDER, Kind, Status
 from engine.cli.events import events as events_command
 from engine.cli.events import journal as journal_command
-from engine.cli.events import record as record_command
+from engine.cli.record import record as record_command
 from engine.cli.replay import parse_time
 from engine.cli.replay import replay as replay_command
 from engine.errors import JournalCorrupt, RecoveryRefused, ReplayDiverged, SnapshotBad, SnapshotMissing

@@ -91,7 +91,7 @@ def test_statuses_and_kinds_are_numbered_once():
 def test_kinds_stand_in_the_range_that_says_who_sends_them():
     ranges = {"INTENT": (128, 192), "DECISION": (192, 256), "ORDER": (64, 96), "TIMER": (96, 128), "CONTROL": (96, 128)}
     ranges |= {"BREAKER": (192, 256), "REFUSAL": (192, 256), "STRATEGY": (96, 128)}
-    ranges |= dict.fromkeys(("FEED", "CLOCK", "SYMBOL", "LIMIT"), (96, 128))
+    ranges |= dict.fromkeys(("FEED", "CLOCK", "SYMBOL", "LIMIT", "DENIED"), (96, 128))
     ranges |= dict.fromkeys(("FEE", "FUNDING", "BALANCE", "POSITION"), (64, 96))
     ranges |= dict.fromkeys(("INCIDENT", "MODE", "BRACKET", "ALGO"), (192, 256))
     for kind, value in types.Kind.__members__.items():

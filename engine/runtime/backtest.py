@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.types import BAR_PRICES, LEVEL, QUOTE, TRADE, Can, Kind
 from engine.errors import BacktestImpossible, DatasetEmpty
@@ -108,6 +109,8 @@ def _most(events: Records) -> tuple[int, int]:
         (Kind.KIND_BAR_PRICES, BAR_PRICES, ("high_ticks",), ("volume_lots",)),
     ):
         rows = np.ascontiguousarray(events[events["kind"] == int(kind)]).view(dtype)
+        if len(rows) and kind == Kind.KIND_BOOK_LEVEL and px == 1:
+            prices = ("px_ticks",)  # levels alone: where there are quotes, what is far away does not count
         if len(rows):
             px = max([px, *(int(rows[name].max()) for name in prices)])
             lots = max([lots, *(int(rows[name].max()) for name in sizes)])
@@ -123,13 +126,17 @@ class Bench:
         self.latency = latency
         self.module = next(iter(settings.strategies.values())).module
 
+    def core(self, book: tuple[int, int] | None = None) -> Core:
+        # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
+        can = int(Can.CAN_ALL) if self.market.basis == "bars" else None
+        return build_core(self.settings, paper_can=can, book=book)
+
     def machine(self, events: Records) -> backtest.Machine:
         prepare = getattr(importlib.import_module(self.module), "prepare", None)
         if prepare is not None:
             # What a strategy works out beforehand it works out from the data of this run, cut or whole.
             prepare(events)
-        # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
-        core = build_core(self.settings, paper_can=int(Can.CAN_ALL) if self.market.basis == "bars" else None)
+        core = self.core()
         name, row = next(iter(self.settings.instruments.items()))
         asset = self.settings.account.asset
         instrument = dataclasses.replace(venue_instrument(name, row), capacity=BOOK_ROOM)

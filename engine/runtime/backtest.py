@@ -33,7 +33,8 @@ from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
 
 Records = npt.NDArray[Any]
 PACKAGE = "strategies"
-SAMPLE = Meta(symbol="BTCUSDT", tick_e8=10**6, lot_e8=10**5, source=GENERATED)
+# A perpetual, as the symbols of config/paper.toml are: a strategy may be short.
+SAMPLE = Meta(symbol="BTCUSDT", tick_e8=10**6, lot_e8=10**5, market="linear", source=GENERATED)
 SAMPLE_PX = 6_000_000
 # Outputs and timers come on top of the events; a run that makes more stops with the tape's own error.
 TAPE_ROOM = 1 << 16
@@ -109,10 +110,10 @@ def _most(events: Records) -> tuple[int, int]:
         (Kind.KIND_BAR_PRICES, BAR_PRICES, ("high_ticks",), ("volume_lots",)),
     ):
         rows = np.ascontiguousarray(events[events["kind"] == int(kind)]).view(dtype)
-        if len(rows) and kind == Kind.KIND_BOOK_LEVEL and px == 1:
-            prices = ("px_ticks",)  # levels alone: where there are quotes, what is far away does not count
         if len(rows):
-            px = max([px, *(int(rows[name].max()) for name in prices)])
+            # Levels count where nothing else has a price: beside quotes what is far away does not matter.
+            names = ("px_ticks",) if kind == Kind.KIND_BOOK_LEVEL and px == 1 else prices
+            px = max([px, *(int(rows[name].max()) for name in names)])
             lots = max([lots, *(int(rows[name].max()) for name in sizes)])
     return px, lots
 

@@ -43,7 +43,7 @@ def one_of(rng, pair):
     return rng.choice(live)
 
 
-def move(rng, pair):
+def move(rng, pair):  # noqa: PLR0911  (one line a kind of move)
     if not pair.sent or rng.random() < 0.45:
         return ("quote", rng.randint(-2, 2), rng.randint(1, 2), rng.randint(0, 1), wishes(rng))
     at, open_lots = one_of(rng, pair)

@@ -121,7 +121,7 @@ class Bench:
         if prepare is not None:
             # What a strategy works out beforehand it works out from the data of this run, cut or whole.
             prepare(events)
-        core = build_core(self.settings)
+        core = build_core(self.settings, disciplined=False)
         name, row = next(iter(self.settings.instruments.items()))
         asset = self.settings.account.asset
         venue = EmbeddedVenue(

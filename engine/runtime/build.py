@@ -5,6 +5,8 @@ The same settings give the same core, byte for byte; so a replay builds it from 
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,11 +51,14 @@ def build_core(
     compile_missing: bool = True,
     meter: Meter | None = None,
     holdings: Mapping[int, int] | None = None,
+    rests: bytes | None = None,
+    disciplined: bool = True,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
-    capital of the settings is all there is.
+    capital of the settings is all there is. `rests` is the table of discipline that an earlier session left.
+    Only research is not `disciplined`: it gathers the results that the rules would judge, and nobody is tempted there.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
@@ -72,6 +77,9 @@ def build_core(
         seed=settings.engine.seed,
         epoch=epoch,
         modes=settings.modes.core(),
+        # A world without strategies has no signals to judge.
+        discipline=settings.discipline.core(settings.engine.mode) if slots and disciplined else None,
+        rise_ns=settings.discipline.rise_window_s * 10**9,
         # Live begins paused, and so does whatever comes after a reset: the way to Normal has its conditions.
         mode="paused" if paused or settings.engine.mode == "live" else "normal",
         day_cut_ns=settings.account.day_cut_hour_utc * HOUR_NS,
@@ -80,7 +88,8 @@ def build_core(
         row = settings.instruments[name]
         linear = row.market == "linear"
         can = SPOT_CAN | Can.CAN_REDUCE if linear else SPOT_CAN
-        world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
+        # Spot is traded without a loan: nobody sells what the account does not have.
+        world.set_instrument(symbol, linear=int(linear), cash_only=int(not linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if name in over:
             world.set_book(symbol, rule=int(Rule.RULE_SPOT), quotes=int(Quotes.QUOTES_LEAD))
@@ -91,6 +100,8 @@ def build_core(
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
         world.set_cash(asset, amount)
     world.set_limits(**settings.limits.core())
+    if rests is not None:
+        world.put_discipline(rests)
     core = Core(world)
     cache = cache or Cache()
     for name, slot in slots.items():
@@ -110,10 +121,16 @@ def build_core(
 
 
 def session_meta(
-    settings: Settings, holdings: Mapping[int, int] | None = None, *, paused: bool = False
+    settings: Settings,
+    holdings: Mapping[int, int] | None = None,
+    *,
+    paused: bool = False,
+    rests: bytes | None = None,
 ) -> dict[str, Any]:
     """What a replay needs to build the same core."""
     meta = {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash(), "paused": paused}
+    if rests is not None:
+        meta["rests"] = b64encode(zlib.compress(rests)).decode()
     return meta if holdings is None else meta | {"holdings": {str(k): v for k, v in holdings.items()}}
 
 
@@ -125,4 +142,6 @@ def core_of(session: Session) -> Core:
     held = session.file.meta.get("holdings")
     holdings = None if held is None else {int(asset): int(amount) for asset, amount in held.items()}
     paused = bool(session.file.meta.get("paused"))
-    return build_core(settings, epoch=session.file.epoch, paused=paused, holdings=holdings)
+    kept = session.file.meta.get("rests")
+    rests = None if kept is None else zlib.decompress(b64decode(kept))
+    return build_core(settings, epoch=session.file.epoch, paused=paused, holdings=holdings, rests=rests)

@@ -38,6 +38,7 @@ from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
+from engine.runtime.rests import rests_of
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
@@ -201,8 +202,11 @@ class Session:
         # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
         epoch = last_epoch(journal) + 1
         paused = (self.root / PAUSED_NAME).exists()
-        core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings)
-        meta = session_meta(opened.settings, opened.holdings, paused=paused)
+        rests = rests_of(journal, opened.settings, self.started_ns)
+        core = build_core(
+            opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings, rests=rests
+        )
+        meta = session_meta(opened.settings, opened.holdings, paused=paused, rests=rests)
         if live is not None:
             meta |= TallyStart(live.care.next_trade, {}).meta()
         return Begun(core, epoch, meta)

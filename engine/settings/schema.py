@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.settings.discipline import Discipline
 from engine.settings.trading import Account, Capacity, Instrument, Limits, Section, Strategy
 from engine.settings.units import amount, plain, text, whole
 
@@ -307,6 +308,7 @@ class Settings(Section, frozen=True, kw_only=True):
     journal: Journal = Journal()
     snapshot: Snapshot = Snapshot()
     modes: Modes = Modes()
+    discipline: Discipline = Discipline()
     safety: Safety = Safety()
     features: Features = Features()
     models: Models = Models()

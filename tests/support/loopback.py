@@ -246,7 +246,7 @@ async def bench(
     await server.start()
     port = server.port if through is None else await through(server.port)
     loaded = load([write_settings(tmp_path, port)], environ={})
-    core = build_core(loaded.settings, holdings=HOLDINGS)
+    core = build_core(loaded.settings, holdings=HOLDINGS, disciplined=False)
     tape = Tape(tmp_path / "tape.b4", capacity=1 << 21, write=True)
     live = make_live(
         port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport

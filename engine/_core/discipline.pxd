@@ -8,6 +8,9 @@ Invariants. What passes has every figure of the mathematics behind it, taken fro
 signal can only make its case worse. Nothing shortens or clears a cooldown: no function here does, and `discipline_init`
 refuses a rule looser than the ones it was written for. Whatever cannot be judged (missing, NaN) is refused.
 
+A validator that observes (on paper only) lets pass what the record alone speaks against, and says so; biases refuse as ever.
+What one table knows another one takes over by strategy and symbol, so a restart under other rules loses no rest.
+
 The record is whole numbers (returns in 1e-8, rounded down), so a sliding sum is exact and a test of significance is a
 comparison of integers; doubles serve the Sharpe ratio only, in a fixed order of + * / sqrt. Statistics change with a
 closed trade and are judged there, so a check reads one mask. Cost of a check: some 15 ns.
@@ -69,6 +72,15 @@ cdef extern from *:
     const int64_t FACT_UNKNOWN "BOT4_FACT_UNKNOWN"
 
 
+cpdef enum validator_t:           # what the figures of a strategy's record do
+    VALIDATOR_ENFORCE = 0         # refuse
+    VALIDATOR_OBSERVE = 1         # on paper only: are noted, so that a strategy can earn a record. Biases refuse as ever
+
+
+cpdef enum decision_flag_t:       # on a decision's record, beside FLAG_SELL
+    DECISION_OBSERVED = 1         # nothing was refused: what a validator that observes has against it
+
+
 cdef struct discipline_config_t:
     double p_max                  # 0.05; divided by `trials`, the number of strategies that were tried to find this one
     double sharpe_min             # 2.0 a year
@@ -94,6 +106,8 @@ cdef struct discipline_config_t:
     uint32_t shrinking_stops      # so many stops, each nearer than the one before, are a sign
     uint32_t confirmations_min
     uint32_t paper                # fixed at start: no signal can say it of itself
+    uint32_t validator            # validator_t
+    uint32_t reserved_32
 
 
 cdef struct discipline_t:         # the header; strategy rows, symbol rows, critical values, records follow
@@ -110,7 +124,9 @@ cdef struct discipline_t:         # the header; strategy rows, symbol rows, crit
     uint64_t results_refused_count
     uint64_t refused_by_reason[REASON_COUNT]
     uint64_t detected_by_bias[BIAS_COUNT]
-    uint64_t reserved[9]
+    uint64_t observed_count       # passed because the validator only observes
+    uint64_t observed_by_reason[REASON_COUNT]
+    uint64_t reserved[10]
 
 
 cdef struct discipline_strategy_t:  # three cache lines
@@ -142,7 +158,8 @@ cdef struct discipline_strategy_t:  # three cache lines
     double sharpe_se
     uint64_t clamped_count        # returns beyond 100 times the stake, taken as 100 times
     uint64_t refused_count
-    int64_t reserved[2]
+    uint64_t observed             # of the last signal that passed: what an enforcing validator had against it
+    int64_t reserved
 
 
 cdef struct discipline_symbol_t:  # one cache line
@@ -204,6 +221,7 @@ cdef struct corrective_action_t:
 
 cdef struct discipline_verdict_t:
     uint64_t reasons              # bit per reason_t; 0 passes
+    uint64_t observed             # bit per reason_t: what it passed in spite of
     uint64_t detected             # bit per bias_t: met its rule with this signal
     int64_t until_ns              # latest end of a cooldown that stands in the way
     int64_t scale_ppm             # for account_t.position_scale_ppm
@@ -211,7 +229,9 @@ cdef struct discipline_verdict_t:
     uint32_t reducing
     uint32_t explored             # passed on the allowance of paper trading, not on evidence
     uint32_t signs                # of overconfidence, sign_t
+    uint32_t news                 # `observed` is another one than with the strategy's last signal
     uint32_t action_count
+    uint32_t reserved
     corrective_action_t actions[BIAS_COUNT]
 
 
@@ -223,6 +243,9 @@ cdef int discipline_check(discipline_t* d, const signal_t* signal, const facts_t
                           discipline_verdict_t* out) noexcept nogil
 cdef int discipline_result(discipline_t* d, uint32_t strategy, uint32_t symbol, int64_t pnl, int64_t notional,
                            int64_t stop_ppm, int64_t now_ns) noexcept nogil
+cdef int discipline_carry(discipline_t* d, uint32_t to, const discipline_t* before, uint32_t strategy) noexcept nogil
+cdef int discipline_carry_symbol(discipline_t* d, uint32_t to, const discipline_t* before, uint32_t symbol) noexcept nogil
+cdef void discipline_rest(discipline_t* d, int64_t now_ns) noexcept nogil
 cdef int discipline_warn(discipline_t* d, uint32_t strategy, int64_t notional, int64_t now_ns) noexcept nogil
 cdef int discipline_position(discipline_t* d, uint32_t symbol, const facts_t* facts, int64_t now_ns,
                              corrective_action_t* action) noexcept nogil

@@ -84,6 +84,8 @@ Bias = bias_t
 Corrective = corrective_t
 Sign = sign_t
 Claim = claim_t
+Validator = validator_t
+DecisionFlag = decision_flag_t
 UNKNOWN = FACT_UNKNOWN
 
 # bias, what meets it, where its cooldown stands, corrective action, cooldown. The documents are drawn from this table.
@@ -98,7 +100,7 @@ BIASES = (
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(discipline_t) == 448)
+    static_assert_c(sizeof(discipline_t) == 576)
     static_assert_c(sizeof(discipline_strategy_t) == 192)
     static_assert_c(sizeof(discipline_symbol_t) == 64)
     static_assert_c(sizeof(discipline_record_t) == 32)
@@ -143,6 +145,9 @@ cdef bint _config_ok(const discipline_config_t* c) noexcept nogil:
     if c.warning_window_ns <= 0 or c.stop_grace_ns < 0 or c.stop_retry_ns <= 0 or c.sharpe_span_min_ns < HOUR:
         return False
     if not 0 <= c.explore_share_ppm <= least.cap_ppm or c.paper > 1:
+        return False
+    # Where money is real the figures decide.
+    if c.validator > <uint32_t>VALIDATOR_OBSERVE or (c.validator == <uint32_t>VALIDATOR_OBSERVE and not c.paper):
         return False
     return 10 <= c.samples_min <= c.window <= 1024 and 1 <= c.trials <= 1000
 
@@ -244,11 +249,29 @@ cdef void _judge(discipline_t* d, discipline_strategy_t* s, const discipline_rec
     s.failed = failed
 
 
+cdef void _keep(discipline_t* d, uint32_t strategy, int64_t ts_ns, int64_t return_e8, int64_t notional,
+                int64_t stop_ppm) noexcept nogil:
+    """A result into the record, in place of the oldest when it is full."""
+    cdef discipline_strategy_t* s = &discipline_strategies(d)[strategy]
+    cdef discipline_record_t* r = &discipline_records(d, strategy)[s.head]
+    if s.count == d.config.window:
+        s.sum_e8 -= r.return_e8
+        s.notional_sum -= r.notional
+        square_add(&s.squares_low, &s.squares_high, r.return_e8, True)
+    else:
+        s.count += 1
+    r.ts_ns, r.return_e8, r.notional, r.stop_ppm = ts_ns, return_e8, notional, stop_ppm
+    s.sum_e8 += return_e8
+    s.notional_sum += notional
+    square_add(&s.squares_low, &s.squares_high, return_e8, False)
+    s.head = s.head + 1 if s.head + 1 < d.config.window else 0
+    s.result_ns = ts_ns
+
+
 cdef int discipline_result(discipline_t* d, uint32_t strategy, uint32_t symbol, int64_t pnl, int64_t notional,
                            int64_t stop_ppm, int64_t now_ns) noexcept nogil:
     """One closed trade: its profit after all costs and the stake it had, in account units."""
     cdef discipline_strategy_t* s
-    cdef discipline_record_t* r
     cdef int64_t gain
     if strategy >= d.strategy_count or symbol >= d.symbol_count:
         d.results_refused_count += 1
@@ -261,19 +284,7 @@ cdef int discipline_result(discipline_t* d, uint32_t strategy, uint32_t symbol, 
     gain = return_down(pnl, notional, RETURN_MOST)
     if gain == RETURN_MOST or gain == -RETURN_MOST:
         s.clamped_count += 1
-    r = &discipline_records(d, strategy)[s.head]
-    if s.count == d.config.window:
-        s.sum_e8 -= r.return_e8
-        s.notional_sum -= r.notional
-        square_add(&s.squares_low, &s.squares_high, r.return_e8, True)
-    else:
-        s.count += 1
-    r.ts_ns, r.return_e8, r.notional, r.stop_ppm = now_ns, gain, notional, stop_ppm
-    s.sum_e8 += gain
-    s.notional_sum += notional
-    square_add(&s.squares_low, &s.squares_high, gain, False)
-    s.head = s.head + 1 if s.head + 1 < d.config.window else 0
-    s.result_ns = now_ns
+    _keep(d, strategy, now_ns, gain, notional, stop_ppm)
     s.result_count += 1
     s.stops_shrunk = s.stops_shrunk + 1 if stop_ppm < s.stop_last_ppm else 0
     s.stop_last_ppm = stop_ppm
@@ -299,6 +310,67 @@ cdef int discipline_warn(discipline_t* d, uint32_t strategy, int64_t notional, i
     if until > s.warned_until_ns:
         s.warned_until_ns = until
     return OK
+
+
+# ------------------------------------------------------------------------------------------------- over a restart
+cdef inline void _later(int64_t* until, int64_t other) noexcept nogil:
+    if other > until[0]:
+        until[0] = other
+
+
+cdef int discipline_carry(discipline_t* d, uint32_t to, const discipline_t* before, uint32_t strategy) noexcept nogil:
+    """A strategy goes on with its record and its rests, under rules that may have become others: it is judged anew."""
+    cdef discipline_strategy_t* s
+    cdef const discipline_strategy_t* b
+    cdef const discipline_record_t* r
+    cdef uint32_t i, count, oldest
+    if to >= d.strategy_count or strategy >= before.strategy_count:
+        return DISCIPLINE_UNKNOWN
+    s = &discipline_strategies(d)[to]
+    b = &discipline_strategies(before)[strategy]
+    if s.count != 0:
+        return DISCIPLINE_BAD_RESULT
+    count = b.count if b.count < d.config.window else d.config.window
+    oldest = b.head + before.config.window - count
+    for i in range(count):
+        r = &discipline_records(before, strategy)[(oldest + i) % before.config.window]
+        _keep(d, to, r.ts_ns, r.return_e8, r.notional, r.stop_ppm)
+    _later(&s.revenge_until_ns, b.revenge_until_ns)
+    _later(&s.cap_until_ns, b.cap_until_ns)
+    _later(&s.warned_until_ns, b.warned_until_ns)
+    s.loss_ns, s.warned_notional = b.loss_ns, b.warned_notional
+    s.wins_in_row, s.ignored_warnings, s.explored = b.wins_in_row, b.ignored_warnings, b.explored
+    s.stop_last_ppm, s.stops_shrunk, s.result_count = b.stop_last_ppm, b.stops_shrunk, b.result_count
+    s.clamped_count, s.refused_count, s.observed = b.clamped_count, b.refused_count, b.observed
+    if s.count:
+        _judge(d, s, discipline_records(d, to))
+    return OK
+
+
+cdef int discipline_carry_symbol(discipline_t* d, uint32_t to, const discipline_t* before,
+                                 uint32_t symbol) noexcept nogil:
+    """A symbol's rests go on. Since when a position is beyond its stop is seen anew with its next price."""
+    cdef discipline_symbol_t* y
+    cdef const discipline_symbol_t* b
+    if to >= d.symbol_count or symbol >= before.symbol_count:
+        return DISCIPLINE_UNKNOWN
+    y = &discipline_symbols(d)[to]
+    b = &discipline_symbols(before)[symbol]
+    _later(&y.fomo_until_ns, b.fomo_until_ns)
+    _later(&y.revenge_until_ns, b.revenge_until_ns)
+    _later(&y.loss_ns, b.loss_ns)
+    return OK
+
+
+cdef void discipline_rest(discipline_t* d, int64_t now_ns) noexcept nogil:
+    """Nobody knows what stood before: everybody rests as after the worst of it."""
+    cdef uint32_t i
+    for i in range(d.strategy_count):
+        _arm(&discipline_strategies(d)[i].revenge_until_ns, now_ns, d.config.revenge_cooldown_ns)
+        _arm(&discipline_strategies(d)[i].cap_until_ns, now_ns, d.config.cap_cooldown_ns)
+    for i in range(d.symbol_count):
+        _arm(&discipline_symbols(d)[i].fomo_until_ns, now_ns, d.config.fomo_cooldown_ns)
+        _arm(&discipline_symbols(d)[i].revenge_until_ns, now_ns, d.config.revenge_cooldown_ns)
 
 
 # ------------------------------------------------------------------------------------------------- the biases
@@ -507,17 +579,30 @@ cdef inline bint _may_explore(const discipline_config_t* c, const discipline_str
             and facts.equity > 0 and signal.notional <= share_down(facts.equity, c.explore_share_ppm))
 
 
+cdef void _observe(discipline_t* d, discipline_strategy_t* s, uint64_t figures, discipline_verdict_t* out) noexcept nogil:
+    """It passes; what an enforcing validator has against it is counted, and told when it is another thing than before."""
+    cdef int i
+    out.observed = figures
+    out.news = figures != s.observed
+    s.observed = figures
+    if figures == 0:
+        return
+    d.observed_count += 1
+    for i in range(REASON_COUNT):
+        d.observed_by_reason[i] += (figures >> i) & 1
+
+
 cdef int discipline_check(discipline_t* d, const signal_t* signal, const facts_t* facts, int64_t now_ns,
                           discipline_verdict_t* out) noexcept nogil:
     """Every rule, no early exit: OK, or DISCIPLINE_REFUSED with all reasons in `out`."""
     cdef discipline_strategy_t* s
     cdef discipline_symbol_t* y
-    cdef uint64_t reasons
-    cdef bint explores
+    cdef uint64_t reasons, figures
+    cdef bint explores, observes = d.config.validator == <uint32_t>VALIDATOR_OBSERVE
     cdef int i
-    out.reasons = out.detected = 0
+    out.reasons = out.detected = out.observed = 0
     out.until_ns, out.scale_ppm, out.notional_max = 0, PPM, INT64_MAX
-    out.reducing = out.explored = out.signs = out.action_count = 0
+    out.reducing = out.explored = out.signs = out.news = out.action_count = out.reserved = 0
     d.checked_count += 1
     if unlikely(signal.strategy >= d.strategy_count or signal.symbol >= d.symbol_count):
         out.reasons = <uint64_t>1 << REASON_BAD_INPUT
@@ -531,15 +616,19 @@ cdef int discipline_check(discipline_t* d, const signal_t* signal, const facts_t
     s = &discipline_strategies(d)[signal.strategy]
     y = &discipline_symbols(d)[signal.symbol]
     explores = _may_explore(&d.config, s, signal, facts)
-    reasons = _input(signal, facts) | _claimed(&d.config, signal)
-    if not explores:
-        reasons |= s.failed
+    figures = s.failed | _claimed(&d.config, signal)
+    if explores and not observes:
+        figures = _claimed(&d.config, signal)
+    reasons = _input(signal, facts) | (0 if observes else figures)
     reasons |= _fomo(d, y, signal, facts, now_ns, out)
     reasons |= _revenge(d, s, y, signal, now_ns, out)
     reasons |= _overconfidence(d, s, signal, facts, now_ns, out)
     reasons |= _loss_aversion(d, signal, facts, now_ns, out)
     reasons |= _confirmation(d, signal, out)
     out.reasons = reasons
+    if reasons == 0 and observes:
+        _observe(d, s, figures, out)
+        return OK
     if reasons == 0:
         if explores:
             out.explored = 1
@@ -578,9 +667,24 @@ cdef class Discipline:
     def __dealloc__(self):
         block_free(self.c)
 
+    @staticmethod
+    def load(image):
+        """A table from an image: a section of a world, or what `image` gave."""
+        cdef const unsigned char[::1] view = image
+        cdef const discipline_t* other = <const discipline_t*>&view[0]
+        cdef Discipline table
+        if (<size_t>view.shape[0] < sizeof(discipline_t) or not _config_ok(&other.config)
+                or <size_t>view.shape[0] < discipline_bytes(&other.config, other.strategy_count, other.symbol_count)):
+            raise_status(DISCIPLINE_BAD_CONFIG, f"{view.shape[0]} bytes are no table")
+        names = np.asarray(<discipline_config_t[:1]>&other.config)
+        rules = {name: names[name][0] for name in names.dtype.names}
+        table = Discipline(strategies=other.strategy_count, symbols=other.symbol_count, **rules)
+        memcpy(table.c, other, table.size)
+        return table
+
     @property
     def rules(self):
-        return dict(self.c.config)
+        return {name: value for name, value in (<object>self.c.config).items() if name != "reserved_32"}
 
     def image(self):
         """The whole block, as a snapshot of the world holds it."""
@@ -593,6 +697,17 @@ cdef class Discipline:
             **self.rules)
         memcpy(other.c, self.c, self.size)
         return other
+
+    def carry(self, uint32_t to, Discipline before, uint32_t strategy):
+        """Take over one strategy's record and rests; returns the status."""
+        return discipline_carry(self.c, to, before.c, strategy)
+
+    def carry_symbol(self, uint32_t to, Discipline before, uint32_t symbol):
+        return discipline_carry_symbol(self.c, to, before.c, symbol)
+
+    def rest(self, int64_t now_ns):
+        """Everybody rests from now on, as after the worst."""
+        discipline_rest(self.c, now_ns)
 
     def check_signal(self, int64_t now_ns, signal, facts):
         """(status, verdict) of one signal; both arguments by the fields of their structs."""
@@ -611,7 +726,7 @@ cdef class Discipline:
         return status, {
             "reasons": v.reasons, "detected": v.detected, "until_ns": v.until_ns, "scale_ppm": v.scale_ppm,
             "notional_max": v.notional_max, "reducing": v.reducing, "explored": v.explored, "signs": v.signs,
-            "actions": actions,
+            "actions": actions, "observed": v.observed, "news": v.news,
         }
 
     def result(self, uint32_t strategy, uint32_t symbol, *, int64_t pnl, int64_t notional, int64_t now_ns,
@@ -667,6 +782,9 @@ cdef class Discipline:
         return {
             "checked": self.c.checked_count, "refused": self.c.refused_count, "reducing": self.c.reducing_count,
             "explored": self.c.explored_count, "results_refused": self.c.results_refused_count,
+            "observed": self.c.observed_count,
+            "observed_by_reason": {Reason(i).name: self.c.observed_by_reason[i] for i in range(<int>REASON_COUNT)
+                                   if self.c.observed_by_reason[i]},
             "by_reason": {Reason(i).name: self.c.refused_by_reason[i] for i in range(<int>REASON_COUNT)
                           if self.c.refused_by_reason[i]},
             "by_bias": {Bias(i).name: self.c.detected_by_bias[i] for i in range(<int>BIAS_COUNT)

@@ -95,7 +95,7 @@ cdef struct route_t:
 cdef struct group_t:              # 20 bytes of numbers, padded by name
     uint32_t count
     uint16_t symbols[8]
-    uint32_t reserved
+    uint32_t policy               # policy_t by which its orders are routed
 
 
 cdef struct routing_t:            # header; groups follow

@@ -47,6 +47,8 @@ cdef struct core_t:
 cdef event_t* next_output(core_t* core, const event_t* cause, uint8_t kind) noexcept nogil
 cdef void deny(core_t* core, const event_t* cause, int64_t strategy, int64_t tag, stage_t stage, uint16_t symbol,
                bint sell, int64_t px_ticks, int64_t qty_lots, int64_t reasons, int64_t headroom_lots) noexcept nogil
+cdef void note(core_t* core, const event_t* cause, int64_t strategy, int64_t tag, uint16_t symbol, bint sell,
+               int64_t px_ticks, int64_t qty_lots, int64_t reasons) noexcept nogil
 cdef void incident(core_t* core, const event_t* cause, int64_t what, uint16_t symbol, int64_t id_order,
                    int64_t believed, int64_t found, int64_t strategy) noexcept nogil
 cdef void expose(world_t* w, uint16_t symbol) noexcept nogil

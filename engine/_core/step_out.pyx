@@ -2,11 +2,13 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._core.correlation cimport correlation_hold, correlation_slot, correlation_slots
 from engine._core.debug cimport unlikely
+from engine._core.discipline cimport DECISION_OBSERVED
 from engine._core.instruments cimport instrument_t
 from engine._core.orders cimport orders_symbol_t, orders_symbols
 from engine._core.risk cimport gate_expose, gate_symbol_t, gate_symbols
 from engine._core.types cimport (
-    FEED_ORDERS, FEED_USER, FLAG_SELL, KIND_DECISION, KIND_INCIDENT, decision_t, event_t, incident_t, origin_pack, stage_t,
+    FEED_ORDERS, FEED_USER, FLAG_SELL, KIND_DECISION, KIND_INCIDENT, STAGE_DISCIPLINE, decision_t,
+    event_t, incident_t, origin_pack, stage_t,
 )
 from engine._core.validate cimport validate_usable
 from engine._core.world cimport (
@@ -46,6 +48,17 @@ cdef void deny(core_t* core, const event_t* cause, int64_t strategy, int64_t tag
     decision.px_ticks = px_ticks
     decision.qty_lots = qty_lots
     core.world.denied_count += 1
+
+
+cdef void note(core_t* core, const event_t* cause, int64_t strategy, int64_t tag, uint16_t symbol, bint sell,
+               int64_t px_ticks, int64_t qty_lots, int64_t reasons) noexcept nogil:
+    """Nothing is refused: what a validator that only observes has against a signal that passes."""
+    cdef decision_t* decision = <decision_t*>next_output(core, cause, KIND_DECISION)
+    decision.symbol = symbol
+    decision.flags = <uint8_t>DECISION_OBSERVED | (FLAG_SELL if sell else 0)
+    decision.origin = origin_pack(strategy, tag, STAGE_DISCIPLINE)
+    decision.reasons = reasons
+    decision.headroom_lots, decision.px_ticks, decision.qty_lots = qty_lots, px_ticks, qty_lots
 
 
 cdef void incident(core_t* core, const event_t* cause, int64_t what, uint16_t symbol, int64_t id_order,

@@ -21,13 +21,13 @@ from engine._core.orders cimport (
 )
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
 from engine._core.routing cimport (
-    AGAINST_HALTED, AGAINST_INPUT, AGAINST_UNTRUSTED, POLICY_SMART, group_t, route, route_ask_t, route_t, route_venue_t,
+    AGAINST_HALTED, AGAINST_INPUT, AGAINST_UNTRUSTED, group_t, route, route_ask_t, route_t, route_venue_t,
     routing_groups,
 )
 from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
 from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, start_algo
 from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
-from engine._core.step_out cimport core_t, deny
+from engine._core.step_out cimport core_t, deny, note
 from engine._core.step_plans cimport TAG_PLAN
 from engine._core.strategy cimport (
     STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
@@ -115,6 +115,21 @@ cdef void _facts(const world_t* w, uint16_t symbol, facts_t* f) noexcept nogil:
     f.px_band_high_ticks = i.ask_px_ticks + i.ask_px_ticks // 20
 
 
+cdef uint64_t _sources(const world_t* w, uint16_t symbol, const signal_t* said, const facts_t* facts) noexcept nogil:
+    """Who says so: the strategy's own sources, one where it names none; the quotes and the trades as the core sees them."""
+    cdef uint64_t sources = 1
+    cdef int64_t last = world_instruments(w)[symbol].last_px_ticks
+    cdef int64_t low = facts.bid_px_ticks - facts.bid_px_ticks // 100, high = facts.ask_px_ticks + facts.ask_px_ticks // 100
+    if said.valid:
+        sources = <uint32_t>said.sources
+    if 0 < facts.bid_px_ticks < facts.ask_px_ticks:
+        sources |= <uint64_t>1 << 32
+    # A last trade far from the touch says something else than the quotes do.
+    if facts.bid_px_ticks > 0 and low <= last <= high:
+        sources |= <uint64_t>1 << 33
+    return sources
+
+
 cdef int64_t _value_of(const world_t* w, uint16_t symbol, int64_t px_ticks, int64_t qty_lots) noexcept nogil:
     """In account units, rounded up; INT64_MAX when it does not fit, which every limit fails."""
     cdef int64_t value = 0, per_tick = 0
@@ -144,14 +159,16 @@ cdef bint _disciplined(core_t* core, const event_t* cause, uint32_t strategy, in
     signal.notional = _value_of(w, symbol, px_ticks, wish.qty_lots)
     signal.stop_ppm = _stop_ppm(px_ticks, wish.stop_px_ticks)
     signal.strategy, signal.symbol, signal.sell = <uint16_t>strategy, symbol, sell
-    if said.valid:
-        # What a signal says of itself can only make its case worse; its sources are its evidence.
-        signal.sources = <uint64_t>said.reserved
+    if said.valid and said.sample_count > 0:
+        # What a signal says of itself can only make its case worse.
         signal.p, signal.ev, signal.sharpe, signal.confidence = said.p_value, said.expected_value, said.sharpe, said.confidence
         signal.claims = CLAIM_P | CLAIM_EV | CLAIM_SHARPE | CLAIM_CONFIDENCE
     _facts(w, symbol, &facts)
+    signal.sources = _sources(w, symbol, said, &facts)
     if discipline_check(world_discipline(w), &signal, &facts, w.now_ns, &verdict) == OK:
         w.account.position_scale_ppm = verdict.scale_ppm if not verdict.reducing else w.account.position_scale_ppm
+        if unlikely(verdict.news):
+            note(core, cause, strategy, tag, symbol, sell, px_ticks, wish.qty_lots, <int64_t>verdict.observed)
         return True
     deny(core, cause, strategy, tag, STAGE_DISCIPLINE, symbol, sell, px_ticks, wish.qty_lots, <int64_t>verdict.reasons, 0)
     return False
@@ -232,7 +249,7 @@ cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int
     memset(&ask, 0, sizeof(ask))
     ask.qty_units = wish.qty_lots * world_instruments(w)[symbol].lot_e8
     ask.now_ns, ask.age_ns_max = w.now_ns, limit(&w.limits, LIMIT_BOOK_AGE_NS)
-    ask.policy, ask.sell, ask.parts_max = POLICY_SMART, sell, 1
+    ask.policy, ask.sell, ask.parts_max = g.policy, sell, 1
     # A maker is who rests on every venue that is open to it; one that any of them would fill pays the taker's way.
     ask.maker = wish.type == TYPE_LIMIT
     for k in range(g.count):

@@ -129,12 +129,12 @@ cdef struct wish_t:               # 96 bytes
 cdef struct signal_t:             # one cache line. Evidence for the discipline rules; it decides no amount
     int64_t valid
     int64_t id                    # the strategy's own number of this signal
-    int64_t sample_count
+    int64_t sample_count          # behind the four figures; 0: it claims none of them
     double p_value
     double expected_value         # in quote units per lot
     double sharpe
     double confidence             # 0 to 1
-    int64_t reserved
+    int64_t sources               # a bit for each independent source that says so, of the lowest 32
 
 
 cdef struct wishes_t:             # 448 bytes; all zero when `decide` is called: KEEP everywhere, no signal

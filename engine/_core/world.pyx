@@ -2,7 +2,7 @@ cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 import hashlib
 
@@ -22,7 +22,7 @@ from engine._core.brackets cimport (
 from engine._core.correlation cimport correlation_bytes, correlation_init, correlation_track
 from engine._core.debug cimport static_assert_c
 from engine._core.discipline cimport (
-    discipline_bytes, discipline_config_t, discipline_defaults, discipline_init,
+    discipline_bytes, discipline_config_t, discipline_defaults, discipline_init, discipline_t,
 )
 from engine._core.equity cimport equity_t, ledger_revalue
 from engine._core.ledger cimport (
@@ -40,7 +40,7 @@ from engine._core.orders cimport (
 )
 from engine._core.positions cimport position_t
 from engine._core.risk cimport account_t, gate_bytes, gate_init, gate_symbol_t, gate_symbols
-from engine._core.routing cimport routing_add, routing_bytes, routing_init
+from engine._core.routing cimport POLICY_SMART, routing_add, routing_bytes, routing_groups, routing_init
 from engine._core.strategy cimport strategy_limits_t, strategy_t
 from engine._core.strategy_abi cimport PARAMS_F64_MAX, PARAMS_MAX, STRATEGY_ABI
 from engine._core.triggers cimport triggers_bytes, triggers_check, triggers_init
@@ -340,10 +340,13 @@ cdef class World:
         rows = np.asarray(<gate_symbol_t[:self.c.symbol_count]>gate_symbols(world_gate(self.c)))
         _fill_row(rows[symbol:symbol + 1], values, "the gate's symbol")
 
-    def set_group(self, uint32_t group, symbols):
-        """These instruments are one underlying on several venues."""
+    def set_group(self, uint32_t group, symbols, uint32_t policy=POLICY_SMART):
+        """These instruments are one underlying on several venues; its orders go by this policy."""
         if not world_has(self.c, SECTION_ROUTING):
             raise_status(WORLD_BAD_LAYOUT, "this world has no routing")
+        if group >= self.c.shape.groups or policy > <uint32_t>POLICY_SMART:
+            raise_status(WORLD_BAD_LAYOUT, f"group {group} of {self.c.shape.groups}, policy {policy}")
+        routing_groups(world_routing(self.c))[group].policy = policy
         for symbol in symbols:
             self._symbol(symbol)
             if routing_add(world_routing(self.c), group, <uint16_t>symbol) != OK:
@@ -374,7 +377,29 @@ cdef class World:
             s.view.params_f64[at] = value
         _fill_row(np.asarray(<strategy_limits_t[:1]>&s.limits), dict(limits or {}), "a strategy's limits")
 
+    def put_discipline(self, const unsigned char[::1] image not None):
+        """What was learned before this world: records and rests under the same rules. Before the first event only."""
+        cdef discipline_t* mine
+        cdef const discipline_t* other = <const discipline_t*>&image[0]
+        if not world_has(self.c, SECTION_DISCIPLINE) or self.c.event_count:
+            raise_status(WORLD_BAD_LAYOUT, "no section `discipline`, or events were stepped already")
+        mine = world_discipline(self.c)
+        size = discipline_bytes(&mine.config, mine.strategy_count, mine.symbol_count)
+        if (<uint64_t>image.shape[0] != size or other.strategy_count != mine.strategy_count
+                or other.symbol_count != mine.symbol_count
+                or memcmp(&other.config, &mine.config, sizeof(discipline_config_t)) != 0):
+            raise_status(WORLD_BAD_LAYOUT, "a table of discipline with other rules or sizes")
+        memcpy(mine, other, size)
+
     # -------------------------------------------------------------------------------------------------------- reading
+    def discipline(self):
+        """A copy of the section, for `Discipline.load`; empty where there is none."""
+        cdef discipline_t* d
+        if not world_has(self.c, SECTION_DISCIPLINE):
+            return b""
+        d = world_discipline(self.c)
+        return (<char*>d)[:discipline_bytes(&d.config, d.strategy_count, d.symbol_count)]
+
     def instruments(self):
         return rows_copy(world_instruments(self.c), self.c.symbol_count * sizeof(instrument_t), INSTRUMENT)
 

@@ -115,7 +115,11 @@ def why(symbol: str | None, most: int, directory: Path | None, socket: Path | No
 def _why_line(entry: WhyNot) -> str:
     what = f"{entry.side} {screen.number(entry.qty, 4)} at {screen.number(entry.px)}"
     passes = "" if entry.largest_qty is None else f"; {screen.number(entry.largest_qty, 4)} would pass"
-    return f"{iso(entry.ts_ns)} {entry.symbol} {entry.strategy}: {what}: {', '.join(entry.reasons)}{passes}"
+    reasons = ", ".join(entry.reasons)
+    if entry.observed:
+        # On paper a record that proves nothing is noted, so that it can grow.
+        reasons, passes = f"passed; the validator has against it: {reasons or 'nothing any more'}", ""
+    return f"{iso(entry.ts_ns)} {entry.symbol} {entry.strategy}: {what}: {reasons}{passes}"
 
 
 @click.command()

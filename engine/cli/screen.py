@@ -152,7 +152,7 @@ def refusals(status: Status, most: int = 5) -> Table:
     """The last ones; those that say the same of the same strategy are one line."""
     table = _grid("last why not", "side", "reasons")
     alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
-    for row in status.why:
+    for row in (why for why in status.why if not why.observed):
         sides = alike.setdefault((row.symbol, row.strategy, row.reasons), [])
         if row.side not in sides:
             sides.append(row.side)

@@ -48,6 +48,7 @@ RULES: dict[str, tuple[float, Any]] = {
     "shrinking_stops": (3, lambda v: 1 <= v <= 3),
     "confirmations_min": (3, lambda v: 3 <= v <= 64),
     "paper": (0, lambda v: v in (0, 1)),
+    "validator": (0, lambda v: v in (0, 1)),
 }
 
 
@@ -93,6 +94,7 @@ class Strategy:
     clamped: int = 0
     refused: int = 0
     results: int = 0
+    observed: int = 0
 
 
 @dataclass
@@ -109,22 +111,60 @@ def later(now: int, span: int, before: int | None) -> int:
     return end if before is None else max(before, end)
 
 
+def latest(one: int | None, other: int | None) -> int | None:
+    return max((end for end in (one, other) if end is not None), default=None)
+
+
 class Discipline:
     def __init__(self, *, strategies: int, symbols: int, **rules: float) -> None:
         self.rules: dict[str, Any] = {name: default for name, (default, _) in RULES.items()} | rules
         for name, value in self.rules.items():
             if not RULES[name][1](value):
                 raise DisciplineBadConfig(name)
+        if self.rules["validator"] and not self.rules["paper"]:
+            raise DisciplineBadConfig("validator")
         if self.rules["samples_min"] > self.rules["window"] or strategies < 1 or symbols < 1:
             raise DisciplineBadConfig("sizes")
         self.strategies = [Strategy() for _ in range(strategies)]
         self.symbols = [Symbol() for _ in range(symbols)]
         self.checked = self.refused = self.reducing = self.explored = self.results_refused = 0
+        self.observed = 0
+        self.by_observed: dict[str, int] = {}
         self.by_reason: dict[str, int] = {}
         self.by_bias: dict[str, int] = {}
 
     def restart(self) -> Discipline:
         return copy.deepcopy(self)
+
+    # -------------------------------------------------------------------------------------------------- over a restart
+    def carry(self, to: int, before: Discipline, strategy: int) -> int:
+        if to >= len(self.strategies) or strategy >= len(before.strategies):
+            return Status.DISCIPLINE_UNKNOWN
+        if self.strategies[to].trades:
+            return Status.DISCIPLINE_BAD_RESULT
+        s, mine = copy.deepcopy(before.strategies[strategy]), self.strategies[to]
+        s.trades = s.trades[-self.rules["window"] :]
+        for name in ("revenge_until", "cap_until", "warned_until"):
+            setattr(s, name, latest(getattr(s, name), getattr(mine, name)))
+        self.strategies[to] = s
+        return Status.OK
+
+    def carry_symbol(self, to: int, before: Discipline, symbol: int) -> int:
+        if to >= len(self.symbols) or symbol >= len(before.symbols):
+            return Status.DISCIPLINE_UNKNOWN
+        mine, theirs = self.symbols[to], before.symbols[symbol]
+        for name in ("fomo_until", "revenge_until", "loss"):
+            setattr(mine, name, latest(getattr(mine, name), getattr(theirs, name)))
+        return Status.OK
+
+    def rest(self, now_ns: int) -> None:
+        c = self.rules
+        for s in self.strategies:
+            s.revenge_until = later(now_ns, c["revenge_cooldown_ns"], s.revenge_until)
+            s.cap_until = later(now_ns, c["cap_cooldown_ns"], s.cap_until)
+        for y in self.symbols:
+            y.fomo_until = later(now_ns, c["fomo_cooldown_ns"], y.fomo_until)
+            y.revenge_until = later(now_ns, c["revenge_cooldown_ns"], y.revenge_until)
 
     # --------------------------------------------------------------------------------------------------- the record
     def result(self, strategy: int, symbol: int, *, pnl: int, notional: int, now_ns: int, stop_ppm: int = 0) -> int:
@@ -320,7 +360,7 @@ class Discipline:
         ) | dict(facts)
         v: dict[str, Any] = {
             "reasons": 0, "detected": 0, "until_ns": 0, "scale_ppm": PPM, "notional_max": MOST, "reducing": 0,
-            "explored": 0, "signs": 0, "actions": [],
+            "explored": 0, "signs": 0, "actions": [], "observed": 0, "news": 0,
         }  # fmt: skip
         self.checked += 1
         if signal["strategy"] >= len(self.strategies) or signal["symbol"] >= len(self.symbols):
@@ -340,7 +380,8 @@ class Discipline:
             and facts["equity"] > 0
             and signal["notional"] <= facts["equity"] * c["explore_share_ppm"] // PPM
         )
-        reasons = set() if explores else record
+        observes = bool(c["validator"])
+        reasons: set[Reason] = set()
         if (
             min(signal["px_ticks"], qty, signal["notional"], signal["stop_ppm"], facts["equity"]) <= 0
             or facts["position_share_ppm"] <= 0
@@ -349,6 +390,7 @@ class Discipline:
             or not 0 < facts["bid_px_ticks"] < facts["ask_px_ticks"]
         ):
             reasons = reasons | {Reason.REASON_BAD_INPUT}
+        figures = set() if explores and not observes else set(record)
         claims = signal.get("claims", 0)
         for claim, good, reason in (
             (Claim.CLAIM_P, 0 <= signal.get("p", 0.0) < c["p_max"], Reason.REASON_INSIGNIFICANT),
@@ -361,10 +403,18 @@ class Discipline:
             ),
         ):
             if claims & claim and not good:
-                reasons = reasons | {reason}
-        reasons = reasons | self._biases(now_ns, signal, facts, v)
+                figures = figures | {reason}
+        reasons = reasons | self._biases(now_ns, signal, facts, v) | (set() if observes else figures)
         if reasons:
             return Status.DISCIPLINE_REFUSED, self._refuse(v, reasons)
+        if observes:
+            v["observed"] = sum(1 << reason for reason in figures)
+            v["news"] = int(v["observed"] != s.observed)
+            s.observed = v["observed"]
+            self.observed += bool(figures)
+            for reason in figures:
+                self.by_observed[reason.name or ""] = self.by_observed.get(reason.name or "", 0) + 1
+            return Status.OK, v
         if explores:
             v["explored"] = 1
             s.explored += 1
@@ -391,6 +441,7 @@ class Discipline:
         return {
             "checked": self.checked, "refused": self.refused, "reducing": self.reducing, "explored": self.explored,
             "results_refused": self.results_refused, "by_reason": self.by_reason, "by_bias": self.by_bias,
+            "observed": self.observed, "observed_by_reason": self.by_observed,
         }  # fmt: skip
 
     def check(self) -> None:

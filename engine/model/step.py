@@ -2,8 +2,8 @@
 
 Covers quotes and trades, wishes of limit orders (place, amend, cancel), own limits, the gate with its rates, reports in
 any order, fills, fees, deadlines, connections, halts, strategies' stops, the latch and the modes with their plans: what
-Reduced and the flatten plan place, take back and verify. Brackets, triggers, slices, books and discipline are sections
-of their own with proofs of their own; a world without them is what this twin describes.
+Reduced and the flatten plan place, take back and verify, and the rules on signals. Brackets, triggers, slices and books
+are sections of their own with proofs of their own; a world without them is what this twin describes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from engine.model.ledger import Ledger
 from engine.model.modes import Modes
 from engine.model.orders import Orders
 from engine.model.risk import SKIPS, Gate
+from engine.model.step_discipline import Judge
 from engine.model.strategy import Row
 
 SECOND = 10**9
@@ -57,8 +58,9 @@ class Step:
     def __init__(self, *, symbols: int, strategies: int, orders: int, can: int, account: dict[str, int],
                  limits: dict[str, int], gate_symbol: dict[str, int], own: dict[str, int], unit_value: int,
                  tick_e8: int, lot_units: int, modes: dict[str, int] | None = None,
-                 cash_only: bool = False) -> None:  # fmt: skip
+                 cash_only: bool = False, discipline: dict[str, Any] | None = None) -> None:  # fmt: skip
         self.now = 0
+        self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
         self.lot_units, self.cash_only = lot_units, cash_only
         self.modes = Modes(symbols=symbols, **(modes or {}))
         self.modes.mode = Mode.MODE_NORMAL
@@ -96,6 +98,8 @@ class Step:
                 "bid": e["bid"], "ask": e["ask"], "ts": self.now, "trusted": int(0 < e["bid"] < e["ask"]),
             }  # fmt: skip
             self._expose(e["symbol"])
+            if self.judge and self.touch[e["symbol"]]["trusted"]:
+                self.judge.price(e["symbol"], e["bid"], e["ask"], self.now)
             for strategy, symbol in enumerate(self.symbol_of):
                 if symbol == e["symbol"]:
                     self._run(strategy)
@@ -196,6 +200,27 @@ class Step:
             self._deny(strategy, tag, Stage.STAGE_STRATEGY, ask, reasons)
         return ok
 
+    def _disciplined(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> bool:
+        """The rules that protect from people. What an observing validator has against a signal is told once."""
+        if self.judge is None:
+            return True
+        symbol, account = self.symbol_of[strategy], self.gate.account
+        passes, verdict = self.judge.check(
+            self.now, strategy, symbol, sell, wish, touch=self.touch[symbol], lots=self.lots[symbol],
+            equity=account["equity"], share_ppm=self.gate.limits["position_share_ppm"],
+            value_q32=self.gate.rows[symbol]["value_q32"],
+        )  # fmt: skip
+        ask = {"sell": sell, "px_ticks": wish["px_ticks"], "qty_lots": wish["qty_lots"]}
+        if not passes:
+            self._deny(strategy, tag, Stage.STAGE_DISCIPLINE, ask, verdict["reasons"])
+            return False
+        if not verdict["reducing"]:
+            account["position_scale_ppm"] = verdict["scale_ppm"]
+        if verdict["news"]:
+            self._deny(strategy, tag, Stage.STAGE_DISCIPLINE, ask, verdict["observed"], wish["qty_lots"])
+            self.out[-1] = ("observed", *self.out[-1][1:])
+        return True
+
     def _place(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> int:
         symbol = self.symbol_of[strategy]
         if not self._passes_own(strategy, tag, sell, wish):
@@ -205,6 +230,8 @@ class Step:
         ask = self._ask(symbol, sell, wish["px_ticks"], wish["qty_lots"], wish["stop_px_ticks"], reduces)
         if TIF_NEEDS.get(tif, 0) & ~self.can:
             self._deny(strategy, tag, Stage.STAGE_STRATEGY, ask, 1 << StrategyRule.STRATEGY_RULE_CARRY)
+            return 0
+        if not self._disciplined(strategy, tag, sell, wish):
             return 0
         ask["duplicate"] = self.orders.find_key(strategy=strategy, symbol=symbol, sell=sell, tag=tag) != 0
         failed = self._failed(ask)
@@ -297,7 +324,13 @@ class Step:
             down = wish["px_ticks"] == o.px and wish["qty_lots"] < o.qty - o.filled
             able = self.can & Can.CAN_AMEND or (self.can & Can.CAN_AMEND_DOWN and down)
             settled = o.state in (State.STATE_OPEN, State.STATE_PARTIAL)
-            if able and settled and self._passes_own(strategy, tag, sell, wish) and self._amend(id_order, wish):
+            if (
+                able
+                and settled
+                and self._passes_own(strategy, tag, sell, wish)
+                and self._disciplined(strategy, tag, sell, wish)
+                and self._amend(id_order, wish)
+            ):
                 return id_order
         self._cancel(id_order)
         return id_order
@@ -330,7 +363,11 @@ class Step:
         if status != Status.ORDER_UNKNOWN_ID:
             strategy = self.orders.records[e["id_order"]].terms["strategy"]
             if strategy != NOBODY:
+                before = self.rows[strategy].state["position_lots"]
                 self.rows[strategy].fill(sell, e["qty"])
+                if self.judge:
+                    self.judge.filled(self.now, strategy, symbol, sell, e["px"], e["qty"], before,
+                                      self.gate.rows[symbol]["value_q32"])  # fmt: skip
         return status
 
     def _report(self, kind: int, e: dict[str, Any]) -> int:
@@ -396,6 +433,9 @@ class Step:
             return Status.ORDER_DUPLICATE_FILL
         self.paid.add(key)
         self.ledger.fee(e["asset"], e["amount"])
+        order = self.orders.records.get(e["id_order"])
+        if self.judge and e["asset"] == 0 and order is not None and order.terms["strategy"] != NOBODY:
+            self.judge.charged(order.terms["strategy"], e["amount"])
         if self.cash_only and e["asset"] != 0:
             self._work_modes()
         return Status.OK

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.discipline import DecisionFlag
 from engine._core.discipline import Reason as DisciplineReason
 from engine._core.risk import Rule
 from engine._core.routing import Against
@@ -161,6 +162,11 @@ def explain(record: Any) -> list[Reason]:
     return [Reason(_word(stage), name, f"the {'order table' if stage == Stage.STAGE_ORDERS else 'venue'} refused it")]
 
 
+def is_refusal(records: Any) -> Any:
+    """Which DECISION records refused something: the others say what an observing validator let pass."""
+    return (records["flags"] & int(DecisionFlag.DECISION_OBSERVED)) == 0
+
+
 def denial(record: Any) -> Denial:
     origin = int(record["origin"])
     strategy = origin & 0xFFFF
@@ -180,4 +186,5 @@ def denial(record: Any) -> Denial:
 def denials(records: npt.NDArray[Any]) -> Iterator[Denial]:
     """Every denial among records of a tape or a step, oldest first."""
     found = np.ascontiguousarray(records[records["kind"] == Kind.KIND_DECISION]).view(DECISION)
+    found = found[is_refusal(found)]
     return (denial(record) for record in found)

@@ -163,7 +163,7 @@ class StrategyStatus(_Part, frozen=True, kw_only=True):
 
 
 class WhyNot(_Part, frozen=True, kw_only=True):
-    """One signal that was denied or skipped, with every reason."""
+    """One signal that was denied, skipped, or let pass by a validator that observes, with every reason."""
 
     ts_ns: int
     symbol: str
@@ -174,6 +174,7 @@ class WhyNot(_Part, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     headroom: dict[str, float] = {}
     largest_qty: float | None = None  # the largest size that would pass
+    observed: bool = False  # it passed: an observing validator only says what it has against it
 
 
 class Event(_Part, frozen=True, kw_only=True):

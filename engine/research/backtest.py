@@ -23,7 +23,7 @@ import numpy.typing as npt
 from engine._core.step import Core
 from engine._core.types import BAR_PRICES, DECISION, EVENT, FEE, FUNDING, INTENT, MARK, ORDER, Flag, Kind
 from engine.errors import BacktestImpossible
-from engine.observe.decisions import explain
+from engine.observe.decisions import explain, is_refusal
 from engine.research.assumed import Market, quotes_of
 from engine.research.lockstep import Lockstep, Route, Stop
 from engine.sim.venue.embedded import EmbeddedVenue
@@ -208,6 +208,7 @@ def run(machine: Machine, market: Market, events: Records) -> Run:
 
 def _denials(tape: Records) -> dict[str, int]:
     found = np.ascontiguousarray(tape[tape["kind"] == int(Kind.KIND_DECISION)]).view(DECISION)
+    found = found[is_refusal(found)]
     counts: Counter[str] = Counter()
     for record in found:
         counts.update(f"{reason.stage}: {reason.text}" for reason in explain(record))

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.types import DECISION, INTENT, ORDER, Flag, Kind
-from engine.observe.decisions import explain
+from engine.observe.decisions import explain, is_refusal
 from engine.runtime.build import strategies_of, symbols_of
 from engine.runtime.engine import Engine
 from engine.safety.audit import Audit, Entry
@@ -77,6 +77,8 @@ class OrderAudit:
             self._placed(outputs[at : at + 1].view(INTENT)[0])
         for at in np.flatnonzero(kinds == int(Kind.KIND_DECISION)):
             decision = outputs[at : at + 1].view(DECISION)[0]
+            if not is_refusal(decision):
+                continue
             key = int(decision["origin"]), int(decision["symbol"]), int(decision["reasons"])
             self._refused[key] += 1
             self._samples.setdefault(key, decision)

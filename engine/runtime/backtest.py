@@ -130,7 +130,7 @@ class Bench:
     def core(self, book: tuple[int, int] | None = None) -> Core:
         # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
         can = int(Can.CAN_ALL) if self.market.basis == "bars" else None
-        return build_core(self.settings, paper_can=can, book=book)
+        return build_core(self.settings, paper_can=can, book=book, disciplined=False)
 
     def machine(self, events: Records) -> backtest.Machine:
         prepare = getattr(importlib.import_module(self.module), "prepare", None)

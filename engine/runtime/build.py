@@ -5,6 +5,8 @@ The same settings give the same core, byte for byte; so a replay builds it from 
 
 from __future__ import annotations
 
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,13 +56,16 @@ def build_core(
     holdings: Mapping[int, int] | None = None,
     paper_can: int | None = None,
     book: tuple[int, int] | None = None,
+    rests: bytes | None = None,
+    disciplined: bool = True,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
-    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to
-    carry in place of that. With `book` (levels,
-    ticks) every symbol keeps its depth, numbered by nobody.
+    capital of the settings is all there is. `paper_can` is what the embedded venue is asked to carry in place of
+    that. With `book` (levels, ticks) every symbol keeps its depth, numbered by nobody. `rests` is the table of
+    discipline that an earlier session left. Only research is not `disciplined`: it gathers the results that the rules
+    would judge, and nobody is tempted there.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
@@ -83,6 +88,9 @@ def build_core(
         seed=settings.engine.seed,
         epoch=epoch,
         modes=settings.modes.core(),
+        # A world without strategies has no signals to judge.
+        discipline=settings.discipline.core(settings.engine.mode) if slots and disciplined else None,
+        rise_ns=settings.discipline.rise_window_s * 10**9,
         # Live begins paused, and so does whatever comes after a reset: the way to Normal has its conditions.
         mode="paused" if paused or settings.engine.mode == "live" else "normal",
         day_cut_ns=settings.account.day_cut_hour_utc * HOUR_NS,
@@ -94,7 +102,8 @@ def build_core(
         if name not in over:
             # The embedded venue keeps a perpetual's amended order in its place, as spot's does.
             can = can | SPOT_CAN if paper_can is None else paper_can
-        world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
+        # Spot is traded without a loan: nobody sells what the account does not have.
+        world.set_instrument(symbol, linear=int(linear), cash_only=int(not linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
         if book is not None:
             world.set_book(symbol, rule=int(Rule.RULE_NONE))
@@ -109,6 +118,8 @@ def build_core(
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
         world.set_cash(asset, amount)
     world.set_limits(**settings.limits.core())
+    if rests is not None:
+        world.put_discipline(rests)
     core = Core(world)
     if asked:
         feed_init(world, wanted)
@@ -131,7 +142,11 @@ def build_core(
 
 
 def session_meta(
-    settings: Settings, holdings: Mapping[int, int] | None = None, *, paused: bool = False
+    settings: Settings,
+    holdings: Mapping[int, int] | None = None,
+    *,
+    paused: bool = False,
+    rests: bytes | None = None,
 ) -> dict[str, Any]:
     """What a replay needs to build the same core."""
     meta = {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash(), "paused": paused}
@@ -139,6 +154,8 @@ def session_meta(
               for name in strategies_of(settings)}  # fmt: skip
     if any(hashes.values()):
         meta["features"] = {name: one for name, one in hashes.items() if one}
+    if rests is not None:
+        meta["rests"] = b64encode(zlib.compress(rests)).decode()
     return meta if holdings is None else meta | {"holdings": {str(k): v for k, v in holdings.items()}}
 
 
@@ -157,4 +174,6 @@ def core_of(session: Session) -> Core:
     held = session.file.meta.get("holdings")
     holdings = None if held is None else {int(asset): int(amount) for asset, amount in held.items()}
     paused = bool(session.file.meta.get("paused"))
-    return build_core(settings, epoch=session.file.epoch, paused=paused, holdings=holdings)
+    kept = session.file.meta.get("rests")
+    rests = None if kept is None else zlib.decompress(b64decode(kept))
+    return build_core(settings, epoch=session.file.epoch, paused=paused, holdings=holdings, rests=rests)

@@ -34,7 +34,7 @@ from engine.strategy.meter import Meter
 from engine.venues.tally import TallyStart
 
 # What the world is built from. A venue's fees may be others each day: they come in as events.
-SHAPES = ("account", "capacity", "core", "instruments", "modes", "strategies")
+SHAPES = ("account", "capacity", "core", "discipline", "instruments", "modes", "strategies")
 FEES = ("fee_maker", "fee_taker")
 
 

@@ -20,7 +20,7 @@ from engine._core.modes import Mode
 from engine._core.order_table import OrderState
 from engine._core.strategy import StopReason
 from engine._core.types import DECISION, ORDER, Flag, Kind
-from engine.observe.decisions import explain
+from engine.observe.decisions import explain, is_refusal
 from engine.observe.status import (
     AccountStatus,
     BooksStatus,
@@ -143,8 +143,10 @@ class Picture:
             decision = outputs[at : at + 1].view(DECISION)[0]
             row = self._rows[int(decision["symbol"])]
             reasons = tuple(reason.rule for reason in explain(decision))
-            self._denied_by.update(reasons)
-            self._denied[min(int(decision["origin"]) & 0xFFFF, len(self._slots))] += 1
+            refused = bool(is_refusal(decision))
+            if refused:
+                self._denied_by.update(reasons)
+                self._denied[min(int(decision["origin"]) & 0xFFFF, len(self._slots))] += 1
             self._why.appendleft(
                 WhyNot(
                     ts_ns=int(decision["ts_recv_ns"]),
@@ -155,6 +157,7 @@ class Picture:
                     qty=int(decision["qty_lots"]) * row.lot / E8,
                     reasons=reasons,
                     largest_qty=int(decision["headroom_lots"]) * row.lot / E8,
+                    observed=not refused,
                 )
             )
 

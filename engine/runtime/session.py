@@ -40,6 +40,7 @@ from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
+from engine.runtime.rests import rests_of
 from engine.runtime.standing import TierWatch, enter
 from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
@@ -228,8 +229,11 @@ class Session:
         # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
         epoch = last_epoch(journal) + 1
         paused = (self.root / PAUSED_NAME).exists()
-        core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings)
-        meta = session_meta(opened.settings, opened.holdings, paused=paused)
+        rests = rests_of(journal, opened.settings, self.started_ns)
+        core = build_core(
+            opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings, rests=rests
+        )
+        meta = session_meta(opened.settings, opened.holdings, paused=paused, rests=rests)
         tally = TallyStart(live.care.next_trade if live is not None else {}, {})
         if live is not None:
             meta |= tally.meta()

@@ -62,6 +62,12 @@ def _limits(s: Settings) -> Iterator[Breach]:
             str(s.limits.net_share_ppm),
             f"at most limits.gross_share_ppm, {s.limits.gross_share_ppm}",
         )
+    if s.discipline.samples_min > s.discipline.window:
+        yield (
+            ("discipline", "samples_min"),
+            str(s.discipline.samples_min),
+            f"at most discipline.window, {s.discipline.window}",
+        )
     if s.limits.daily_loss_ppm > s.limits.drawdown_ppm:
         yield (
             ("limits", "daily_loss_ppm"),
@@ -72,6 +78,8 @@ def _limits(s: Settings) -> Iterator[Breach]:
 
 def _safety(s: Settings) -> Iterator[Breach]:
     live = s.engine.mode == "live"
+    if live and s.discipline.validator == "observe":
+        yield ("discipline", "validator"), '"observe"', "auto or enforce: with real money a record decides"
     if live and s.safety.switch == "none":
         yield ("safety", "switch"), '"none"', "gpio or simulated: live trading needs a switch"
     if live and not s.journal.enabled:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.settings.discipline import Discipline
 from engine.settings.reconcile import Reconcile
 from engine.settings.trading import Account, Capacity, Instrument, Limits, Section, Strategy
 from engine.settings.units import plain, text, whole
@@ -320,6 +321,7 @@ class Settings(Section, frozen=True, kw_only=True):
     snapshot: Snapshot = Snapshot()
     reconcile: Reconcile = Reconcile()
     modes: Modes = Modes()
+    discipline: Discipline = Discipline()
     safety: Safety = Safety()
     features: Features = Features()
     models: Models = Models()

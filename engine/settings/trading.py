@@ -160,8 +160,6 @@ class Instrument(Section, frozen=True, kw_only=True):
             "notional_min_e8": self.notional_min,
             "fee_maker_e8": self.fee_maker,
             "fee_taker_e8": self.fee_taker,
-            # Spot without a loan: nobody sells what the account does not have.
-            "cash_only": int(self.market == "spot"),
         }
 
     def gate(self) -> dict[str, int]:

@@ -325,6 +325,79 @@ def test_cooldowns_survive_a_restart(impl):
     assert ask(d, T0 + HOUR - 1)[0] >= {"COOLDOWN_FOMO", "COOLDOWN_REVENGE"}
 
 
+def test_a_new_table_goes_on_with_the_record_and_the_rests_of_the_one_before(impl):
+    before = blocked(impl)
+    d = impl.Discipline(strategies=2, symbols=4, window=128)
+    assert (d.carry(1, before, 0), d.carry_symbol(3, before, 0)) == (Status.OK, Status.OK)
+    d.check()
+    for name, there, here in (("strategy", 0, 1), ("symbol", 0, 3)):
+        mine = {key[2]: end for key, end in d.cooldowns().items() if key[:2] == (name, here)}
+        assert mine == {key[2]: end for key, end in before.cooldowns().items() if key[:2] == (name, there)}
+    assert d.statistics(1) == before.statistics(0)
+
+
+def test_a_smaller_record_keeps_the_newest_results_and_is_judged_anew(impl):
+    before = impl.Discipline(strategies=1, symbols=1)
+    for at in range(100):
+        before.result(0, 0, pnl=1_000 + at % 7 if at >= 60 else -1_000, notional=10**6, now_ns=T0 + at * HOUR)
+    d = impl.Discipline(strategies=1, symbols=1, window=40)
+    d.carry(0, before, 0)
+    d.check()
+    statistics = d.statistics(0)
+    assert (statistics["samples"], statistics["results"], statistics["failed"]) == (40, 100, 0)
+    assert before.statistics(0)["failed"] != 0
+
+
+def test_a_record_is_not_carried_over_another_one_nor_between_what_is_not_there(impl):
+    d, before = proven(impl), blocked(impl)
+    assert d.carry(0, before, 0) == Status.DISCIPLINE_BAD_RESULT
+    empty = impl.Discipline(strategies=1, symbols=1)
+    assert empty.carry(1, before, 0) == empty.carry(0, before, 9) == Status.DISCIPLINE_UNKNOWN
+    assert empty.carry_symbol(1, before, 0) == empty.carry_symbol(0, before, 99) == Status.DISCIPLINE_UNKNOWN
+
+
+def test_where_nothing_is_known_everybody_rests(impl):
+    d = impl.Discipline(strategies=2, symbols=2)
+    d.rest(T0)
+    found, verdict = ask(d)
+    assert {"COOLDOWN_FOMO", "COOLDOWN_REVENGE"} <= found
+    assert verdict["until_ns"] == T0 + 4 * HOUR
+
+
+# ------------------------------------------------------------------------------------------------- observing
+def observing(impl):
+    return impl.Discipline(strategies=2, symbols=4, paper=1, validator=1)
+
+
+def test_an_observing_validator_lets_pass_and_says_what_it_has_against_it(impl):
+    d = observing(impl)
+    found, verdict = ask(d)
+    assert found == set()
+    everything = {"TOO_FEW_SAMPLES", "INSIGNIFICANT", "NEGATIVE_EV", "LOW_SHARPE", "LOW_CONFIDENCE"}
+    assert reasons(verdict["observed"]) == everything
+    assert (verdict["news"], d.counts["observed"], d.counts["refused"]) == (1, 1, 0)
+    assert ask(d)[1]["news"] == 0  # the same as before is no news
+    assert d.counts["observed_by_reason"]["REASON_NEGATIVE_EV"] == 2
+
+
+def test_an_observing_validator_notes_claims_and_excuses_no_bias(impl):
+    d = observing(impl)
+    _, verdict = ask(d, claims=8, confidence=0.1)
+    assert verdict["observed"] >> Reason.REASON_LOW_CONFIDENCE & 1
+    assert ask(d, sources=1)[0] == {"CONFIRMATION"}
+    assert ask(d, px_ticks=111)[0] >= {"FOMO"}
+    d.result(0, 0, pnl=-1, notional=1_000_000, now_ns=T0, stop_ppm=10_000)
+    assert ask(d, T0 + 2 * HOUR + 1)[0] == set()
+    assert ask(d, T0)[0] >= {"REVENGE"}
+
+
+def test_only_paper_may_observe(impl):
+    with pytest.raises(DisciplineBadConfig):
+        impl.Discipline(strategies=1, symbols=1, validator=1)
+    with pytest.raises(DisciplineBadConfig):
+        impl.Discipline(strategies=1, symbols=1, paper=1, validator=2)
+
+
 def test_no_call_shortens_a_cooldown(impl):
     d = blocked(impl)
     calls = {
@@ -337,6 +410,10 @@ def test_no_call_shortens_a_cooldown(impl):
         "restart": d.restart,
         "check": d.check,
         "image": lambda: len(d.image()),
+        "carry": lambda: d.carry(0, proven(impl), 0),
+        "carry_symbol": lambda: d.carry_symbol(0, proven(impl), 0),
+        "rest": lambda: d.rest(T0 - 100 * HOUR),
+        "load": lambda: core.Discipline.load(proven(core).image()),
     }
     public = {name for name in dir(core.Discipline) if not name.startswith("_")}
     assert public - {"rules", "counts"} == set(calls), "a new method has to be shown harmless here"
@@ -349,13 +426,12 @@ def test_no_call_shortens_a_cooldown(impl):
 
 
 def test_no_function_of_the_kernel_clears_a_cooldown():
-    """Whoever gets the block to write to is one of five, and each moves an end through `_arm` alone."""
+    """Whoever gets the block to write to is one of these, and each moves an end through `_arm` or `_later` alone."""
     root = Path(__file__).parents[2] / "engine" / "_core"
     contract = (root / "discipline.pxd").read_text()
     writers = set(re.findall(r"^cdef (?!inline)[\w ]+?\*? ?(\w+)\((?:discipline_t\* \w+)", contract, re.MULTILINE))
-    assert writers == {
-        f"discipline_{name}" for name in ("init", "check", "result", "warn", "position")
-    }  # fmt: skip
+    names = ("init", "check", "result", "warn", "position", "carry", "carry_symbol", "rest")
+    assert writers == {f"discipline_{name}" for name in names}
     source = (root / "discipline.pyx").read_text()
     fields = ("fomo_until_ns", "revenge_until_ns", "cap_until_ns")
     for name in fields:

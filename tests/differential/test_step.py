@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine._core import types
+from engine._core.discipline import DecisionFlag, Discipline
 from engine._core.step import Core
 from engine._core.types import Can, Flag, Kind
 from engine.model.step import SAYS, Step
@@ -40,6 +41,19 @@ SUITES: dict[str, dict[str, Any]] = {
     "modes without market orders or amends": {"modes": PLAN, "can": int(Can.CAN_REDUCE)},
     "spot without a loan": {"modes": PLAN, "cash_only": 1},
     "spot without a loan, several hands": {"modes": PLAN, "cash_only": 1, "symbols": 2, "strategies": 3, "can": 0},
+    "discipline": {"discipline": {}},
+    "discipline that explores": {"discipline": {"paper": 1, "samples_min": 10, "explore_share_ppm": 10_000}},
+    "discipline that observes": {
+        "discipline": {"paper": 1, "validator": 1, "samples_min": 10},
+        "modes": PLAN,
+        "strategies": 2,
+    },
+    "discipline that observes at a venue that amends nothing": {
+        "discipline": {"paper": 1, "validator": 1},
+        "can": 0,
+        "symbols": 2,
+        "strategies": 2,
+    },
     "few open orders": {"limits": {"open_orders_all": 2, "open_orders_symbol": 1, "rejects_in_a_row": 2}},
 }
 WISH = st.tuples(st.integers(0, 1), st.booleans(), st.integers(0, 2), st.integers(-1, 12), st.integers(-8, 8),
@@ -68,12 +82,13 @@ class Pair:
 
     def __init__(self, *, symbols: int = 1, strategies: int = 1, orders: int = 12, can: int = int(Can.CAN_ALL),
                  own: dict[str, int] | None = None, limits: dict[str, int] | None = None,
-                 modes: dict[str, int] | None = None, cash_only: int = 0) -> None:  # fmt: skip
+                 modes: dict[str, int] | None = None, cash_only: int = 0,
+                 discipline: dict[str, Any] | None = None) -> None:  # fmt: skip
         self.symbols, self.strategies = symbols, strategies
         instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only}
         self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=None, validate=False,
                          brackets=0, triggers=0, algos=0, instrument=instrument, limits=limits,
-                         modes=modes)  # fmt: skip
+                         modes=modes, discipline=discipline)  # fmt: skip
         gate_symbol = GATE_SYMBOL | {"margin_ppm": 100_000, "qty_max_lots": QTY_MOST}
         for symbol in range(symbols):
             self.desk.world.set_gate_symbol(symbol, **gate_symbol)
@@ -83,7 +98,7 @@ class Pair:
             symbols=symbols, strategies=strategies, orders=orders, can=can, account=ACCOUNT,
             limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
             unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"], modes=modes,
-            cash_only=bool(cash_only),
+            cash_only=bool(cash_only), discipline=discipline,
         )  # fmt: skip
         self.sent: list[Any] = []
         self.trades = 0
@@ -113,7 +128,11 @@ class Pair:
                 "trail_ticks": 0, "display_lots": 0, "expire_ns": 0,
             }  # fmt: skip
 
+        # Two sources of its own and the quotes are enough; one is not.
+        sources = 1 if by == 0 else 3
+
         def wish(view: Any, out: Any) -> None:
+            out["signal"]["valid"], out["signal"]["sources"] = 1, sources
             for (tag, sell), fields in stated.items():
                 for name, value in fields.items():
                     out["ask" if sell else "bid"][tag][name] = value
@@ -121,6 +140,11 @@ class Pair:
         for strategy in range(self.strategies):
             self.desk.wish[strategy] = wish
             self.twin.decide[strategy] = lambda: stated
+        if self.twin.judge:
+            # A signal is heard when its strategy is called, and stands until the next.
+            called = [i for i, at in enumerate(self.twin.symbol_of) if at == symbol]
+            running = [i for i in called if not self.twin.rows[i].state["stopped"]]
+            self.twin.judge.said.update(dict.fromkeys(running, sources))
         self.desk.quote(self.mid, self.mid + wide, symbol=symbol)
         return self.twin.step(Kind.KIND_QUOTE, now=self._now(), symbol=symbol, bid=self.mid, ask=self.mid + wide)
 
@@ -215,7 +239,8 @@ class Pair:
                 origin = int(r["origin"])
                 who = (origin & 0xFFFF, origin >> 16 & 0xFFFF, origin >> 32)
                 what = tuple(int(r[name]) for name in ("px_ticks", "qty_lots", "reasons", "headroom_lots"))
-                words.append((kind, *who, bool(r["flags"] & 4), *what))
+                said = "observed" if r["flags"] & DecisionFlag.DECISION_OBSERVED else kind
+                words.append((said, *who, bool(r["flags"] & 4), *what))
             elif kind == Kind.KIND_MODE:
                 r = raw.reshape(1).view(types.MODE)[0]
                 names = ("symbol", "mode", "phase", "outcome", "action", "value")
@@ -255,6 +280,13 @@ class Pair:
         for strategy in range(self.strategies):
             expected = twin.rows[strategy].state
             assert {name: int(strategies[name][strategy]) for name in expected} == expected
+        if twin.judge:
+            table = Discipline.load(world.discipline())
+            table.check()
+            assert table.cooldowns() == twin.judge.table.cooldowns()
+            assert table.counts == twin.judge.table.counts
+            samples = [table.statistics(i)["sum_e8"] for i in range(self.strategies)]
+            assert samples == [twin.judge.table.statistics(i)["sum_e8"] for i in range(self.strategies)]
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -550,7 +550,7 @@ def test_a_strategy_may_earn_a_record_on_paper_and_its_trades_are_told():
     def decide(view, wishes):
         wishes["bid"][0]["kind"], wishes["bid"][0]["px_ticks"], wishes["bid"][0]["qty_lots"] = 1, 49_999, 5
         wishes["bid"][0]["stop_px_ticks"] = 49_900
-        wishes["signal"]["valid"], wishes["signal"]["reserved"] = 1, 7
+        wishes["signal"]["valid"], wishes["signal"]["sources"] = 1, 7
         wishes["signal"]["p_value"], wishes["signal"]["expected_value"] = 0.01, 1.0
         wishes["signal"]["sharpe"], wishes["signal"]["confidence"] = 3.0, 0.9
 

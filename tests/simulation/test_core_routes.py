@@ -7,8 +7,9 @@ import pytest
 from engine._core import types
 from engine._core.modes import Mode, Outcome, Who
 from engine._core.risk import Rule
-from engine._core.routing import Against
+from engine._core.routing import Against, Policy
 from engine._core.types import Feed, Flag, Kind, Stage
+from engine.errors import BadLayout
 from tests.support.desks import SECOND, Desk, serve
 
 
@@ -46,6 +47,23 @@ def test_a_fee_may_cost_more_than_a_tick():
     desk.wants(px_ticks=50_010, stop_px_ticks=49_900)
     touches(desk, 50_003, 50_001, 50_002)
     assert desk.places["symbol"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("policy", "to"), [(Policy.POLICY_BEST_PRICE, 1), (Policy.POLICY_LOWEST_FEE, 0), (Policy.POLICY_SMART, 2)]
+)
+def test_each_group_is_routed_by_its_own_policy(policy, to):
+    # The best price takes the dearest fee, the lowest fee the worst price; both together are least on the third.
+    desk = routed(_0={"fee_taker_e8": 10_000}, _1={"fee_taker_e8": 10_000_000}, _2={"fee_taker_e8": 20_000})
+    desk.world.set_group(0, [], policy=int(policy))
+    desk.wants(px_ticks=50_300, stop_px_ticks=49_900)
+    touches(desk, 50_200, 50_001, 50_010)
+    assert desk.places["symbol"].tolist() == [to]
+
+
+def test_a_policy_that_is_none_is_refused():
+    with pytest.raises(BadLayout):
+        routed().world.set_group(0, [], policy=3)
 
 
 def test_a_maker_goes_where_resting_is_cheapest():

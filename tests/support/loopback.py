@@ -279,7 +279,8 @@ async def bench(
     await server.start()
     port = server.port if through is None else await through(server.port)
     loaded = load([write_settings(tmp_path, port, kind)], environ={})
-    core = build_core(loaded.settings, holdings=HOLDINGS if kind == "spot" else {0: HOLDINGS[0]})
+    held = HOLDINGS if kind == "spot" else {0: HOLDINGS[0]}
+    core = build_core(loaded.settings, holdings=held, disciplined=False)
     be_patient(core)
     tape = Tape(tmp_path / "tape.b4", capacity=tape_events, write=True)
     live = make_live(

@@ -89,7 +89,7 @@ def test_every_limit_of_the_gate_is_reachable_and_knows_its_strict_direction():
 
 def test_the_settings_make_the_same_words_as_the_smallest_core_has():
     instrument = Instrument(base="BTC", tick=INSTRUMENT["tick_e8"], lot=INSTRUMENT["lot_e8"])
-    assert instrument.core() == INSTRUMENT | {"cash_only": 1}
+    assert instrument.core() == INSTRUMENT
     assert instrument.gate() == GATE_SYMBOL | {"notional_min": 0}
     assert Settings().account.core() == ACCOUNT
     assert set(Settings().limits.core()) == set(LIMITS)

@@ -171,6 +171,7 @@ cdef class Lane(Receiver):
     cdef int _submit(self, core_t* core) except -1:
         cdef int64_t now_ns = clock_utc_ns()
         cdef bint may_place = len(self.why) == 0
+        cdef object connection = None
         cdef const event_t* e
         cdef uint64_t i
         for i in range(core.out_count):
@@ -180,14 +181,16 @@ cdef class Lane(Receiver):
                     continue
             elif e.kind < KIND_INTENT_PLACE or e.kind > KIND_INTENT_CANCEL_ALL:
                 continue
-            elif self._write(<const intent_t*>e, now_ns, may_place):
-                continue
+            else:
+                connection = self.exchange.connection if connection is None else connection
+                if self._write(<const intent_t*>e, now_ns, may_place, connection):
+                    continue
             # From here on in the order of the outputs, by the way that knows every case.
             self.exchange.submit(rows_copy(e, (core.out_count - i) * sizeof(event_t), EVENT))
             break
         return 0
 
-    cdef bint _write(self, const intent_t* intent, int64_t now_ns, bint may_place) except -1:
+    cdef bint _write(self, const intent_t* intent, int64_t now_ns, bint may_place, connection) except -1:
         """Encode and send one request. False when it is not a simple one: nothing was taken or remembered then."""
         cdef bint places = intent.kind == KIND_INTENT_PLACE
         cdef bint reduces = (intent.terms >> 32 & (TERMS_REDUCE_ONLY | TERMS_CLOSING)) != 0
@@ -210,5 +213,6 @@ cdef class Lane(Receiver):
         self.under_way[PyUnicode_DecodeASCII(room + ID_AT, REQUEST_ID_SIZE, NULL)] = now_ns
         if places:
             self.placed[intent.id_order] = now_ns
-        self.exchange.write(message, now_ns)
+        if connection is None or not connection.send(message):
+            self.exchange.unsent(message, now_ns)
         return True

@@ -156,14 +156,14 @@ class LiveExchange:
             self.busy = was_busy
 
     def _send(self, messages: list[bytes], now: int) -> None:
-        for message in messages:
-            self.write(message, now)
-
-    def write(self, message: bytes, now: int) -> None:
-        """One request to the newest connection; what does not take it leaves its order in doubt."""
         connection = self.connection
-        if connection is None or not connection.send(message):
-            self.tell(self.sender.unsent(message, now))
+        for message in messages:
+            if connection is None or not connection.send(message):
+                self.unsent(message, now)
+
+    def unsent(self, message: bytes, now: int) -> None:
+        """No connection took it: its order is in doubt."""
+        self.tell(self.sender.unsent(message, now))
 
     def positions(self) -> dict[int, int]:
         """By its own word; on spot by its own list of trades, as of the last tally."""

@@ -9,6 +9,7 @@
 #   make thread       the tests with real threads under ThreadSanitizer
 #   make coverage     the suite on a counted build, with the gates on lines and branches
 #   make test-pythons the suite on every Python from 3.11 to 3.13 that this machine has
+#   make test-aarch64 the wheel for 64-bit ARM, and the kernels' suites on it under emulation (root; nightly)
 #   make docs         the documents as a site in build/site; no warning allowed
 #   make wheel        sdist and wheel in dist/
 #   make install      the engine as a systemd service, from this checkout (as root; ARGS=--dry-run shows the steps)
@@ -35,7 +36,7 @@ export BOT4_CYTHON_CACHE ?= $(CURDIR)/build/cython-cache
 # A worker takes a second to start and 200 MB; past eight the longest test alone decides.
 export WORKERS ?= $(shell n=$$(nproc); echo $$((n < 8 ? n : 8)))
 
-.PHONY: help run test bench lint docs debug sanitize thread coverage test-pythons wheel lock clean build install uninstall
+.PHONY: help run test bench lint docs debug sanitize thread coverage test-pythons test-aarch64 wheel lock clean build install uninstall
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -88,6 +89,9 @@ debug sanitize thread coverage: $(VENV)/dev.stamp
 
 test-pythons: $(VENV)/dev.stamp
 	@.ci/test-pythons $(ARGS)
+
+test-aarch64: $(VENV)/dev.stamp
+	@.ci/test-aarch64 $(ARGS)
 
 $(VENV)/docs.stamp: $(VENV)/dev.stamp requirements/docs.txt
 	@echo "installing what builds the documents ..."

@@ -1,4 +1,4 @@
-"""The live driver's own cost: from the transport's callback to its write call, and frames a second into the core.
+"""The live driver's own cost: from the transport's callback to its write call.
 
 Everything is the driver that trades: parser, merge, book procedure, core with its tape, encoder, budget. Only a socket
 is missing: what would be written ends in a list. The quoter places a bid and an ask at each depth message, so each
@@ -13,15 +13,13 @@ import random
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import msgspec
 import numpy as np
 
-from bench.harness import Report, note, sized
+from bench.harness import Report, sized
 from engine._core.step import Core
 from engine._core.tape import Tape
-from engine._core.types import EVENT, LEVEL, ORDER, Feed, Flag, Kind
+from engine._core.types import EVENT, ORDER, Flag, Kind
 from engine._core.world import World
 from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
 from engine.net.clocksync import ClockSync
@@ -97,7 +95,7 @@ def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[Liv
 def _on_wire(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     live, engine = driver(folder, form)
     wire = Wire()
-    live.lines._orders = [wire]
+    live.lines._orders = live.lines._users = [wire]
     return live, engine, wire
 
 
@@ -152,6 +150,8 @@ def _callback(form: Form, samples: int) -> tuple[np.ndarray, int]:
             orders += len(wire.messages)
             wire.messages.clear()
             settle(engine, live)
+            # What the journal's thread does beside the loop: chain what is full, touch the pages ahead.
+            engine.tape.turn(sync=False)
         assert orders >= samples, f"{orders} orders of {samples} messages"
         live.sender.encoder.check()
         engine.core.world.check()
@@ -165,41 +165,3 @@ def test_from_the_callback_to_the_write(report: Report) -> None:
     signed, orders_signed = _callback(Form.HMAC, samples)
     report.row("tick_to_order_callback", session / 1e3, checksum=orders)
     report.row("tick_to_order_callback_hmac", signed / 1e3, checksum=orders_signed)
-
-
-def _quotes(count: int) -> list[bytes]:
-    rng, px, out = random.Random(5), 5_000_000, []
-    for n in range(count):
-        px += rng.choice([-1, 0, 1])
-        data = {"u": 1_000 + n, "s": "BTCUSDT", "b": f"{px / 100:.2f}000000", "B": f"{1 + rng.random() * 8:.3f}00000",
-                "a": f"{(px + 1) / 100:.2f}000000", "A": f"{1 + rng.random() * 8:.3f}00000"}  # fmt: skip
-        out.append(json.dumps({"stream": "btcusdt@bookTicker", "data": data}, separators=(",", ":")).encode())
-    return out
-
-
-def test_messages_a_second_into_the_core(report: Report) -> None:
-    frames = [memoryview(frame) for frame in _quotes(sized(20_000, 200))]
-    decode, rates, peers = msgspec.json.Decoder().decode, [], []
-    for _ in range(sized(5, 1)):
-        with TemporaryDirectory() as folder:
-            live, engine, wire = _on_wire(Path(folder), Form.SESSION)
-            image(live, 100)
-            # No orders here: what is measured is the way in.
-            live.gate.red(Light.CLOCK, "the bench measures the way in")
-            engine.core.world.set_limits(orders_per_second=1)
-            start = time.perf_counter()
-            for frame in frames:
-                live._on_market(wire, frame, time.time_ns())
-            rates.append(len(frames) / (time.perf_counter() - start))
-            top = engine.core.world.book_top(0)
-            assert live.feed.refused_count == 0
-            engine.tape.close()
-        start = time.perf_counter()
-        best: dict[str, Any] = {}
-        for frame in frames:
-            data = decode(frame)["data"]
-            best[data["s"]] = (float(data["b"]), float(data["B"]), float(data["a"]), float(data["A"]))
-        peers.append(len(frames) / (time.perf_counter() - start))
-    report.row("ws_ingest", rates, checksum=sorted(top.items()), peer="msgspec to floats in a dict", peer_samples=peers)
-    note(f"the venue's number of the book: {live.feed.parser.counters()['OK']} frames, feeds {Feed.FEED_MARKET.name}")
-    assert LEVEL.itemsize == EVENT.itemsize

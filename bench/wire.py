@@ -74,7 +74,7 @@ def client_frame(payload: bytes) -> bytes:
     return struct.pack(">BBHI", 0x81, 0x80 | 126, len(payload), 0) + payload
 
 
-def _accept(server: socket.socket) -> socket.socket:
+def accept(server: socket.socket) -> socket.socket:
     """Take one connection and answer its handshake."""
     server.settimeout(30)
     end, _ = server.accept()
@@ -104,7 +104,7 @@ def rounds(
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
         with socket.create_server(("127.0.0.1", 0)) as server:
-            accepted = loop.run_in_executor(None, lambda: (_accept(server), _accept(server)))
+            accepted = loop.run_in_executor(None, lambda: (accept(server), accept(server)))
             await subject.start(f"ws://127.0.0.1:{server.getsockname()[1]}")
             market, account = await accepted
         # What it said of itself when it connected is no order.

@@ -9,7 +9,7 @@ Cost: a record is one cache line; exposing a symbol some 10 ns.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from engine._core.ledger cimport ledger_owned_lots, ledger_positions
-from engine._core.strategy_abi cimport decide_t, wish_t, wishes_t
+from engine._core.strategy_abi cimport decide_t, view_t, wish_t, wishes_t
 from engine._core.types cimport event_t, stage_t
 from engine._core.world cimport world_instruments, world_ledger, world_t
 
@@ -30,8 +30,8 @@ cdef extern from *:
     const int64_t DRAWDOWN_LATCH "BOT4_DRAWDOWN_LATCH"
 
 
-# Fills the view's features: given the section, the event, the symbol and where the values go. Returns how many.
-ctypedef int (*features_t)(void* section, const event_t* event, uint16_t symbol, double* out) noexcept nogil
+# Fills a view's features before its strategy decides: given the section, the event and whose view it is. Returns how many.
+ctypedef int (*features_t)(void* section, const event_t* event, uint32_t strategy, view_t* view) noexcept nogil
 
 
 cdef struct core_t:

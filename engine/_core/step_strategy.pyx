@@ -489,7 +489,7 @@ cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexce
     view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
     view.book_trusted = gate_symbols(world_gate(w))[s.symbol].book_trusted
     if core.features != NULL:
-        view.feature_count = core.features(world_section(w, SECTION_FEATURES), cause, <uint16_t>s.symbol, view.features)
+        view.feature_count = core.features(world_section(w, SECTION_FEATURES), cause, <uint32_t>view.strategy, view)
 
 
 cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcept nogil:

@@ -10,8 +10,8 @@ from engine._core.debug cimport likely, static_assert_c, unlikely
 from engine._core.memory cimport block_free, block_new
 from engine._core.types cimport (
     FLAG_ASK, FLAG_CLOSED, FLAG_FIRST, FLAG_LAST, FLAG_NO_VENUE_TIME, FLAG_SNAPSHOT, KIND_AGG_TRADE, KIND_BAR_PRICES,
-    KIND_BAR_TOTALS, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL, KIND_CONTROL, KIND_LIQUIDATION, KIND_MARK, KIND_ORDER_ACK,
-    KIND_ORDER_EXPIRED, KIND_QUOTE, KIND_REFUSAL, KIND_TIMER, KIND_TRADE, OK, VALIDATE_BAD_BAR, VALIDATE_BAD_CONFIG,
+    KIND_BAR_TOTALS, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL, KIND_CONTROL, KIND_LIQUIDATION, KIND_MARK, KIND_ORDER_LOST,
+    KIND_QUOTE, KIND_REFUSAL, KIND_TIMER, KIND_TRADE, OK, VALIDATE_BAD_BAR, VALIDATE_BAD_CONFIG,
     VALIDATE_BAD_KIND, VALIDATE_BAD_PRICE, VALIDATE_BAD_QUANTITY, VALIDATE_BAD_SYMBOL, VALIDATE_BAND, VALIDATE_CLOCK,
     VALIDATE_CONDEMNED, VALIDATE_CROSSED, VALIDATE_DUPLICATE, VALIDATE_NO_ID, VALIDATE_NO_TIME, VALIDATE_ORDER,
     VALIDATE_PX_RANGE, VALIDATE_QTY_RANGE, VALIDATE_SILENT, VALIDATE_SPIKE, VALIDATE_STALE, VALIDATE_TORN,
@@ -734,7 +734,7 @@ cdef int validate_event(validate_t* v, const event_t* e, int64_t now_ns, refusal
     out.actions = 0
     if unlikely(e.kind >= 64):
         # Reports on our own orders, timers and control are never refused here: a fill that is late is still a fill.
-        if KIND_ORDER_ACK <= e.kind <= KIND_ORDER_EXPIRED or e.kind == KIND_TIMER or e.kind == KIND_CONTROL:
+        if e.kind <= KIND_ORDER_LOST or e.kind == KIND_TIMER or e.kind == KIND_CONTROL:
             return OK
     if unlikely(e.symbol >= v.symbol_count or not validate_rows(v)[e.symbol].configured):
         return _no_row(v, e, VALIDATE_BAD_SYMBOL, e.symbol, v.symbol_count, now_ns, out)
@@ -917,7 +917,8 @@ cdef class Validate:
         return out[:count]
 
     def usable(self, uint32_t symbol):
-        return symbol < self.c.symbol_count and validate_usable(self.c, <uint16_t>symbol)
+        # A table ends below the last number of sixteen bits.
+        return bool(validate_usable(self.c, <uint16_t>min(symbol, <uint32_t>0xFFFF)))
 
     def row(self, uint32_t symbol):
         """What a symbol's row holds."""

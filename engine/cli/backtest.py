@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from engine.cli.output import echo_json
+from engine.cli.replay import parse_time
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
 from engine.research import dataset, recorded, report, shipped
@@ -28,20 +28,6 @@ class DataFile(click.ParamType[Any]):
         if isinstance(value, str) and value.startswith(shipped.PREFIX):
             return value
         return click.Path(exists=True, path_type=Path).convert(value, param, ctx)
-
-
-class Moment(click.ParamType[int]):
-    """A time of day in UTC, as nanoseconds: 2024-01-02, 2024-01-02T15:30, or a whole number of nanoseconds."""
-
-    name = "TIME"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int) or value.isdigit():
-            return int(value)
-        try:
-            return int(np.datetime64(value.removesuffix("Z"), "ns").astype(np.int64))
-        except ValueError:
-            self.fail(f"{value!r} is no time like 2024-01-02 or 2024-01-02T15:30", param, ctx)
 
 
 DATA_FILE = DataFile()
@@ -110,8 +96,8 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
     "--data", "path", type=DATA_FILE, help="A data set, any form of `bot4 data import`, a journal, or sample:NAME."
 )
 @with_meaning
-@click.option("--from", "since", type=Moment(), help="Leave out what was received before, UTC.")
-@click.option("--to", "until", type=Moment(), help="Leave out what was received at or after, UTC.")
+@click.option("--from", "since", metavar="TIME", help="Leave out what was received before, UTC.")
+@click.option("--to", "until", metavar="TIME", help="Leave out what was received at or after, UTC.")
 @click.option("--tier", help="Name of a capital tier; its limits hold.")
 @click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings; later ones win."
@@ -130,7 +116,7 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def backtest(
     strategy: str, path: Path | str | None, symbol: str | None, tick: str | None, lot: str | None, market: str,
-    since: int | None, until: int | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
+    since: str | None, until: str | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
     sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
     check: bool, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -149,7 +135,7 @@ def backtest(
     data = read_data(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
     data = Dataset(data.meta, data.events[:events] if path is None or _given("events") else data.events)
     if since is not None or until is not None:
-        data = dataset.between(data, since, until)
+        data = dataset.between(data, parse_time(since), parse_time(until))
     asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks)
     told = run_backtest(read_settings(files, None, tier).settings, asked, data)
     if out is not None:

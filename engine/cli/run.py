@@ -15,7 +15,7 @@ import uvloop
 from engine.cli.live import LiveView
 from engine.cli.output import echo_json, program
 from engine.cli.screen import duration, number
-from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError, TierError
+from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError, SwitchOpen, TierError
 from engine.observe import logs
 from engine.observe.commands import Handlers
 from engine.observe.status import StatusSource
@@ -81,7 +81,9 @@ def run(
             click.echo(f"the page: {page()}")
 
     # With a live view the address stands in it.
-    ended = uvloop.run(_watched(session, seconds, page) if watch else session.run(seconds=seconds, ready=ready))
+    lived = _watched(session, seconds, page) if watch else session.run(seconds=seconds, ready=ready)
+    # A switch that is open at the start is found when everything else stands.
+    ended = _or_leave(lambda: uvloop.run(lived))
     if as_json:
         echo_json(ended)
     else:
@@ -93,7 +95,7 @@ def _or_leave(build: Callable[[], T]) -> T:
     """What cannot mend itself by starting again must not be started again: systemd is told by the exit code."""
     try:
         return build()
-    except (LatchTripped, LatchBadFile, LatchNotDurable) as error:
+    except (LatchTripped, LatchBadFile, LatchNotDurable, SwitchOpen) as error:
         code, text = EXIT_TRIPPED, str(error)
     except (SettingsError, TierError) as error:
         code, text = EXIT_SETTINGS, str(error)

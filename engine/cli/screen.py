@@ -114,6 +114,8 @@ def facts(status: Status) -> Table:
     lost = [feed.name for feed in status.feeds if not feed.connected]
     table.add_row("feeds", Text(f"lost: {', '.join(lost)}", "red") if lost else Text(f"{len(status.feeds)} connected"))
     table.add_row("switch", f"{status.safety.switch or '-'}, dead-man {status.safety.dead_man or '-'}")
+    if status.safety.drills_overdue:
+        table.add_row("drills", Text(f"overdue: {', '.join(status.safety.drills_overdue)}", "yellow"))
     refused = [row for row in status.host if "REFUSED" in row]
     if status.host:
         table.add_row("host", Text("; ".join(refused), "yellow") if refused else f"{len(status.host)} wishes granted")

@@ -1,4 +1,4 @@
-"""`bot4 venue`: the embedded exchange behind a socket on this machine, for any client that speaks Binance spot."""
+"""`bot4 venue`: the embedded exchange behind a socket on this machine, for any client that speaks Binance."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from engine._core.clock import utc_ns
 from engine.errors import SimServerConfig
 from engine.sim.market import REGIMES
 from engine.sim.venue.exchange import Exchange
-from engine.sim.venue.generated import GeneratedMarket, flow_market
-from engine.sim.venue.instruments import default_spot
+from engine.sim.venue.form import Form
+from engine.sim.venue.generated import PERPETUAL_WALKS, WALKS, GeneratedMarket, flow_market
+from engine.sim.venue.instruments import E8, default_perpetuals, default_spot
 from engine.sim.venue.server import VenueServer
+from engine.sim.venue.spot import SpotForm
+from engine.sim.venue.usdm import UsdmForm
 
 
 @click.command()
@@ -43,6 +46,10 @@ from engine.sim.venue.server import VenueServer
     help="Of order flow: how many times faster regimes change than recorded.",
 )
 @click.option(
+    "--kind", type=click.Choice(["spot", "usdm"]), default="spot", show_default=True,
+    help="Binance spot, or its USD-M perpetuals.",
+)  # fmt: skip
+@click.option(
     "--account", "accounts", nargs=2, multiple=True, metavar="KEY SECRET", default=(("key", "secret"),),
     show_default=True, help="An API key with 10 BTC and a million USDT of play money; may be given again.",
 )  # fmt: skip
@@ -54,25 +61,30 @@ def venue(
     market: str,
     regime: str | None,
     pace: float,
+    kind: str,
     accounts: tuple[tuple[str, str], ...],
     seconds: float | None,
 ) -> None:
-    """Serve the embedded exchange on loopback: REST, market streams, WebSocket API and user stream of Binance spot.
+    """Serve the embedded exchange on loopback: REST, market streams, WebSocket API and user stream of Binance.
 
-    Three symbols move by themselves. Ctrl-C ends it in order. What is there and what is not: docs/venues/embedded.md.
+    Its symbols move by themselves. Ctrl-C ends it in order. What is there and what is not: docs/venues/embedded.md.
 
     Example: bot4 venue --port 18080
     """
     context = tls_context(*tls) if tls else None
     start_ns = utc_ns()
-    exchange = Exchange(default_spot(), now_ns=start_ns)
+    exchange = Exchange(default_spot() if kind == "spot" else default_perpetuals(), now_ns=start_ns)
+    walks = WALKS if kind == "spot" else PERPETUAL_WALKS
     flow = None
     if market == "flow":
         flow = flow_market(exchange, seed=seed, start_ns=start_ns, regime=regime, pace=pace)
+        if kind != "spot":
+            raise click.UsageError("--market flow is of spot")
     elif regime is not None:
         raise click.UsageError("--regime is of order flow: give --market flow")
-    generated = GeneratedMarket(exchange, seed=seed, start_ns=start_ns, market=flow)
-    uvloop.run(serve(exchange, generated, port=port, tls=context, accounts=accounts, seconds=seconds))
+    generated = GeneratedMarket(exchange, seed=seed, start_ns=start_ns, market=flow, walks=walks)
+    form: Form = SpotForm(exchange) if kind == "spot" else UsdmForm(exchange)
+    uvloop.run(serve(form, generated, port=port, tls=context, accounts=accounts, seconds=seconds))
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -85,7 +97,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 async def serve(
-    exchange: Exchange,
+    form: Form,
     market: GeneratedMarket,
     *,
     port: int,
@@ -94,9 +106,10 @@ async def serve(
     seconds: float | None,
 ) -> None:
     """Serve until a signal comes, the time is over, or the market fails, which is raised."""
-    server = VenueServer(exchange, clock=utc_ns, port=port, tls=tls, generate=market.advance)
+    exchange = form.exchange
+    server = VenueServer(exchange, clock=utc_ns, port=port, tls=tls, generate=market.advance, form=form)
     for key, secret in accounts:
-        server.add_account(key, secret=secret)
+        server.add_account(key, secret=secret, deposits=None if form.name == "spot" else {"USDT": 10**6 * E8})
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -113,13 +126,15 @@ async def serve(
 
 def banner(server: VenueServer) -> str:
     http, ws = ("https", "wss") if server.tls else ("http", "ws")
-    at = f"{server.host}:{server.port}"
+    at, spot = f"{server.host}:{server.port}", server.form.name == "spot"
     return "\n".join(
         (
             f"venue: {', '.join(server.exchange.markets)}",
-            f"  REST            {http}://{at}/api/v3",
-            f"  market streams  {ws}://{at}/ws  {ws}://{at}/stream",
-            f"  WebSocket API   {ws}://{at}/ws-api/v3 (orders, user stream)",
+            f"  REST            {http}://{at}/{'api/v3' if spot else 'fapi/v1'}",
+            f"  market streams  {ws}://{at}/ws  {ws}://{at}/stream"
+            if spot
+            else f"  streams         {ws}://{at}/public  {ws}://{at}/market  {ws}://{at}/private",
+            f"  WebSocket API   {ws}://{at}{server.form.api_path}",
             "  how to point ccxt at it: docs/venues/embedded.md",
         )
     )

@@ -46,7 +46,7 @@ TIF_NEEDS = {
 # already: what is not known just now is no reason to take it back.
 NOT_AGAIN = {
     "ORDER_RATE", "CHURN", "OPEN_ORDERS_SYMBOL", "OPEN_ORDERS_ALL", "DUPLICATE_INTENT", "SELF_TRADE", "SIGNAL_STALE",
-    "NOT_REDUCING", "NOT_OWNED", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS",
+    "NOT_REDUCING", "NOT_OWNED", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS", "BREAKER",
 }  # fmt: skip
 Decide = Callable[[], dict[tuple[int, bool], dict[str, int]]]
 

@@ -21,7 +21,7 @@ CLASS_OF = {
     1: (0, LEVEL), 9: (0, LEVEL), 2: (2, QUOTE), 3: (3, TRADE), 4: (4, TRADE), 5: (5, BAR_PRICES), 6: (5, BAR_TOTALS),
     7: (6, MARK), 8: (7, LIQUIDATION),
 }  # fmt: skip
-OURS = {*range(64, 69), 96, 97}
+OURS = {*range(64, 77), 96, 97}
 NUMBER = {1: "id_last", 9: "id_last", 2: "id_book", 3: "id_trade", 4: "id_trade", 6: "ts_open_ns"}
 QUOTES, TRADES = 0, 1
 # A fault: its status, what was measured, what it was held against.

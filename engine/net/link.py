@@ -148,7 +148,7 @@ class Link:
         self._stopping = True
         self._nudge()
         if self._attempt is not None:
-            # A peer that takes the connection and says nothing would hold the end up for the whole time-out.
+            # A connection that is still opening is not waited for to be used, only to be hung up.
             self._attempt.cancel()
         if self._task is not None:
             await self._task

@@ -11,7 +11,7 @@ from picows import WSCloseCode
 
 cdef class Receiver:
     cdef int receive(self, const char* payload, size_t size, int64_t ts_recv_ns) except -1:
-        raise NotImplementedError("a receiver takes messages")
+        raise TypeError("a receiver takes messages; this one is only their kind")
 
 
 @cython.final

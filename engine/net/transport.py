@@ -71,6 +71,20 @@ def _connect_error(url: str, error: BaseException) -> ConnectFailed:
 
 
 # -------------------------------------------------------------------------------------------------------------- picows
+async def _to_its_end(attempt: asyncio.Future[Any]) -> None:
+    """Wait for a connection. Cancelled meanwhile it is hung up when it is through, which its time-out bounds.
+
+    picows forgets the socket of a hand-shake that is cancelled: it would stay open, and be closed under the loop later.
+    """
+    try:
+        await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        await asyncio.wait((attempt,))
+        if not attempt.cancelled() and attempt.exception() is None:
+            attempt.result()[0].disconnect(False)
+        raise
+
+
 class PicowsTransport:
     name = "picows"
 
@@ -81,7 +95,7 @@ class PicowsTransport:
     async def connect(self, url: str, handler: Handler, *, headers: Mapping[str, str] | None = None) -> Connection:
         try:
             listener = Listener(handler, self._bytes_max)
-            await picows.ws_connect(
+            connecting = picows.ws_connect(
                 lambda: listener,
                 url,
                 ssl_context=tls_context(self._ca_file) if url.startswith("wss:") else None,
@@ -91,6 +105,7 @@ class PicowsTransport:
                 extra_headers=dict(headers or {}),
                 max_redirects=0,
             )
+            await _to_its_end(asyncio.ensure_future(connecting))
         except (TimeoutError, OSError, picows.WSError, ValueError) as error:
             raise _connect_error(url, error) from error
         return listener

@@ -208,6 +208,7 @@ class SafetyStatus(_Part, frozen=True, kw_only=True):
     dead_man: str = ""  # armed, not available, off
     courier: str = ""
     plan: str = ""  # the step that a running plan stands in
+    drills_overdue: tuple[str, ...] = ()  # kinds that nobody has passed in their time
 
 
 class Status(_Part, frozen=True, kw_only=True):

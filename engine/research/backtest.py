@@ -99,6 +99,9 @@ class _Driver:
         self.loop.begin(first, (last - first) // SAMPLES)
         for part, route in self.market.parts(self.events):
             self._part(part, route)
+        # What is still due at the moment of the last event belongs to it.
+        while (due := self._due_ns()) <= self.loop.now_ns:
+            self._advance(due)
 
     def _part(self, part: Records, route: npt.NDArray[np.uint8]) -> None:
         at = 0

@@ -288,7 +288,9 @@ def _tardis_quotes(grid: Grid, c: Columns, _path: Path) -> Read:
         ["0" if value == "" else value for value in c[name]] if len(venue) and isinstance(c[name][0], str) else c[name]
         for name in ("bid_price", "bid_amount", "ask_price", "ask_amount")
     ]
-    return Read(quotes(grid, sides, np.zeros(len(venue), np.int64), venue, received), "tardis quotes")
+    # Without numbers of their own the core would take each for the last one again.
+    numbers = np.arange(1, len(venue) + 1)
+    return Read(quotes(grid, sides, numbers, venue, received), "tardis quotes", ["quotes numbered in their order"])
 
 
 def _tardis_book(grid: Grid, c: Columns, _path: Path) -> Read:

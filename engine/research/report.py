@@ -134,7 +134,7 @@ def summary(told: Told) -> str:
     m, run, asset = measures(told), told.run, told.asset
     lines = [
         f"{told.strategy} on {told.data.symbol}, {told.data.source}: {run.counts['events']:,} events, "
-        f"{len(run.fills):,} fills, {run.counts['denied']:,} denied",
+        f"{len(run.fills):,} fills, {run.counts['denied']:,} denied, {run.counts['refused']:,} refused",
         f"  market      {told.basis}",
         f"  equity      {_n(m['equity_start'])} -> {_n(m['equity_end'])} {asset} ({_n(m['return'], 4, 100)} %), "
         f"deepest fall {_n(m['max_drawdown'], 4, 100)} %",

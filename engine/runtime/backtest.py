@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.types import BAR_PRICES, LEVEL, QUOTE, TRADE, Can, Kind
 from engine.errors import BacktestImpossible, DatasetEmpty
@@ -32,7 +33,8 @@ from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
 
 Records = npt.NDArray[Any]
 PACKAGE = "strategies"
-SAMPLE = Meta(symbol="BTCUSDT", tick_e8=10**6, lot_e8=10**5, source=GENERATED)
+# A perpetual, as the symbols of config/paper.toml are: a strategy may be short.
+SAMPLE = Meta(symbol="BTCUSDT", tick_e8=10**6, lot_e8=10**5, market="linear", source=GENERATED)
 SAMPLE_PX = 6_000_000
 # Outputs and timers come on top of the events; a run that makes more stops with the tape's own error.
 TAPE_ROOM = 1 << 16
@@ -109,7 +111,9 @@ def _most(events: Records) -> tuple[int, int]:
     ):
         rows = np.ascontiguousarray(events[events["kind"] == int(kind)]).view(dtype)
         if len(rows):
-            px = max([px, *(int(rows[name].max()) for name in prices)])
+            # Levels count where nothing else has a price: beside quotes what is far away does not matter.
+            names = ("px_ticks",) if kind == Kind.KIND_BOOK_LEVEL and px == 1 else prices
+            px = max([px, *(int(rows[name].max()) for name in names)])
             lots = max([lots, *(int(rows[name].max()) for name in sizes)])
     return px, lots
 
@@ -123,13 +127,17 @@ class Bench:
         self.latency = latency
         self.module = next(iter(settings.strategies.values())).module
 
+    def core(self, book: tuple[int, int] | None = None) -> Core:
+        # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
+        can = int(Can.CAN_ALL) if self.market.basis == "bars" else None
+        return build_core(self.settings, paper_can=can, book=book)
+
     def machine(self, events: Records) -> backtest.Machine:
         prepare = getattr(importlib.import_module(self.module), "prepare", None)
         if prepare is not None:
             # What a strategy works out beforehand it works out from the data of this run, cut or whole.
             prepare(events)
-        # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
-        core = build_core(self.settings, paper_can=int(Can.CAN_ALL) if self.market.basis == "bars" else None)
+        core = self.core()
         name, row = next(iter(self.settings.instruments.items()))
         asset = self.settings.account.asset
         instrument = dataclasses.replace(venue_instrument(name, row), capacity=BOOK_ROOM)

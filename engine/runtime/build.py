@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 
 from engine._core.book import Quotes, Rule
+from engine._core.features_feed import feed_address, feed_bytes, feed_init
 from engine._core.step import Core
 from engine._core.types import Can
 from engine._core.validate import Class, defaults
 from engine._core.world import World
-from engine.errors import SessionMissing
+from engine.errors import SessionMissing, StrategyNotAccepted
 from engine.journal.layout import Session
 from engine.runtime.wiring import make_core
 from engine.settings.schema import Settings
@@ -52,17 +53,23 @@ def build_core(
     meter: Meter | None = None,
     holdings: Mapping[int, int] | None = None,
     paper_can: int | None = None,
+    book: tuple[int, int] | None = None,
 ) -> Core:
     """The core as it stands before its first event. With a meter the driver owes its events to the core.
 
     `holdings` is what the account held at a venue over sockets, by the ledger's asset; on paper in this process the
     capital of the settings is all there is. `paper_can` is what the embedded venue is asked to
-    carry in place of that.
+    carry in place of that. With `book` (levels,
+    ticks) every symbol keeps its depth, numbered by nobody.
     """
     symbols, slots = symbols_of(settings), strategies_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
+    levels, ticks = book or (BOOK_LEVELS if over else 0, BOOK_TICKS)
     capacity = settings.capacity
+    wanted = [registry.find(settings.strategies[name].module).features for name in slots]
+    asked = any(request is not None for request in wanted)
     world = World(
+        features=feed_bytes(wanted) if asked else 0,
         symbols=len(symbols),
         strategies=len(slots),
         orders=capacity.orders,
@@ -70,8 +77,8 @@ def build_core(
         triggers=capacity.orders,
         tracked=len(symbols),
         sample_ns=SAMPLE_NS,
-        book_levels=BOOK_LEVELS if over else 0,
-        book_ticks=BOOK_TICKS,
+        book_levels=levels,
+        book_ticks=ticks,
         validate=True,
         seed=settings.engine.seed,
         epoch=epoch,
@@ -89,7 +96,9 @@ def build_core(
             can = can | SPOT_CAN if paper_can is None else paper_can
         world.set_instrument(symbol, linear=int(linear), can=int(can), **row.core())
         world.set_gate_symbol(symbol, **row.gate())
-        if name in over:
+        if book is not None:
+            world.set_book(symbol, rule=int(Rule.RULE_NONE))
+        elif name in over:
             rule = Rule.RULE_LINKED if linear else Rule.RULE_SPOT
             world.set_book(symbol, rule=int(rule), quotes=int(Quotes.QUOTES_LEAD))
             # Spot's best bid and ask carry a number and no time.
@@ -101,6 +110,9 @@ def build_core(
         world.set_cash(asset, amount)
     world.set_limits(**settings.limits.core())
     core = Core(world)
+    if asked:
+        feed_init(world, wanted)
+        core.bind_features(feed_address())
     cache = cache or Cache()
     for name, slot in slots.items():
         chosen = settings.strategies[name]
@@ -123,6 +135,10 @@ def session_meta(
 ) -> dict[str, Any]:
     """What a replay needs to build the same core."""
     meta = {"settings": msgspec.to_builtins(settings), "settings_hash": settings.hash(), "paused": paused}
+    hashes = {name: registry.features_hash(registry.find(settings.strategies[name].module))
+              for name in strategies_of(settings)}  # fmt: skip
+    if any(hashes.values()):
+        meta["features"] = {name: one for name, one in hashes.items() if one}
     return meta if holdings is None else meta | {"holdings": {str(k): v for k, v in holdings.items()}}
 
 
@@ -134,6 +150,10 @@ def core_of(session: Session) -> Core:
         # A record of market data alone: whoever replays it steps the smallest core.
         return make_core(seed=session.file.seed)
     settings = msgspec.convert(session.file.meta["settings"], Settings)
+    for name, kept in session.file.meta.get("features", {}).items():
+        now = registry.features_hash(registry.find(settings.strategies[name].module))
+        if now != kept:
+            raise StrategyNotAccepted(f"{name} asked for other features when {session.path} was recorded.")
     held = session.file.meta.get("holdings")
     holdings = None if held is None else {int(asset): int(amount) for asset, amount in held.items()}
     paused = bool(session.file.meta.get("paused"))

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from engine._core.clock import monotonic_ns
+import msgspec
+
+from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Goal, Mode, Phase
 from engine.errors import LineLost
@@ -21,6 +23,8 @@ from engine.observe.status import SafetyStatus
 from engine.runtime.engine import Engine
 from engine.runtime.ports import EnginePorts, exit_once
 from engine.safety.audit import Audit
+from engine.safety.deadman import DeadMan
+from engine.safety.drill import overdue
 from engine.safety.guard import Guard, Plan
 from engine.safety.lines import Lines
 from engine.safety.pins import Lamps, Pins, SharedFactory, require_switch
@@ -55,6 +59,8 @@ class Chain:
     ) -> None:
         safety = settings.safety
         self.latch, self._engine, self._safety = latch, engine, safety
+        self._drills, self._overdue_due_ns = root / "drills", 0
+        self._overdue: tuple[str, ...] = ()
         self.ended = threading.Event()
         self.pulse = Pulse()
         self.ports = EnginePorts(engine, ended=self.ended, grace_s=safety.grace_ms / 1_000)
@@ -77,6 +83,10 @@ class Chain:
             # The guard has its grace first, and then the time to close the record.
             grace_ns=2 * safety.grace_ms * MS + 5_000 * MS,
         )
+        # None of the drivers that a session has speaks to a venue with a timer of its own; that is said, not left out.
+        venues = {row.venue for row in settings.instruments.values()}
+        seconds = safety.dead_man_ms / 1_000 or 60.0
+        self.dead_man = DeadMan(dict.fromkeys(sorted(venues)), self.pulse, seconds=seconds)
         self.lamps = self._lamps(safety)
         self.pins: Pins | None = None
         if self.lines is not None:
@@ -130,6 +140,7 @@ class Chain:
 
     def start(self) -> None:
         """From here on a trip ends the process. Raises what is missing before anything trades."""
+        self.guard.require_closed()
         self.guard.start()
         self.sentry.catch(signal.SIGUSR1)
         pause, end_ns = threading.Event(), monotonic_ns() + START_NS
@@ -154,13 +165,29 @@ class Chain:
         words = {0: "closed", 1: "open"}
         phase = Phase(self._engine.core.world.modes["phase"])
         plan = "" if phase in (Phase.PHASE_IDLE, Phase.PHASE_ENDED) else phase.name.removeprefix("PHASE_").lower()
+        told = SafetyStatus(
+            switch=self._safety.switch, plan=plan, dead_man=self.dead_man_words(), drills_overdue=self._drills_overdue()
+        )
         if self.lines is None:
-            return SafetyStatus(switch=self._safety.switch, plan=plan)
+            return told
         try:
             levels = [words[self.lines.level(pin)] for pin in (self._safety.pin_switch, self._safety.pin_tamper)]
         except LineLost:
             levels = ["gone", "gone"]
-        return SafetyStatus(switch=levels[0], tamper=levels[1], plan=plan)
+        return msgspec.structs.replace(told, switch=levels[0], tamper=levels[1])
+
+    def dead_man_words(self) -> str:
+        """What stands behind the engine at each venue when machine and courier are gone."""
+        told = self.dead_man.status()
+        return "; ".join(f"{name}: {words}" if len(told) > 1 else words for name, words in told.items())
+
+    def _drills_overdue(self) -> tuple[str, ...]:
+        """Read from the folder once a minute: a drill is run by another process."""
+        now_ns = monotonic_ns()
+        if now_ns >= self._overdue_due_ns:
+            self._overdue_due_ns = now_ns + 60_000 * MS
+            self._overdue = tuple(overdue(self._drills, utc_ns()))
+        return self._overdue
 
     @property
     def settled(self) -> bool:

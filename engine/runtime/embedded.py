@@ -15,8 +15,8 @@ from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as InstrumentSettings
 from engine.sim.market import FlowMarket, FlowSymbol, Market, Walk, WalkMarket
 from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue
-from engine.sim.venue.exchange import Order
 from engine.sim.venue.instruments import Instrument
+from engine.sim.venue.orders import Order
 
 # No intent arrives sooner than this, so no event within it can depend on an answer to another one.
 REACH_NS = 2_000_000
@@ -125,9 +125,7 @@ class EmbeddedExchange:
         ]
         held = {number: venue.account.balance(asset) for asset, number in venue.config.assets.items()}
         costs = {
-            index[i.symbol]: venue.account.positions[i.symbol].entry_units * i.unit_e8
-            for i in venue.config.instruments
-            if i.perpetual
+            index[i.symbol]: venue.account.positions[i.symbol].cost_e8 for i in venue.config.instruments if i.perpetual
         }
         perpetual = {s: lots for s, lots in self.positions().items() if s in costs}
         cash = {asset: balance.free + balance.locked for asset, balance in held.items()}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.errors import JournalError
 from engine.journal.layout import Session, sessions, write_whole
@@ -56,8 +57,8 @@ def keep_parity(root: Path, found: Comparison) -> Path:
     return path
 
 
-def gather(root: Path, since_ns: int) -> Shown:
-    """Everything that the folder shows since `since_ns`."""
+def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
+    """Everything that the folder shows since `since_ns`, and which drills are overdue now."""
     trips = tuple(sorted(ts_ns for ts_ns in _trips(root) if ts_ns >= since_ns))
     clean_from = max([since_ns, *trips])
     live, paper = set[int](), set[int]()
@@ -71,7 +72,10 @@ def gather(root: Path, since_ns: int) -> Shown:
     compared = [found for found in _comparisons(root) if found.at_ns >= since_ns]
     return Shown(
         Evidence(
-            days_clean=len(live), parity_ppm=_parity(compared), drills=sum(evidence.passed for evidence in drills)
+            days_clean=len(live),
+            parity_ppm=_parity(compared),
+            drills=sum(evidence.passed for evidence in drills),
+            drills_overdue=tuple(drill.overdue(root / "drills", utc_ns() if now_ns is None else now_ns)),
         ),
         days_paper=len(paper),
         trips=trips,

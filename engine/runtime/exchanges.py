@@ -34,6 +34,9 @@ from engine.venues.directory import Assets, Directory, Instrument
 from engine.venues.port import SyncPort
 from engine.venues.sender import SenderConfig
 
+# The protocols that have a driver, and the kind of market each trades.
+MARKETS = {"binance_spot": "spot", "binance_usdm": "usdm"}
+KINDS = {"spot": "spot", "usdm": "linear"}
 CLOCK_TRIES = 20
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -64,14 +67,19 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
     if found is None:
         return Opened(settings, EmbeddedExchange(settings, start_ns))
     name, venue = found
-    if venue.protocol != "binance_spot":
-        raise VenueNotSupported(f"venues.{name}: no driver for {venue.protocol}; binance_spot has one.")
+    if venue.protocol not in MARKETS:
+        raise VenueNotSupported(f"venues.{name}: no driver for {venue.protocol}; {' and '.join(MARKETS)} have one.")
+    market_of = MARKETS[venue.protocol]
     endpoints = endpoints_of(name, venue, paper=settings.engine.mode == "paper")
     signer, secret = signer_of(venue, secrets or Secrets(os.environ))
     facts = ask(settings, venue, endpoints, signer)
     directory = Directory(facts.instruments.values(), facts.assets)
     settings = msgspec.structs.replace(
-        settings, instruments={text: adopt(row, facts.instruments[text]) for text, row in settings.instruments.items()}
+        settings,
+        instruments={
+            text: adopt(row, facts.instruments[text], facts.leverage.get(text, 1))
+            for text, row in settings.instruments.items()
+        },
     )
     form = Form.SESSION if isinstance(signer, Ed25519Signer) else Form.HMAC
     clock = ClockSync()
@@ -85,26 +93,37 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
             backoff=BackoffConfig(first_ns=venue.reconnect_ms_min * 10**6, most_ns=venue.reconnect_ms_max * 10**6),
             sender=SenderConfig(),
             care=CareConfig(foreign=settings.reconcile.foreign),
+            dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0,
+            spare_ws=venue.stream_spare,
+            hot_spare=venue.hot_spare,
             seed=settings.engine.seed,
         ),
         directory,
         signer,
-        encoder("spot", form, directory.rows(), api_key=signer.api_key, secret=secret),
-        BinanceAccount("spot", http, signer, directory, clock),
+        encoder(market_of, form, directory.rows(), api_key=signer.api_key, secret=secret, stp=stp_of(venue, directory)),
+        BinanceAccount(market_of, http, signer, directory, clock),
         make_transport("picows"),
     )
     exchange.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
     exchange.balances = dict(facts.holdings)
+    exchange.care.linear.funding_ns = facts.asked_ns
+    exchange.care.linear.margin_ppm = {text: row.margin_ppm for text, row in settings.instruments.items()}
     return Opened(settings, exchange, facts.holdings)
 
 
 # ------------------------------------------------------------------------------------------------------ what is written
 def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
-    own = market.SPOT_TESTNET if venue.testnet else market.SPOT
+    if venue.protocol == "binance_usdm":
+        own = market.USDM
+        if venue.testnet and not (venue.stream and venue.api and venue.rest):
+            raise SettingsError(f"venues.{name}: the testnet of USD-M wants rest, stream and api written out.")
+    else:
+        own = market.SPOT_TESTNET if venue.testnet else market.SPOT
+    stream = venue.stream or own.market_ws
     out = market.Endpoints(
-        market_ws=venue.stream or own.market_ws, user_ws="", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
+        market_ws=stream, user_ws=f"{stream}/private", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
     )
-    hosts = {urlsplit(url).hostname or "" for url in (out.market_ws, out.api_ws, out.rest)}
+    hosts = {urlsplit(url).hostname or "" for url in (out.market_ws, out.api_ws, out.rest, venue.stream_spare) if url}
     if paper and not hosts <= set(LOOPBACK):
         # Paper never reaches an account with money, whatever key is at hand.
         raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
@@ -126,6 +145,16 @@ def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
     return HmacSigner(key, secret.encode()), secret.encode()
 
 
+def stp_of(venue: Venue, directory: Directory) -> str:
+    """The mode of self-trade prevention that every order carries, refused where the venue does not allow it."""
+    mode = venue.stp.upper()
+    for instrument in directory:
+        if instrument.stp_modes and mode not in instrument.stp_modes:
+            allowed = ", ".join(sorted(instrument.stp_modes)).lower()
+            raise SettingsError(f"venues: stp {venue.stp} is not allowed for {instrument.text}; {allowed}.")
+    return mode
+
+
 def budget_of(venue: Venue) -> RateBudget:
     return RateBudget(
         [
@@ -142,15 +171,20 @@ class Facts:
     assets: Assets
     holdings: dict[int, int]
     last_trades: dict[int, int]
+    leverage: dict[str, int]  # of perpetuals
+    asked_ns: int  # the venue's time
 
 
 def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: Signer) -> Facts:
     """One conversation over REST before anything starts."""
     assets = Assets()
     assets.add(settings.account.asset)
+    market_of = MARKETS[venue.protocol]
     for row in settings.instruments.values():
-        if row.quote != settings.account.asset or row.market != "spot":
-            raise VenueNotSupported(f"{row.base}{row.quote}: spot, quoted in the account's {settings.account.asset}.")
+        if row.quote != settings.account.asset or row.market != KINDS[market_of]:
+            raise VenueNotSupported(
+                f"{row.base}{row.quote}: {KINDS[market_of]}, quoted in the account's {settings.account.asset}."
+            )
         if assets.add(row.base) != len(assets.names) - 1:
             raise VenueNotSupported(f"{row.base}: two instruments of one base asset.")
     directory = Directory(assets=assets)
@@ -159,7 +193,7 @@ def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: S
 
     def make() -> BinanceAccount:
         http = HttpClient(endpoints.rest, budget, counts_of=info.counts_of_headers, venue_now_ns=clock.venue_now_ns)
-        account.append(BinanceAccount("spot", http, signer, directory, clock))
+        account.append(BinanceAccount(market_of, http, signer, directory, clock))
         return account[0]
 
     with SyncPort(make) as port:
@@ -175,10 +209,17 @@ def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: S
             instruments[text] = replace(instrument, fee_maker_e8=maker, fee_taker_e8=taker)
             directory.add(instruments[text])
             last_trades[instrument.index] = port.ask(account[0].last_trade(instrument))
-        return Facts(instruments, assets, port.balances(), last_trades)
+        leverage = {}
+        if market_of == "usdm":
+            found_settings = port.ask(account[0].settings())
+            leverage = {text: at for text, (_, at) in found_settings.margins.items()}
+            # Its leverage is followed; how it counts positions and margin has to fit.
+            if why_not := found_settings.why_not(dict.fromkeys(instruments, 10**6)):
+                raise SettingsError(f"the account at the venue: {why_not}.")
+        return Facts(instruments, assets, port.balances(), last_trades, leverage, clock.venue_now_ns(utc_ns()))
 
 
-def adopt(row: Row, fact: Instrument) -> Row:
+def adopt(row: Row, fact: Instrument, leverage: int = 1) -> Row:
     """The settings' row with the venue's steps; of two limits the narrower one holds."""
     tick, lot = fact.tick_e8, fact.lot_e8
     px_max = fact.px_max_ticks * tick
@@ -194,4 +235,5 @@ def adopt(row: Row, fact: Instrument) -> Row:
         notional_min=max(row.notional_min, fact.notional_min_e8),
         fee_maker=fact.fee_maker_e8,
         fee_taker=fact.fee_taker_e8,
+        margin_ppm=max(row.margin_ppm, -(-(10**6) // leverage)) if row.market == "linear" else row.margin_ppm,
     )

@@ -16,7 +16,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
            "usdm": ("depth@100ms", "bookTicker", "aggTrade", "markPrice@1s")}  # fmt: skip
 RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
 # USD-M says what an account holds ahead of the reports that changed it: its word is passed on when they are through.
+FUNDING_BACK_NS = 7 * 86_400 * 10**9
 BALANCE_NS = 250 * MS
 _NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
@@ -66,7 +68,9 @@ class LiveConfig:
     backoff: BackoffConfig = field(default_factory=BackoffConfig)
     sender: SenderConfig = field(default_factory=SenderConfig)
     care: CareConfig = field(default_factory=CareConfig)
-    dead_man: bool = True  # arm the venue's own timer where it has one
+    spare_ws: str = ""  # a second address of the market's streams, listened to all the time
+    hot_spare: bool = False  # two connections to each address
+    dead_man_ms: int = 60_000  # of the venue's own timer, where it has one; 0: it is not armed
     tick_s: float = 0.02
     seed: int = 0
 
@@ -87,7 +91,7 @@ class LiveExchange:
         self.gate = StartGate(i.index for i in directory)
         self.tally = Tally()
         self.is_linear = account.market == "usdm"
-        self.dead_man = DeadMan(available=self.is_linear and config.dead_man)
+        self.dead_man = DeadMan(available=self.is_linear and config.dead_man_ms > 0, after_ns=config.dead_man_ms * MS)
         self.held: dict[int, tuple[int, int]] = {}  # linear: lots and entry price by symbol, as the venue said last
         self.care = Care(self)
         self.notes: deque[tuple[str, str]] = deque(maxlen=256)
@@ -105,13 +109,16 @@ class LiveExchange:
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         self._tasks: set[asyncio.Task[None]] = set()
         names = [market.stream(i.text, name) for i in directory for name in STREAMS[account.market]]
+        bases = [config.endpoints] + [replace(config.endpoints, market_ws=at) for at in (config.spare_ws,) if at]
+        self._market_ways = [list(market.urls(account.market, base, names)) for base in bases]
         self.market_links = [
             Link(
-                transport, url, self._on_market, on_up=self._market_up, on_down=self._market_down,
-                receiver=lambda: self._lane,
-                config=config.link, backoff=config.backoff, seed=config.seed + at,
+                transport, url, self._on_market, on_up=self._market_up, on_down=partial(self._market_down, at),
+                receiver=lambda: self._lane, backoff=config.backoff, seed=config.seed + at + 1000 * way,
+                config=replace(config.link, wanted=2 if config.hot_spare else 1),
             )
-            for at, url in enumerate(market.urls(account.market, config.endpoints, names))
+            for way, urls in enumerate(self._market_ways)
+            for at, url in enumerate(urls)
         ]  # fmt: skip
         self.lines = AccountLines(self, transport, self._on_account, self._on_user)
 
@@ -201,6 +208,8 @@ class LiveExchange:
             self._heard(reports)
         self.care.next_trade = dict(start.next_trade)
         self.care.net_lots = dict(start.net_lots)
+        # Payments of the time between: the core knows those that it has by their number.
+        self.care.linear.funding_ns -= min(self.care.linear.funding_ns, FUNDING_BACK_NS)
 
     # ------------------------------------------------------------------------------------------------------------- life
     def join(self, engine: Engine) -> None:
@@ -401,7 +410,13 @@ class LiveExchange:
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
         self.flush()
 
-    def _market_down(self, reason: str) -> None:
+    def _market_down(self, at: int, reason: str) -> None:
+        """One address of the streams numbered `at` is gone."""
+        each = len(self._market_ways[0])
+        if any(link.is_up for link in self.market_links[at::each]):
+            # Another address has the same streams: the book goes on without a gap.
+            self.note("market", f"{reason}; the spare goes on")
+            return
         self.feed.down()
         for instrument in self.directory:
             self.gate.book(instrument.index, whole=False)

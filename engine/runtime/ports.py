@@ -11,14 +11,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from engine._core.clock import monotonic_ns
 from engine._core.orders import OrderFlag, OrderType
 from engine.errors import LoopSilent
 from engine.runtime.engine import Engine
 from engine.safety.guard import Action
+from engine.venues.binance.ids import client_id
 
 FRESH_NS = 500_000_000
 # A stop that waits for its price closes nothing yet.
@@ -33,7 +36,12 @@ class Account:
     facts: tuple[Mapping[str, int], ...]
     venue_lots: tuple[tuple[int, int], ...]  # symbol, lots: the venue's own word
     equity: tuple[int, int]  # the core's, the venue's
-    standing: tuple[str, ...]
+    standing: tuple[str, ...]  # as the venue and the courier spell them
+
+
+def standing_of(orders: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Client ids as the courier reads them at the venue; the venues that it knows spell ours in one way."""
+    return tuple(client_id(int(order["id_order"])) for order in orders)
 
 
 def account_of(engine: Engine) -> Account:
@@ -65,7 +73,7 @@ def account_of(engine: Engine) -> Account:
         facts=tuple(facts),
         venue_lots=tuple(engine.exchange.positions().items()),
         equity=(int(world.account()["equity"]), engine.exchange.equity()),
-        standing=tuple(f"{int(order['id_order']):x}" for order in orders),
+        standing=standing_of(orders),
     )
 
 

@@ -24,7 +24,7 @@ from engine.journal.layout import Session as RecordedSession
 from engine.journal.layout import last_epoch
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
-from engine.observe.status import Status, StatusSource
+from engine.observe.status import SafetyStatus, Status, StatusSource
 from engine.runtime.audited import OrderAudit
 from engine.runtime.breakers import Board, Looks
 from engine.runtime.build import build_core, session_meta
@@ -213,7 +213,7 @@ class Session:
             self.engine, self.settings, Looks(data=self._data_flows, journal=lambda: self.journal.health == 0),
             cascade=self.chain.guard.breakers_open, note=self.picture.note, record=self.audit.note,
         )  # fmt: skip
-        self.picture.breakers, self.picture.safety = self.breakers.status, self.chain.status
+        self.picture.breakers, self.picture.safety = self.breakers.status, self._devices
 
     def _begin(self, journal: Path, opened: Opened, meter: Meter | None) -> Begun:
         """A core: that of the session before, where the account outlived it, or a new one."""
@@ -249,7 +249,7 @@ class Session:
             try:
                 if self.faces is not None:
                     await self.faces.start()
-                self.notifier.ready(f"paper session {name}; {self.switch}")
+                self.notifier.ready(f"paper session {name}; {self.switch}; dead-man timer: {self._devices().dead_man}")
                 ready()
                 await self.exchange.start(self.engine)
                 with self.waiting:
@@ -351,6 +351,13 @@ class Session:
         self.picture.note("settings", self.engine.now_ns, text, severity="warning")
         self.audit.note(Entry(About.CONFIG, "reload", trigger="SIGHUP", explanation=text))
         self.notifier.ready(text)
+
+    def _devices(self) -> SafetyStatus:
+        """The switch's lines, the drills, and the venue's own timer."""
+        told = self.chain.status()
+        if isinstance(self.exchange, LiveExchange):
+            return msgspec.structs.replace(told, dead_man=self.exchange.dead_man.state(utc_ns()))
+        return told
 
     def _show(self) -> None:
         """Whoever watches looks now and not at the next turn."""

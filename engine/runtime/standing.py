@@ -33,7 +33,7 @@ def enter(loaded: Loaded, root: Path, now_ns: int) -> tiers.Standing:
     """The tier that a live start stands in, kept in the folder. Raises where the settings' one has not been earned."""
     settings, path = loaded.settings, root / FILE
     current = tiers.read_standing(path)
-    shown = gather(root, current.since_ns if current is not None else 0)
+    shown = gather(root, current.since_ns if current is not None else 0, now_ns)
     move = tiers.move(
         loaded.ladder, settings.account.capital, shown.evidence, current, now_ns,
         hysteresis_ppm=settings.tier.hysteresis_ppm, cooldown_days=settings.tier.cooldown_days,

@@ -35,7 +35,7 @@ from typing import Any, Protocol, Self
 from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Act, Goal, Modes, Outcome, Phase
-from engine.errors import GuardNotReady
+from engine.errors import GuardNotReady, SwitchOpen
 from engine.safety.audit import Audit, Entry, Kind
 from engine.safety.pins import Lamps, Pins
 from engine.safety.pulse import Pulse
@@ -207,6 +207,17 @@ class Guard:
         self.trip("breaker-cascade", ", ".join(names))
 
     # ----------------------------------------------------------------------------------------------------- life cycle
+    def require_closed(self) -> None:
+        """First of all: a loop that is open at the start is a press. Nothing was sent that had to be taken back."""
+        if self.pins is None:
+            return
+        try:
+            self.pins.self_test()
+        except SwitchOpen:
+            self.latch.persist()
+            self._record_trip(Ending(self.latch.first or "switch"))
+            raise
+
     def start(self) -> None:
         self._sentry.start()
         self._thread.start()

@@ -78,6 +78,12 @@ def _safety(s: Settings) -> Iterator[Breach]:
         yield ("journal", "enabled"), "false", "true: live trading is always written down"
     if live and s.journal.mode == "off":
         yield ("journal", "mode"), '"off"', "group or each: live, what is acknowledged is on the disk"
+    if 0 < s.safety.dead_man_ms < 30_000:
+        yield (
+            ("safety", "dead_man_ms"),
+            str(s.safety.dead_man_ms),
+            "0, or at least 30000: it is renewed every ten seconds",
+        )
     pins = [getattr(s.safety, name) for name in _PINS]
     for at, (name, pin) in enumerate(zip(_PINS, pins, strict=True)):
         if pin in pins[:at]:

@@ -185,10 +185,20 @@ class Venue(Section, frozen=True, kw_only=True):
     testnet: Annotated[bool, plain("switch", "Whether its money is not real.")] = False
     rest: Annotated[str, text("Address of requests; empty: the venue's own.", r"^(https?://\S+)?$")] = ""
     stream: Annotated[str, text("Address of streams; empty: the venue's own.", r"^(wss?://\S+)?$")] = ""
+    stream_spare: Annotated[
+        str, text("Second address of the same streams, listened to all the time; empty: none.", r"^(wss?://\S+)?$")
+    ] = ""
+    hot_spare: Annotated[bool, plain("switch", "Whether each address of streams has two connections.")] = False
     api: Annotated[str, text("Address of the order connection; empty: the venue's own.", r"^(wss?://\S+)?$")] = ""
     credential: Annotated[str, text("Name of its secret; never the secret.", r"^([A-Za-z0-9][\w.-]*)?$")] = ""
     weight_per_minute: Annotated[int, whole("weight", 1, 1_000_000, "Request budget.", "down")] = 1_000
     orders_per_10s: Annotated[int, whole("orders", 1, 100_000, "Order budget.", "down")] = 50
+    stp: Annotated[
+        Literal["none", "expire_taker", "expire_maker", "expire_both"],
+        plain(
+            "choice", "Which of two own orders ends before they trade; expire_maker: what closes always gets through."
+        ),
+    ] = "expire_maker"
     dead_man: Annotated[bool, plain("switch", "Arm the venue's own timer where it has one.")] = True
     reconnect_ms_min: Annotated[int, whole("ms", 1, 60_000, "First wait before a new connection.")] = 100
     reconnect_ms_max: Annotated[int, whole("ms", 1, 3_600_000, "Longest wait before a new connection.")] = 30_000

@@ -215,6 +215,7 @@ class Evidence(Section, frozen=True, kw_only=True):
     days_clean: int = 0
     parity_ppm: int = 0
     drills: int = 0
+    drills_overdue: tuple[str, ...] = ()  # kinds that nobody has passed lately
 
 
 class Standing(Section, frozen=True, kw_only=True):
@@ -276,6 +277,8 @@ def _missing(above: Tier, evidence: Evidence, current: Standing, now_ns: int, co
         yield f"parity of live with paper of {needs.parity_ppm / 10_000:.0f} %, not {has}"
     if evidence.drills < needs.drills:
         yield f"{needs.drills - evidence.drills} more kill switch drills passed"
+    if evidence.drills_overdue:
+        yield f"the overdue drills: {', '.join(evidence.drills_overdue)}"
 
 
 def _missing_capital(ladder: Sequence[TierFile], at: int, capital: int, hysteresis_ppm: int) -> Iterator[str]:

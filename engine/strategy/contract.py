@@ -71,6 +71,19 @@ class Parameter:
         return isinstance(self.default, float)
 
 
+@dataclass(frozen=True)
+class Feature:
+    """One feature that a strategy asks for, by its family and its window: `bot4 features list`.
+
+    A module names them as `FEATURES`, a tuple; its values stand in `view["features"]` in that order, NaN before they
+    are warm. They are fed the middle of the touch in ticks: at each call, or, where the module says `FEATURE_BARS_S`,
+    in bars of so many seconds; 0 stands for the closed bars that the venue tells.
+    """
+
+    family: str
+    window: int
+
+
 def floor_to_int(x: float) -> Any:
     """The largest integer not above x. NaN gives 0; what does not fit gives the nearest int64."""
     if x != x:  # noqa: PLR0124  (the test for NaN that is the same in Python, numba and C)
@@ -143,6 +156,6 @@ def leave(view: Any, wishes: Any, slip: int) -> None:
 __all__ = [
     "ABI", "FOK", "GTC", "GTD", "GTX", "ICEBERG", "INT64_MAX", "INT64_MIN", "IOC", "KEEP", "LIMIT", "MARKET", "NONE",
     "OK", "POST_ONLY", "POV", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
-    "TAKE_MARKET", "TRAILING", "TWAP", "VWAP", "Parameter", "ceil_to_int", "clamp", "floor_to_int", "leave", "mid_of",
-    "protect", "smooth", "take",
+    "TAKE_MARKET", "TRAILING", "TWAP", "VWAP", "Feature", "Parameter", "ceil_to_int", "clamp",
+    "floor_to_int", "leave", "mid_of", "protect", "smooth", "take",
 ]  # fmt: skip

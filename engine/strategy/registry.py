@@ -15,18 +15,23 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from engine._core.features_feed import FeedSource, feed_hash
+from engine._core.features_table import TABLE
 from engine._core.step import Core
 from engine._core.strategy import STRATEGY_LIMITS
 from engine._core.strategy_abi import SIZES
 from engine.errors import StrategyBadParameter, StrategyNotAccepted, StrategyUnknown
 from engine.strategy.cache import Cache
-from engine.strategy.contract import Parameter
+from engine.strategy.contract import Feature, Parameter
 from engine.strategy.hook import PythonHook
 from engine.strategy.meter import Meter
 
 PACKAGE = "strategies"
 LIMIT_NAMES = tuple(name for name in STRATEGY_LIMITS.names or () if name != "reserved")
 INT64_MAX = 2**63 - 1
+# What is fed, nanoseconds of a bar, and (family, window) of each value.
+Request = tuple[int, int, tuple[tuple[str, int], ...]]
+WINDOW_MAX = 1_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Definition:
     parameters: tuple[Parameter, ...]
     decide: Callable[[Any, Any], int] | None
     plain: type[Any] | None
+    features: Request | None = None
 
     @property
     def is_plain(self) -> bool:
@@ -135,7 +141,35 @@ def define(module: ModuleType) -> Definition:
         raise StrategyNotAccepted(f"{module.__name__} has more parameters than the view has room for.")
     for parameter in parameters:
         _checked(module.__name__, parameter, parameter.default)
-    return Definition(module.__name__, (module.__doc__ or "").strip(), parameters, decide, plain)
+    text = (module.__doc__ or "").strip()
+    return Definition(module.__name__, text, parameters, decide, plain, _request(module))
+
+
+def _request(module: ModuleType) -> Request | None:
+    """What a module asks for of the features kernel, checked; None when it asks for nothing."""
+    wanted = getattr(module, "FEATURES", ())
+    if not isinstance(wanted, tuple) or not all(isinstance(item, Feature) for item in wanted):
+        raise StrategyNotAccepted(f"{module.__name__}.FEATURES must be a tuple of Feature.")
+    if not wanted:
+        return None
+    if len(wanted) > SIZES["features"]:
+        raise StrategyNotAccepted(f"{module.__name__} asks for {len(wanted)} features; a view has {SIZES['features']}.")
+    known = [row.name for row in TABLE]
+    for item in wanted:
+        if item.family not in known:
+            raise StrategyNotAccepted(f"{module.__name__}: no feature {item.family!r}.{nearest(item.family, known)}")
+        if not 1 <= item.window <= WINDOW_MAX:
+            raise StrategyNotAccepted(f"{module.__name__}: {item.family} over {item.window}; 1 to {WINDOW_MAX}.")
+    every = getattr(module, "FEATURE_BARS_S", None)
+    if every is not None and (isinstance(every, bool) or not isinstance(every, int) or not 0 <= every <= 86_400):
+        raise StrategyNotAccepted(f"{module.__name__}.FEATURE_BARS_S = {every!r}; whole seconds up to a day.")
+    source = FeedSource.FEED_BARS if every == 0 else FeedSource.FEED_TOUCH
+    return int(source), (every or 0) * 10**9, tuple((item.family, item.window) for item in wanted)
+
+
+def features_hash(definition: Definition) -> str | None:
+    """What a strategy's features are, as one number: stored with a session and with whatever was trained on them."""
+    return None if definition.features is None else feed_hash(definition.features).hex()
 
 
 def build(name: str, cache: Cache, *, cpu: str | None = None, force: bool = False) -> Definition:

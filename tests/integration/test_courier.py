@@ -12,7 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from engine.runtime.ports import standing_of
 from engine.safety import courier
+from engine.venues.binance.ids import order_of
+from tests.support.desks import Desk
 from tests.support.rest_venue import KEY, SECRET, RestVenue
 
 COURIER = Path(courier.__file__)
@@ -176,6 +179,25 @@ def test_stops_that_a_finished_trip_left_standing_are_spared_for_this_run_alone(
         # The same file, one run later: it says nothing about that one.
         code, _ = run(command, tmp_path, **CRASHED, INVOCATION_ID="the-next-run")
         assert (code, venue.orders) == (0, [])
+
+
+def test_an_order_of_the_engine_is_spared_by_the_name_that_the_venue_knows_it_by(tmp_path):
+    desk = Desk()
+    desk.wants()
+    desk.quote()
+    (order,) = desk.world.live_orders()
+    (name,) = standing_of(desk.world.live_orders())
+    desk.close()
+    # What stands is named as the encoder sends it and as the venue's reports are read.
+    assert order_of(name) == int(order["id_order"])
+    with RestVenue() as venue:
+        command = configure(tmp_path, ("binance-spot", venue.base_url, ""))
+        told = {"verified": True, "invocation": "this-run", "keep": [name]}
+        (tmp_path / "handover.json").write_text(json.dumps(told))
+        venue.add("BTCUSDT", name)
+        venue.add("BTCUSDT", f"{name[:-1]}x")
+        code, _ = run(command, tmp_path, **CRASHED, INVOCATION_ID="this-run")
+        assert (code, [order.client_id for order in venue.orders]) == (0, [name])
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def assert_nothing_stands(case: dict) -> None:
 def test_it_starts_with_the_line_closed_and_says_which_switch_it_has(cases):
     case = cases["press"]
     assert case["started"] == 0, case["journal"]
-    assert case["text"].endswith("kill switch: on GPIO")
+    assert case["text"].endswith("kill switch: on GPIO; dead-man: not available at this venue")
     assert case["traded"], case["journal"]
 
 

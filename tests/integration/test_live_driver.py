@@ -7,12 +7,17 @@ After each of them positions and money are equal, and no order was made twice.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 
 import pytest
 
-from engine._core.clock import utc_ns
+from engine._core.clock import monotonic_ns, utc_ns
 from engine.sim.venue.wire import MS, ApiError
 from tests.support.loopback import Clumsy, bench
+
+STRESS = bool(os.environ.get("BOT4_STRESS"))
+LOG = logging.getLogger(__name__)
 
 
 @pytest.fixture(params=["spot", "usdm"])
@@ -127,6 +132,61 @@ def test_the_last_look_is_taken_again_until_the_venue_answers(tmp_path, kind):
         await both.live.close()
         assert both.server.errors[-1001] == 3
         assert "settle" not in both.live.care.failures
+        both.check()
+
+    run(tmp_path, body, kind)
+
+
+def test_an_announced_shutdown_replaces_every_connection_without_a_gap(tmp_path, kind):
+    async def body(both):
+        await both.fills(3)
+        live, opened, losses = both.live, both.live.opened_count, both.live.gate.closed_count
+        both.server.announce_shutdown()
+        links = [*live.market_links, live.lines.order_link]
+        await both.until(lambda: all(link.rollover_count for link in links), "every roll-over")
+        await both.fills(3)
+        assert (live.opened_count, live.gate.closed_count) == (opened, losses)
+        assert not [text for name, text in live.notes if name == "book"]
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind)
+
+
+def test_a_spare_of_the_market_data_goes_on_when_the_first_is_cut(tmp_path, kind):
+    async def body(both):
+        links = both.live.market_links
+        await both.until(lambda: all(link.is_up for link in links), "both addresses")
+        await both.fills(3)
+        closed, images = both.live.gate.closed_count, both.live.care.image_count
+        for link in links[: len(links) // 2]:
+            await link.stop()
+        await both.fills(3)
+        assert not any(link.is_up for link in links[: len(links) // 2])
+        assert (both.live.gate.closed_count, both.live.care.image_count) == (closed, images)
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind, spare=True, hot_spare=True)
+
+
+def test_books_come_back_when_every_connection_of_market_data_is_cut(tmp_path, kind):
+    """While it trades. How long it took is logged; with BOT4_STRESS=1 it has to be less than five seconds."""
+
+    async def body(both):
+        await both.fills(2)
+        took = []
+        for _ in range(5):
+            before, begun = both.live.care.image_count, monotonic_ns()
+            for socket in list(both.server._sockets):
+                if socket.streams:
+                    socket.cut()
+            await both.until(lambda before=before: both.live.care.image_count > before, "an image")
+            await both.until(lambda: "data" not in both.live.gate.why(), "a whole book")
+            took.append((monotonic_ns() - begun) / 1e6)
+        LOG.info("%s: from cut to whole book in %s ms", kind, [round(ms, 1) for ms in took])
+        assert not STRESS or max(took) < 5_000
+        await both.end()
         both.check()
 
     run(tmp_path, body, kind)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
 import pytest
 import uvloop
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from engine.net import transport
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import make
@@ -197,3 +199,31 @@ def test_a_venue_that_is_away_is_tried_until_it_is_back():
         assert "Error" in link.last_reason or link.last_reason
 
     uvloop.run(whole())
+
+
+@pytest.mark.parametrize("name", ["picows", "websockets"])
+def test_a_link_that_is_stopped_in_the_middle_of_a_hand_shake_leaves_no_socket(name, monkeypatch):
+    monkeypatch.setattr(transport, "OPEN_TIMEOUT_S", 0.3)
+
+    async def main():
+        taken = []
+
+        async def accept(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            taken.append(writer)
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        link = Link(make(name), f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}", lambda *_: None)
+        link.start()
+        while not taken:
+            await asyncio.sleep(0)
+        await link.stop()
+        # The other side's end is all that is left: it neither spoke nor hung up.
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before + len(taken)
+        for writer in taken:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())

@@ -30,13 +30,19 @@ BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 # A machine that builds and tests may well hold a loop for longer than one that trades.
 FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
 FILLS = 12
+LEAST_S = {"spot": 30.0, "usdm": 0.0}  # one form lives half a minute whatever happens
+
+
+@pytest.fixture(params=["spot"])
+def kind(request):
+    return request.param
 
 
 @pytest.fixture
-def venue():
+def venue(kind):
     """The port of a venue in a process of its own, which ends in order and finds its books sound."""
     child = subprocess.Popen(
-        [*BOT4, "venue", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*BOT4, "venue", "--port", "0", "--kind", kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
@@ -56,13 +62,17 @@ def venue():
             child.communicate()
 
 
-def their_trades(port: int) -> list[tuple]:
+PATHS = {"spot": "/api/v3/myTrades", "usdm": "/fapi/v1/userTrades"}
+STEPS = {"spot": (100, 100_000), "usdm": (10, 1000)}  # ticks and lots of one unit
+
+
+def their_trades(port: int, kind: str = "spot") -> list[tuple]:
     """The account's trades as the venue lists them, asked for by somebody else than the engine."""
     signer, rows, first = HmacSigner("key", b"secret"), [], 1
     while True:
         text = query(signer, {"symbol": "BTCUSDT", "limit": 1000, "fromId": first}, now_ms=utc_ns() // 10**6)
         request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/api/v3/myTrades?{text}", headers={"X-MBX-APIKEY": "key"}
+            f"http://127.0.0.1:{port}{PATHS[kind]}?{text}", headers={"X-MBX-APIKEY": "key"}
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
             page = json.load(answer)
@@ -70,10 +80,12 @@ def their_trades(port: int) -> list[tuple]:
         if len(page) < 1000:
             break
         first = page[-1]["id"] + 1
+    ticks, lots = STEPS[kind]
     return sorted(
-        (row["id"], not row["isBuyer"], round(float(row["price"]) * 100), round(float(row["qty"]) * 100_000))
+        (row["id"], not row.get("isBuyer", row.get("buyer")), round(float(row["price"]) * ticks),
+         round(float(row["qty"]) * lots))
         for row in rows
-    )
+    )  # fmt: skip
 
 
 def our_trades(journal: Path) -> list[tuple]:
@@ -95,9 +107,9 @@ def status(directory: Path) -> dict | None:
     return json.loads(done.stdout) if done.returncode in (0, 4) and done.stdout else None
 
 
-def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT) -> dict:
+def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT, kind: str = "spot") -> dict:
     """Run the engine until `enough` says so of its status, and end it; its summary, or its last picture when killed."""
-    settings = write_settings(tmp_path, port)
+    settings = write_settings(tmp_path, port, kind)
     state = tmp_path / "state"
     child = subprocess.Popen(
         [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
@@ -123,12 +135,12 @@ def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT) -> dic
     return json.loads(out)
 
 
-def compare(tmp_path: Path, port: int, summary: dict) -> None:
-    ours, theirs = our_trades(Path(summary["directory"]).parent), their_trades(port)
+def compare(tmp_path: Path, port: int, summary: dict, kind: str = "spot") -> None:
+    ours, theirs = our_trades(Path(summary["directory"]).parent), their_trades(port, kind)
     assert ours == theirs
     net = sum(-lots if sell else lots for _, sell, _, lots in theirs)
     symbol = summary["status"]["symbols"][0]
-    assert round(symbol["position"] * 100_000) == net
+    assert round(symbol["position"] * STEPS[kind][1]) == net
     counts = summary["status"]["counts"]
     assert (summary["left_open"], counts["illegal_reports"]) == (0, 0)
     done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
@@ -138,10 +150,14 @@ def compare(tmp_path: Path, port: int, summary: dict) -> None:
     assert replayed["state"] == summary["state_hash"]
 
 
-def test_two_processes_trade_over_loopback_and_their_books_of_trades_are_one(tmp_path, venue):
-    summary = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS)
-    assert len(their_trades(venue)) >= FILLS
-    compare(tmp_path, venue, summary)
+@pytest.mark.parametrize("kind", ["spot", "usdm"], indirect=True)
+def test_two_processes_trade_over_loopback_and_their_books_of_trades_are_one(tmp_path, venue, kind):
+    end = time.monotonic() + LEAST_S[kind]
+    summary = trade(
+        tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS and time.monotonic() > end, kind=kind
+    )
+    assert len(their_trades(venue, kind)) >= FILLS
+    compare(tmp_path, venue, summary, kind)
 
 
 def test_killed_in_the_middle_it_goes_on_from_its_record_and_the_books_are_one(tmp_path, venue):
@@ -153,7 +169,7 @@ def test_killed_in_the_middle_it_goes_on_from_its_record_and_the_books_are_one(t
     assert (two.file.previous, two.file.epoch) == (one.path.name, one.file.epoch + 1)
     compare(tmp_path, venue, summary)
     # Stopped in order it ended Paused, and that goes on too, with what it holds.
-    third = trade(tmp_path, venue, lambda found: found["symbols"][0]["trusted"])
+    third = trade(tmp_path, venue, lambda found: found["symbols"][0].get("trusted"))
     assert third["status"]["mode"] == "Paused"
     assert third["status"]["symbols"][0]["position"] == summary["status"]["symbols"][0]["position"]
     compare(tmp_path, venue, third)
@@ -165,7 +181,7 @@ def test_after_a_reset_a_world_that_was_normal_goes_on_paused(tmp_path, venue):
     assert killed["mode"] == "Normal"
     (tmp_path / "state" / "paused").write_text("reset after heartbeat-stall\n")
     modes = []
-    summary = trade(tmp_path, venue, lambda found: modes.append(found["mode"]) or found["symbols"][0]["trusted"])
+    summary = trade(tmp_path, venue, lambda found: modes.append(found["mode"]) or found["symbols"][0].get("trusted"))
     assert set(modes) == {"Paused"}
     compare(tmp_path, venue, summary)
 
@@ -186,11 +202,12 @@ def test_with_something_open_the_world_cannot_be_another(tmp_path, venue):
 
 
 @pytest.mark.skipif(not os.environ.get("BOT4_NIGHTLY"), reason="the nightly form: BOT4_NIGHTLY=1 runs ten minutes")
-def test_ten_minutes_over_loopback_end_with_one_book_of_trades(tmp_path, venue):
+@pytest.mark.parametrize("kind", ["spot", "usdm"], indirect=True)
+def test_ten_minutes_over_loopback_end_with_one_book_of_trades(tmp_path, venue, kind):
     end = time.monotonic() + 600
-    summary = trade(tmp_path, venue, lambda _found: time.monotonic() > end)
-    assert len(their_trades(venue)) > 100
-    compare(tmp_path, venue, summary)
+    summary = trade(tmp_path, venue, lambda _found: time.monotonic() > end, kind=kind)
+    assert len(their_trades(venue, kind)) > 100
+    compare(tmp_path, venue, summary, kind)
 
 
 def test_paper_never_leaves_this_machine(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,6 @@ from tests.support.shared import ROOT
 UNITS = ROOT / "systemd"
 PACKAGES = Path(np.__file__).parents[1]
 CASES = ("ready", "hardening", "reload", "clean_stop", "crash", "watchdog", "courier_killed", "trip")
-NIGHTLY = os.environ.get("BOT4_NIGHTLY")
 
 
 def system_python() -> str:
@@ -32,15 +30,10 @@ def system_python() -> str:
 
 
 def drive(
-    command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Path = ROOT, module: str = "daemon_cases",
-    **variables: str,
-) -> dict:  # fmt: skip
+    command: list[str], cases: tuple[str, ...], *, seconds: int, tree: Path = ROOT, module: str = "daemon_cases"
+) -> dict:
     packages = tree / PACKAGES.relative_to(ROOT) if PACKAGES.is_relative_to(ROOT) else PACKAGES
-    environment = {
-        "BOT4_TREE": str(tree),
-        "BOT4_PACKAGES": str(packages),
-        "PYTHONPATH": f"{tree}:{packages}",
-    } | variables
+    environment = {"BOT4_TREE": str(tree), "BOT4_PACKAGES": str(packages), "PYTHONPATH": f"{tree}:{packages}"}
     setting = " ".join(f"{name}='{value}'" for name, value in environment.items())
     done = machines.run(
         [
@@ -148,25 +141,6 @@ def test_halted_it_stays_halted_until_a_person_has_reset_it_and_then_it_is_pause
     assert (case["third"], case["mode"]) == (0, "Paused"), case["journal"]
     assert "whole" in case["audit"]
     assert case["replay"].startswith("equal:")
-
-
-@pytest.mark.skipif(not NIGHTLY, reason="boots a kernel and a manager in it, half a minute: set BOT4_NIGHTLY=1")
-def test_the_unit_is_halted_by_the_real_line():
-    script = machines.tool("systemd-sandbox.sh")
-    chip = "chgrp dialout /dev/gpiochip0; chmod 666 /dev/gpiochip0; " + "".join(
-        f"echo pull-down > $GPIO_SIM/sim_gpio{line}/pull; " for line in (17, 27)
-    )
-    binds = "-b /dev/gpiochip0:/dev/gpiochip0:rw -b $GPIO_SIM:/run/gpio-sim:rw"
-    inner = f'{chip} exec {script} {binds} {" ".join(units())} "$@"'
-    case = drive(
-        [*machines.gpio_machine(), "-t", "170", "--", "bash", "-c", inner, "bash"],
-        ("ready", "trip"),
-        seconds=180,
-        BOT4_TEST_GPIO="1",
-    )
-    assert case["ready"]["ActiveState"] == "active"
-    assert case["trip"]["first"]["ExecMainStatus"] == "70"
-    assert "first switch\n" in case["trip"]["latch"]
 
 
 # ------------------------------------------------------------------------------------------------- without a manager

@@ -15,7 +15,7 @@ from engine.sim.venue.instruments import E8, default_spot
 from engine.sim.venue.server import VenueServer
 
 # No conversation takes longer, whatever goes wrong.
-WAIT_S = 8
+WAIT_S = 120
 
 
 class LocalBinance(ccxt.pro.binance):

@@ -233,6 +233,8 @@ def test_every_shipped_sample_plays_as_it_is_and_after_import(name, paper, tmp_p
     said = json.loads(read.output)
     assert said["look_ahead"].startswith("passed")
     assert said["measures"]["fills"] > 0
+    # Nothing of it is refused: what is there is traded on.
+    assert said["counts"]["refused"] == 0
     again = dataset.between(dataset.load(out), None, MORNING)
     assert run_backtest(paper, Asked("quoter", {}, latency_ms=5, cuts=0), again).run.tape_hash == said["tape"]
 

@@ -124,7 +124,7 @@ def test_what_is_no_data_set_is_refused(tmp_path):
     with pytest.raises(DatasetEmpty):
         dataset.check(Dataset(META, np.empty(0, EVENT)))
     with pytest.raises(DatasetEmpty):
-        dataset.playable(of(trade(1, 1)))
+        dataset.playable(Dataset(META, np.zeros(1, EVENT)))
 
 
 @pytest.mark.needs_shared

@@ -11,8 +11,9 @@ from engine._core.match import ListKind, Reason
 from engine._core.strategy_abi import WishTif, WishType
 from engine.errors import SimBadInstrument, SimTimeBackwards, SimUnknownSymbol
 from engine.sim.venue.accounts import liquidation_px_e8, margin_of
-from engine.sim.venue.exchange import Exchange, Refusal, Terms
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.instruments import BTC_TIERS, E8, Instrument, MarginTier, default_perpetuals, default_spot, spot
+from engine.sim.venue.orders import Refusal, Terms
 
 LIMIT, MARKET, STOP = WishType.TYPE_LIMIT, WishType.TYPE_MARKET, WishType.TYPE_STOP
 # Prices of one to a few hundred ticks and small quantities, so that everything happens all the time.

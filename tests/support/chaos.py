@@ -60,9 +60,17 @@ class Frames:
         return bool(self._is_open)
 
 
+def end_writing(writer: asyncio.StreamWriter) -> None:
+    """Half-close, unless the connection has gone already."""
+    if not writer.is_closing():
+        with contextlib.suppress(OSError, RuntimeError):
+            writer.write_eof()
+
+
 class ChaosProxy:
-    def __init__(self, seed: int, target: int) -> None:
-        self.target, self.port = target, 0
+    def __init__(self, seed: int, target: int, *, pace: float = 1.0) -> None:
+        """`pace` is how many times faster than people's networks it breaks."""
+        self.target, self.port, self.pace = target, 0, pace
         self.counts: Counter[str] = Counter()
         self.is_calm = False
         self.failure: BaseException | None = None
@@ -103,7 +111,7 @@ class ChaosProxy:
         if fate != "live":
             self._doomed.add(task)
         elif not self.is_calm:
-            loop.call_later(self._random.uniform(0.1, 1.5), self._age, task)
+            loop.call_later(self._random.uniform(0.1, 1.5) / self.pace, self._age, task)
         # Also of a task that is cancelled before its first step.
         task.add_done_callback(lambda task: self._ended(task, writer))
 
@@ -122,7 +130,7 @@ class ChaosProxy:
 
     async def _live(self, fate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if fate == "loris":
-            await asyncio.sleep(self._random.uniform(0.05, 0.5))
+            await asyncio.sleep(self._random.uniform(0.05, 0.5) / self.pace)
             return
         there, back = await self._open()
         # How many bytes of the way back it stays whole.
@@ -135,7 +143,7 @@ class ChaosProxy:
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             if fate == "half" and not all(way.done() for way in ways):
                 # One direction is over; the other goes on for a while.
-                await asyncio.wait(ways, timeout=self._random.uniform(0.02, 0.3))
+                await asyncio.wait(ways, timeout=self._random.uniform(0.02, 0.3) / self.pace)
             for way in done:
                 way.result()
         except OSError:
@@ -168,9 +176,7 @@ class ChaosProxy:
                 return
             writer.write(chunk)
             await writer.drain()
-        if writer.can_write_eof():
-            with contextlib.suppress(OSError):
-                writer.write_eof()
+        end_writing(writer)
 
     async def _back(self, fate: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, whole: int) -> None:
         frames, passed = Frames(), 0
@@ -196,7 +202,7 @@ class ChaosProxy:
             await writer.drain()
             await asyncio.sleep(0.01)
         elif fate == "half":
-            writer.write_eof()
+            end_writing(writer)
             return
         elif fate in ("deaf", "garbage_there"):
             # The other way stays open meanwhile: orders arrive, and nobody says so.

@@ -23,9 +23,7 @@ from engine._core.latch import Latch
 from engine._core.modes import Goal
 from engine.safety.audit import Audit
 from engine.safety.guard import EXIT_TRIPPED, Guard, Plan
-from engine.safety.lines import Lines
 from engine.safety.notify import Notifier, Watchdog
-from engine.safety.pins import Pins, SharedFactory
 from engine.safety.pulse import Pulse
 from engine.safety.sentry import Sentry
 from engine.safety.stall import StallWatch
@@ -87,22 +85,12 @@ async def engine(state: Path) -> None:
         notifier.stopping(f"halted: {', '.join(latch.reasons)}; bot4 reset")
         sys.exit(EXIT_TRIPPED)
     audit = Audit(state / "audit", _credential("audit-key") or bytes(32))
-    lines = Lines("/dev/gpiochip0", [17, 27], bias="external") if os.environ.get("BOT4_TEST_GPIO") else None
-    sentry = Sentry(latch, lines=lines, pulse=pulse, stall_ns=60_000_000_000, grace_ns=20_000_000_000)
-    pins = None
+    sentry = Sentry(latch, pulse=pulse, stall_ns=60_000_000_000, grace_ns=20_000_000_000)
     account = Account(lots=[0])
-    holder: list[Guard] = []
-
-    def trip(reason: str, detail: str) -> bool:
-        return holder[0].trip(reason, detail)
-
-    if lines is not None:
-        pins = Pins(trip, factory=SharedFactory(lines), report=sentry.report)
     guard = Guard(
-        latch, DeskPorts(account), plan=Plan(Goal.GOAL_FLATTEN), audit=audit, sentry=sentry, pulse=pulse, pins=pins,
+        latch, DeskPorts(account), plan=Plan(Goal.GOAL_FLATTEN), audit=audit, sentry=sentry, pulse=pulse,
         stall=StallWatch(pulse), handover=state / "handover.json",
     )  # fmt: skip
-    holder.append(guard)
     guard.start()
     sentry.catch(signal.SIGUSR1)
     stop, reloads = asyncio.Event(), [0]

@@ -77,12 +77,10 @@ def install(venue: RestVenue) -> None:
     (dropin / "test.conf").write_text(
         # The system's Python with the built tree: as the installed environment, but without installing it again.
         "[Service]\nExecStartPre=\nExecStart=\nExecStart=/usr/bin/python3 -m tests.support.daemon\n"
-        f"Environment=PYTHONPATH={tree}:{os.environ['BOT4_PACKAGES']} "
-        f"BOT4_TEST_PROBE=1 BOT4_TEST_GPIO={os.environ.get('BOT4_TEST_GPIO', '')}\n"
+        f"Environment=PYTHONPATH={tree}:{os.environ['BOT4_PACKAGES']} BOT4_TEST_PROBE=1\n"
         "WatchdogSec=2\nRestartSec=100ms\nTimeoutStartSec=40\n"
     )
-    if not os.environ.get("BOT4_TEST_GPIO"):
-        (dropin / "no-gpio.conf").write_text((tree / "systemd/no-gpio.conf").read_text())
+    (dropin / "no-gpio.conf").write_text((tree / "systemd/no-gpio.conf").read_text())
     sh("systemctl", "daemon-reload", check=True)
 
 
@@ -173,10 +171,7 @@ def trip(venue: RestVenue) -> dict[str, Any]:
     """SIGUSR1, taken in C: 70, not restarted, and the next start stays halted."""
     sh("systemctl", "stop", UNIT)
     start()
-    if os.environ.get("BOT4_TEST_GPIO"):
-        Path("/run/gpio-sim/sim_gpio17/pull").write_text("pull-up")
-    else:
-        kill("SIGUSR1")
+    kill("SIGUSR1")
     until(lambda: state_of() == "failed")
     first = show("ActiveState", "Result", "ExecMainStatus", "NRestarts")
     again = start()

@@ -78,8 +78,8 @@ def steps() -> dict[str, float]:
     entries = [record.entry for record in read(STATE / "audit", None, Report())]
     (*_, last) = [entry for entry in entries if entry.kind is Kind.SEQUENCE]
     edge_ns = last.data["edge_ns"]
-    after = dict([("LATCH", last.data["latched_ns"]), *last.data["steps"]])
-    return {name: (at_ns - edge_ns) / 1e6 for name, at_ns in after.items()} if edge_ns else {}
+    rows = [("LATCH", last.data["latched_ns"]), *last.data["steps"]]
+    return {name: (at_ns - edge_ns) / 1e6 for name, at_ns in rows} if edge_ns else {}
 
 
 def command(*words: str, typed: str = "") -> Any:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from engine._core import isa
 from tests.support.shared import ROOT, shared_root
 
 INSIDE = Path("/srv/bot4-tree")  # where a booted manager finds the checkout
@@ -41,7 +42,9 @@ def gpio_machine() -> list[str]:
     cache = Path(os.environ.get("GPIO_UML_CACHE", Path.home() / ".cache" / "gpio-uml"))
     if not (cache / "linux").is_file():
         _unavailable(f"no kernel with a GPIO chip yet: run {script.name} build")
-    return [str(script), "run"]
+    # What runs inside leaves nothing behind; a counted build's counts are let out.
+    counts = ["-w", str(ROOT / "build")] if isa.profile() == "coverage" else []
+    return [str(script), "run", *counts]
 
 
 def require_boot(done: subprocess.CompletedProcess[str]) -> None:

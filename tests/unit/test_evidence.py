@@ -8,11 +8,13 @@ from dataclasses import asdict
 
 from click.testing import CliRunner
 
+from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.cli.main import cli
 from engine.journal.layout import SessionFile, write_session
 from engine.runtime.evidence import Comparison, gather, keep_parity
 from engine.safety.audit import Audit, Entry, Kind
+from engine.safety.drill import KINDS
 from engine.safety.drill import Evidence as Drill
 from engine.settings import tiers
 from engine.settings.tiers import DAY_NS
@@ -44,7 +46,7 @@ def _drill(root, kind, day, *, passed=True):
 
 def test_an_empty_folder_shows_nothing(tmp_path):
     shown = gather(tmp_path, 0)
-    assert shown.evidence == tiers.Evidence()
+    assert shown.evidence == tiers.Evidence(drills_overdue=KINDS)
     assert (shown.trips, shown.comparisons, shown.days_paper) == ((), 0, 0)
 
 
@@ -88,6 +90,13 @@ def test_drills_count_when_they_passed_in_this_tier(tmp_path):
     assert (shown.evidence.drills, shown.drills_failed) == (2, 1)
 
 
+def test_a_drill_is_overdue_a_week_after_it_passed_and_at_once_when_it_failed(tmp_path):
+    for kind in KINDS:
+        _drill(tmp_path, kind, DAY, passed=kind != "crash")
+    assert gather(tmp_path, 0, (DAY + 7) * DAY_NS).evidence.drills_overdue == ("crash",)
+    assert gather(tmp_path, 0, (DAY + 7) * DAY_NS + 1).evidence.drills_overdue == KINDS
+
+
 def test_parity_is_live_over_paper_of_all_comparisons(tmp_path):
     keep_parity(tmp_path, Comparison(session="a", at_ns=1, live=900, paper=1_000))
     keep_parity(tmp_path, Comparison(session="b", at_ns=2, live=300, paper=1_000))
@@ -111,9 +120,16 @@ def test_bot4_tiers_shows_what_was_earned_and_promotes_on_it(tmp_path):
     for number in range(24):
         _drill(tmp_path, "switch", DAY + number)
     keep_parity(tmp_path, Comparison(session="a", at_ns=(DAY + 1) * DAY_NS, live=99, paper=100))
+    # All of it long ago: nobody knows whether the switch still works.
+    stale = json.loads(runner.invoke(cli, ["tiers", "--json"]).output)
+    assert (stale["change"], stale["missing"]) == ("wait", [f"the overdue drills: {', '.join(KINDS)}"])
+    for kind in KINDS:
+        _drill(tmp_path, kind, utc_ns() // DAY_NS)
     after = json.loads(runner.invoke(cli, ["tiers", "--json"]).output)
     assert (after["change"], after["missing"]) == ("promote", [])
-    assert after["evidence"] == {"days_clean": 400, "parity_ppm": 990_000, "drills": 24}
+    assert after["evidence"] | {"drills_overdue": []} == {
+        "days_clean": 400, "parity_ppm": 990_000, "drills": 30, "drills_overdue": [],
+    }  # fmt: skip
     shown = runner.invoke(cli, ["tiers"]).output
-    assert "Earned: 400 clean days live (0 on paper, which do not count), 24 drills passed and 0 failed" in shown
+    assert "Earned: 400 clean days live (0 on paper, which do not count), 30 drills passed and 0 failed" in shown
     assert "99 % parity, 0 trips." in shown

@@ -7,9 +7,10 @@ import pytest
 from engine._core.strategy_abi import WishType
 from engine.errors import SimUnknownSymbol
 from engine.sim.market import CHUNK, Walk
-from engine.sim.venue.exchange import Exchange, Terms
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.generated import LEVELS, GeneratedMarket
 from engine.sim.venue.instruments import E8, default_spot
+from engine.sim.venue.orders import Terms
 
 START = 1_800_000_000 * 10**9
 TICK = 10**8

@@ -7,14 +7,16 @@ import os
 import threading
 
 import pytest
+from gpiozero.pins.mock import MockFactory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine._core.latch import REASONS, Latch
 from engine._core.modes import Goal
-from engine.errors import GuardNotReady, LatchTripped
+from engine.errors import GuardNotReady, LatchTripped, SwitchOpen
 from engine.safety.audit import Audit, Kind, Report, read
 from engine.safety.guard import Guard, Plan, State
+from engine.safety.pins import Pins
 from engine.safety.pulse import Pulse
 from engine.safety.sentry import Sentry
 from engine.safety.stall import StallWatch
@@ -278,6 +280,23 @@ def test_nothing_is_ready_before_the_threads_run_and_after_a_trip(tmp_path):
         with pytest.raises(LatchTripped):
             run.guard.require_ready()
         assert run.exited.wait(60)
+
+
+def test_a_loop_open_at_the_start_is_a_durable_recorded_trip_before_any_thread_runs(tmp_path):
+    factory = MockFactory()
+    factory.pin(27).drive_low()
+    factory.pin(17)  # pulled up: held, or cut
+    audit = Audit(tmp_path / "audit", KEY, journal_socket=None)
+    run = Run(tmp_path, account(), audit=audit)
+    run.guard.pins = Pins(run.guard.trip, factory=factory)
+    factory.pin(27).drive_low()
+    with pytest.raises(SwitchOpen):
+        run.guard.require_closed()
+    run.guard.pins.close()
+    audit.close()
+    assert (run.latch.reasons, run.latch.durable, run.guard.alive) == (("switch",), True, False)
+    (told,) = [r.entry for r in read(tmp_path / "audit", KEY, Report()) if r.entry.kind is Kind.TRIP]
+    assert (told.trigger, told.explanation, told.human) == ("switch", "open at the start", True)
 
 
 def test_closed_without_a_trip_it_does_nothing(tmp_path):

@@ -124,7 +124,7 @@ class Side:
         if not short:
             self.live._lane = None
         self.wire = Wire()
-        self.live._ready = [self.wire]
+        self.live.lines._orders = [self.wire]
         for light in Light:
             self.live.gate.green(light)
         MADE.append(self)

@@ -24,9 +24,10 @@ from engine.sim import distributions as d
 from engine.sim.market import REGIMES, FlowMarket, FlowSymbol, WalkMarket
 from engine.sim.market.flow import fitted
 from engine.sim.market.orderflow import LEVEL_COUNT, SYMBOLS_MAX
-from engine.sim.venue.exchange import Exchange, Terms
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.generated import GeneratedMarket, flow_market
 from engine.sim.venue.instruments import E8, Instrument, default_spot
+from engine.sim.venue.orders import Terms
 from engine.sim.venue.recorded import Recorded
 
 START = 1_800_000_000 * 10**9

@@ -197,6 +197,7 @@ CIRCLE = '[breakers.data]\ndepends_on = ["clock"]\n[breakers.clock]\ndepends_on 
         (CIRCLE, "breakers.clock.depends_on", "do not need"),
         ('[breakers.data]\ndepends_on = ["v"]\n[venues.v]\ntestnet = false', "breakers.data.depends_on", "do not need"),
         ("[journal]\ndisk_max_bytes = 2_000_000", "journal.disk_max_bytes", "two segments"),
+        ("[safety]\ndead_man_ms = 20_000", "safety.dead_man_ms", "30000"),
         ('[safety]\nchip = "/dev/null"', "safety.chip", "form"),
         ("[alerts]\nquiet_from = \"25:00\"", "alerts.quiet_from", "form"),
         ("[dashboard]\nenabled = 1", "dashboard.enabled", "true or false"),

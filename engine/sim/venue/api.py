@@ -7,9 +7,10 @@ from typing import Any
 
 from engine.sim.venue import wire
 from engine.sim.venue.accounts import Account
-from engine.sim.venue.exchange import Exchange, Order, OrderList, Refusal
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.instruments import amount_text
 from engine.sim.venue.market import INTERVALS_NS, Market
+from engine.sim.venue.orders import Order, OrderList, Refusal
 from engine.sim.venue.wire import MS, ApiError
 
 Params = Mapping[str, str]

@@ -39,8 +39,9 @@ from engine._core.types import (
 from engine.errors import SimBadModel, SimTimeBackwards
 from engine.sim.distributions import Chances
 from engine.sim.faults import ON_ACK, ON_FILL, FaultKind, FaultPlan
-from engine.sim.venue.exchange import Exchange, Execution, Order, Refusal, Report, Terms
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.instruments import Instrument, default_spot
+from engine.sim.venue.orders import Execution, Order, Refusal, Report, Terms
 from engine.sim.venue.recorded import QueueModel, Recorded
 
 NS = 10**9

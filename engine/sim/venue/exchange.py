@@ -10,133 +10,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from engine._core.match import EventFlag, Flag, Kind, ListKind, Reason
-from engine._core.strategy_abi import WishTif, WishType
+from engine._core.strategy_abi import WishType
 from engine._core.types import Status
 from engine.errors import SimTimeBackwards, SimUnknownSymbol
-from engine.sim.venue.accounts import Account, Bank, Fee, Lock, margin_of
+from engine.sim.venue.accounts import Account, Bank, Fee
 from engine.sim.venue.instruments import E8, Instrument
+from engine.sim.venue.locks import lock_for, lock_legs, needed_for, priced, stop_budget
+from engine.sim.venue.margins import Margins
 from engine.sim.venue.market import Market, PublicTrade
+from engine.sim.venue.orders import Execution, Order, OrderList, Refusal, Report, Terms
 
-# A market buy that waits for its trigger locks this much more than its trigger's price: the book may have moved.
-STOP_RESERVE_PPM = 50_000
 HISTORY_MAX = 20_000
-LIQUIDATION_FEE_PPM = 12_500
-
-# Statuses as the venue writes them.
-OPEN = ("NEW", "PARTIALLY_FILLED", "PENDING_NEW", "PENDING_CANCEL")
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What an order asks for, in ticks and lots."""
-
-    sell: bool
-    type: int
-    qty: int
-    px: int = 0
-    tif: int = WishTif.TIF_GTC
-    stp: int = 0
-    trigger: int = 0
-    trail: int = 0
-    trail_in_bips: bool = False
-    display: int = 0
-    expire_ns: int = 0
-    quote_e8: int = 0  # a market order for a sum
-    client_id: str = ""
-    reduce_only: bool = False
-    strategy_id: int = 0
-
-    @property
-    def flags(self) -> int:
-        by_quote = int(Flag.MATCH_BY_QUOTE) if self.quote_e8 else 0
-        return by_quote | (int(Flag.MATCH_TRAIL_BIPS) if self.trail_in_bips else 0)
-
-
-@dataclass(slots=True)
-class Execution:
-    trade_id: int
-    px: int
-    lots: int
-    fee: Fee
-    maker: bool
-    ts_ns: int
-    order: Order
-    profit_e8: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class Order:
-    id: int
-    owner: int
-    symbol: str
-    terms: Terms
-    client_id: str
-    created_ns: int
-    px: int
-    qty: int
-    status: str = "NEW"
-    filled: int = 0
-    units: int = 0  # ticks x lots of all fills
-    prevented: int = 0
-    updated_ns: int = 0
-    working_ns: int = -1
-    list_id: int = -1
-    lock: Lock | None = None
-    executions: list[Execution] = field(default_factory=list)
-    amends: int = 0
-    autoclose: bool = False
-
-    @property
-    def is_open(self) -> bool:
-        return self.status in OPEN
-
-    @property
-    def rest(self) -> int:
-        return self.qty - self.filled - self.prevented
-
-
-@dataclass(slots=True)
-class OrderList:
-    id: int
-    owner: int
-    symbol: str
-    kind: int
-    client_id: str
-    orders: list[Order]
-    created_ns: int
-    status: str = "EXECUTING"
-
-    @property
-    def contingency(self) -> str:
-        return "OCO" if self.kind == ListKind.LIST_OCO else "OTO"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why an order was not taken: a status of the kernel, a reason of it, or a word of this level."""
-
-    status: int
-    reason: int = Reason.REASON_NONE
-    word: str = ""
-
-
-@dataclass(slots=True)
-class Report:
-    """One thing that happened to one order, with the order's state at that moment."""
-
-    what: str  # NEW TRADE CANCELED EXPIRED REJECTED REPLACED TRADE_PREVENTION TRIGGERED
-    order: Order
-    ts_ns: int
-    status: str
-    filled: int
-    units: int
-    reason: int = 0
-    execution: Execution | None = None
-    cancel_id: str = ""
-    list: OrderList | None = None
 
 
 class Exchange:
@@ -156,7 +43,7 @@ class Exchange:
         self._id_order = 0
         self._id_list = 0
         self._ready: dict[int, list[Order]] = {}
-        self.liquidations = 0
+        self.margins = Margins(self)
 
     # ---------------------------------------------------------------------------------------------------------- time
     def advance(self, now_ns: int) -> None:
@@ -185,7 +72,7 @@ class Exchange:
         refusal = self._judge(account, market, terms)
         if refusal is not None or test:
             return refusal or self._record(account, market, terms, store=False)
-        lock, budget = self._lock_for(account, market, terms)
+        lock, budget = lock_for(account, market, terms)
         if lock is None and not market.instrument.perpetual:
             return Refusal(Status.MATCH_BAD_ORDER, word="balance")
         if lock is not None and terms.sell and terms.quote_e8:
@@ -218,7 +105,7 @@ class Exchange:
         if status:
             return Refusal(status, market.book.reason)
         if instrument.perpetual:
-            return self._judge_margin(account, market, terms)
+            return self.margins.judge(account, market, terms)
         return None
 
     def _record(self, account: Account, market: Market, terms: Terms, *, store: bool = True) -> Order:
@@ -255,41 +142,6 @@ class Exchange:
         return market.book.submit(request.pop("id"), **request)  # type: ignore[arg-type]
 
     # ----------------------------------------------------------------------------------------------------------- locks
-    def _needed(self, instrument: Instrument, terms: Terms, rest: int) -> int | None:
-        """What an order with a price needs for its rest; None for one that takes whatever price there is."""
-        if terms.sell and not terms.quote_e8:
-            return rest * instrument.lot_e8
-        if terms.px:
-            return rest * terms.px * instrument.unit_e8
-        return None
-
-    def _lock_for(self, account: Account, market: Market, terms: Terms) -> tuple[Lock | None, int]:
-        """Set the order's money aside; with it the budget of a market buy, in ticks x lots."""
-        instrument = market.instrument
-        if instrument.perpetual:
-            return None, terms.quote_e8 // instrument.unit_e8
-        asset = instrument.base if terms.sell else instrument.quote
-        free = account.balances[asset].free
-        needed = self._needed(instrument, terms, terms.qty)
-        if needed is not None:
-            return account.lock(asset, needed), 0
-        if terms.quote_e8:
-            budget = terms.quote_e8 // instrument.unit_e8
-            if terms.sell:
-                # It sells until it has brought the sum in: at most every whole lot that is free.
-                whole = free - free % instrument.lot_e8
-                return (account.lock(asset, whole) if whole else None), budget
-            return account.lock(asset, budget * instrument.unit_e8), budget
-        if terms.type == WishType.TYPE_MARKET:
-            cost = market.book.cost(False, terms.qty)
-            amount = free if cost < 0 else cost * instrument.unit_e8
-        else:
-            reference = terms.trigger or market.book.last_px
-            least = reference * terms.qty * instrument.unit_e8
-            amount = max(least, min(free, least + least * STOP_RESERVE_PPM // 10**6))
-        budget = amount // instrument.unit_e8
-        return (account.lock(asset, amount) if budget else None), budget
-
     def _trim(self, order: Order) -> None:
         """Give back what the lock's holders can no longer need."""
         lock = order.lock
@@ -300,7 +152,7 @@ class Exchange:
         most = 0
         for holder in lock.holders:
             assert isinstance(holder, Order)
-            needed = self._needed(instrument, _priced(holder), holder.rest)
+            needed = needed_for(instrument, priced(holder), holder.rest)
             most = max(most, lock.amount if needed is None else needed)
         if lock.amount > most:
             account.unlock(lock, lock.amount - most)
@@ -329,14 +181,14 @@ class Exchange:
             known = self.by_client.get((account.owner, symbol, terms.client_id)) if terms.client_id else None
             if known is not None and known.is_open:
                 return Refusal(Status.MATCH_BAD_ORDER, Reason.REASON_DUPLICATE)
-        lock = self._lock_legs(account, market, legs if kind == ListKind.LIST_OCO else legs[:1])
+        lock = lock_legs(account, market, legs if kind == ListKind.LIST_OCO else legs[:1])
         if lock is None:
             return Refusal(Status.MATCH_BAD_ORDER, word="balance")
         orders = [self._record(account, market, terms) for terms in legs]
         for order in orders if kind == ListKind.LIST_OCO else orders[:1]:
             order.lock = lock
             lock.holders.append(order)
-        requests = [self._request(order, self._stop_budget(order)) for order in orders]
+        requests = [self._request(order, stop_budget(order)) for order in orders]
         self._id_list += 1
         made = OrderList(
             self._id_list, account.owner, symbol, kind, client_id or f"list{self._id_list:018d}", orders, self.now_ns
@@ -357,26 +209,6 @@ class Exchange:
         self._absorb(market)
         return made
 
-    def _stop_budget(self, order: Order) -> int:
-        """What a leg that buys at any price may spend: its trigger's cost and the reserve."""
-        terms = order.terms
-        if terms.sell or terms.px or terms.type == WishType.TYPE_MARKET:
-            return 0
-        least = terms.trigger * terms.qty
-        return least + least * STOP_RESERVE_PPM // 10**6
-
-    def _lock_legs(self, account: Account, market: Market, legs: Sequence[Terms]) -> Lock | None:
-        """One lock for legs of which only one will trade: as much as the dearest of them needs."""
-        instrument = market.instrument
-        most = 0
-        for terms in legs:
-            needed = self._needed(instrument, terms, terms.qty)
-            if needed is None:
-                needed = terms.trigger * terms.qty
-                needed = (needed + needed * STOP_RESERVE_PPM // 10**6) * instrument.unit_e8
-            most = max(most, needed)
-        return account.lock(instrument.base if legs[0].sell else instrument.quote, most)
-
     def _release_legs(self, market: Market) -> bool:
         """Start the legs whose working order is filled, if there is money for them. True: something was done."""
         ready, self._ready = self._ready, {}
@@ -385,7 +217,7 @@ class Exchange:
             live = [order for order in orders if order.is_open]
             if not live:
                 continue
-            lock = self._lock_legs(account, market, [order.terms for order in live])
+            lock = lock_legs(account, market, [order.terms for order in live])
             for order in live:
                 if lock is None:
                     market.book.expire(order.id)
@@ -581,101 +413,36 @@ class Exchange:
     # ------------------------------------------------------------------------------------------------------ perpetuals
     def equity_e8(self, account: Account, asset: str = "USDT") -> tuple[int, int, int]:
         """Wallet and open profit, maintenance margin, and initial margin of positions and orders."""
-        equity, maintenance, initial = account.balances[asset].free, 0, 0
-        for market in self.markets.values():
-            instrument = market.instrument
-            if not instrument.perpetual or instrument.quote != asset:
-                continue
-            position = account.positions[instrument.symbol]
-            mark = market.mark_px_e8 or market.book.last_px * instrument.tick_e8
-            equity += position.unrealized_e8(mark, instrument)
-            notional = abs(position.lots) * instrument.lot_e8 * mark // E8
-            maintenance += margin_of(instrument, notional)[0]
-            initial += self._initial_e8(account, market, 0, False, 0)
-        return equity, maintenance, initial
-
-    def _initial_e8(self, account: Account, market: Market, lots: int, sell: bool, px: int) -> int:
-        """Initial margin of one symbol with one more order: the worse of all buys and all sells being filled."""
-        instrument = market.instrument
-        mark = market.mark_px_e8 or market.book.last_px * instrument.tick_e8
-        position = account.positions[instrument.symbol].lots
-        buys, sells = (0 if sell else lots), (lots if sell else 0)
-        for order in self.open.get(account.owner, {}).values():
-            if order.symbol == instrument.symbol and not order.terms.reduce_only:
-                buys += 0 if order.terms.sell else order.rest
-                sells += order.rest if order.terms.sell else 0
-        worst = max(abs(position), abs(position + buys), abs(position - sells))
-        dear = max(mark, px * instrument.tick_e8)
-        return worst * instrument.lot_e8 * dear // E8 // account.leverage[instrument.symbol]
-
-    def _judge_margin(self, account: Account, market: Market, terms: Terms) -> Refusal | None:
-        instrument = market.instrument
-        position = account.positions[instrument.symbol].lots
-        if terms.reduce_only:
-            reduces = position < 0 if not terms.sell else position > 0
-            return None if reduces and terms.qty <= abs(position) else Refusal(Status.MATCH_BAD_ORDER, word="reduce")
-        equity, _, initial = self.equity_e8(account, instrument.quote)
-        now = self._initial_e8(account, market, 0, False, 0)
-        then = self._initial_e8(account, market, terms.qty, terms.sell, terms.px or terms.trigger)
-        if then > now and equity < initial - now + then:
-            return Refusal(Status.MATCH_BAD_ORDER, word="margin")
-        return None
+        return self.margins.equity_e8(account, asset)
 
     def set_mark(self, symbol: str, mark_px_e8: int, index_px_e8: int = 0) -> None:
         """The mark moves: accounts below their maintenance margin are liquidated."""
-        market = self.market(symbol)
-        market.mark_px_e8, market.index_px_e8 = mark_px_e8, index_px_e8 or mark_px_e8
-        for account in self.bank.accounts.values():
-            if account.positions[symbol].lots:
-                equity, maintenance, _ = self.equity_e8(account, market.instrument.quote)
-                if equity < maintenance:
-                    self._liquidate(account, market.instrument.quote)
+        self.margins.set_mark(self.market(symbol), mark_px_e8, index_px_e8)
 
-    def _liquidate(self, account: Account, asset: str) -> None:
-        """All orders go, then each position is closed at the market; what is missing the insurance fund pays."""
-        self.liquidations += 1
-        for order in list(self.open.get(account.owner, {}).values()):
-            self.cancel(order)
-        for market in self.markets.values():
-            instrument = market.instrument
-            lots = account.positions[instrument.symbol].lots
-            if not instrument.perpetual or instrument.quote != asset or not lots:
-                continue
-            terms = Terms(
-                lots > 0, WishType.TYPE_MARKET, abs(lots), client_id=f"autoclose-{self._id_order + 1}", reduce_only=True
-            )
-            order = self._record(account, market, terms)
-            order.autoclose = True
-            request = self._request(order, 0)
-            request["flags"] |= Flag.MATCH_UNFILTERED
-            # Larger than one order may be: the rest is closed when the mark moves again.
-            request["qty_lots"] = order.qty = min(abs(lots), instrument.qty_max_lots)
-            if market.book.submit(request.pop("id"), **request):  # type: ignore[arg-type]
-                self._forget(order)
-                continue
-            self._absorb(market)
-            fee = min(order.units * instrument.unit_e8 * LIQUIDATION_FEE_PPM // 10**6, account.balances[asset].free)
-            account.balances[asset].free -= fee
-            self.bank.insurance[asset] += fee
+    @property
+    def liquidations(self) -> int:
+        return self.margins.liquidations
+
+    def close_out(self, account: Account, market: Market, lots: int) -> Order | None:
+        """Close a position at the market whatever the filters say; None: the book has no room for the order."""
+        terms = Terms(
+            lots > 0, WishType.TYPE_MARKET, abs(lots), client_id=f"autoclose-{self._id_order + 1}", reduce_only=True
+        )
+        order = self._record(account, market, terms)
+        order.autoclose = True
+        request = self._request(order, 0)
+        request["flags"] |= Flag.MATCH_UNFILTERED
+        # Larger than one order may be: the rest is closed when the mark moves again.
+        request["qty_lots"] = order.qty = min(abs(lots), market.instrument.qty_max_lots)
+        if market.book.submit(request.pop("id"), **request):  # type: ignore[arg-type]
+            self._forget(order)
+            return None
+        self._absorb(market)
+        return order
 
     def settle_funding(self, symbol: str, rate_e8: int) -> list[tuple[Account, int]]:
         """Longs pay shorts when the rate is positive; returns what each account received."""
-        market = self.market(symbol)
-        instrument = market.instrument
-        mark = market.mark_px_e8 or market.book.last_px * instrument.tick_e8
-        out = []
-        for account in self.bank.accounts.values():
-            lots = account.positions[symbol].lots
-            if not lots:
-                continue
-            notional = lots * instrument.lot_e8 * mark // E8
-            amount = -(notional * rate_e8 // E8)
-            short = account.move_wallet(instrument.quote, amount)
-            self.bank.crowd[instrument.quote] -= amount
-            self.bank.insurance[instrument.quote] -= short
-            out.append((account, amount))
-        market.funding_rate_e8 = rate_e8
-        return out
+        return self.margins.settle_funding(self.market(symbol), rate_e8)
 
     # ------------------------------------------------------------------------------------------------------- invariants
     def check(self) -> None:
@@ -695,10 +462,3 @@ class Exchange:
         for account in self.bank.accounts.values():
             for asset, held in account.balances.items():
                 assert held.locked == locked.get((account.owner, asset), 0), f"{asset}: locked without an order"
-
-
-def _priced(order: Order) -> Terms:
-    """The order's terms at the price it has now: an amend may have moved it."""
-    if order.px == order.terms.px:
-        return order.terms
-    return Terms(order.terms.sell, order.terms.type, order.qty, order.px)

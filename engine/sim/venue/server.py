@@ -115,6 +115,12 @@ class VenueServer:
         if runner is not None:
             await runner.cleanup()
 
+    def announce_shutdown(self) -> None:
+        """Tell every connection that it will be closed soon, as the real venue does before it works on itself."""
+        event = {"e": "serverShutdown", "E": self.exchange.now_ns // MS}
+        for socket in list(self._sockets):
+            self._put(socket, {"stream": "!serverShutdown", "data": event} if socket.combined else event)
+
     async def serve(self, stop: asyncio.Event, seconds: float | None = None) -> None:
         """Return when told to stop or after so long; raise what ended the market, if that came first."""
         assert self._task is not None, "not started"

@@ -8,9 +8,10 @@ from typing import Any
 from engine.sim.venue import wire
 from engine.sim.venue.accounts import Account
 from engine.sim.venue.api import DEPTH_WEIGHTS, RATE_LIMITS, Api
-from engine.sim.venue.exchange import Exchange, OrderList, Report
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.form import OpenCall, OpenRoute, SignedCall, SignedRoute
 from engine.sim.venue.instruments import amount_text
+from engine.sim.venue.orders import OrderList, Report
 from engine.sim.venue.wire import MS, ApiError
 
 

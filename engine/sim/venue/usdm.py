@@ -16,10 +16,11 @@ from engine._core.match import Reason
 from engine.sim.venue import usdm_wire, wire
 from engine.sim.venue.accounts import Account, liquidation_px_e8, margin_of
 from engine.sim.venue.api import Api
-from engine.sim.venue.exchange import Exchange, Order, Refusal
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.form import OpenCall, OpenRoute, Params, SignedCall, SignedRoute
 from engine.sim.venue.instruments import amount_text
 from engine.sim.venue.market import Market
+from engine.sim.venue.orders import Order, Refusal
 from engine.sim.venue.wire import MS, ApiError
 
 HOUR_NS = 3600 * 10**9

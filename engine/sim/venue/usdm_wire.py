@@ -8,9 +8,10 @@ from typing import Any
 from engine._core.strategy_abi import WishTif, WishType
 from engine.sim.venue import wire
 from engine.sim.venue.accounts import Account, margin_of
-from engine.sim.venue.exchange import Exchange, Execution, Order, Report, Terms
+from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.instruments import E8, Instrument, amount_text
 from engine.sim.venue.market import Market
+from engine.sim.venue.orders import Execution, Order, Report, Terms
 from engine.sim.venue.wire import MS, ApiError
 
 TYPES = {"LIMIT": WishType.TYPE_LIMIT, "MARKET": WishType.TYPE_MARKET}

@@ -12,9 +12,9 @@ from typing import Any
 from engine._core.match import ListKind, Reason
 from engine._core.strategy_abi import WishTif, WishType
 from engine._core.types import Status
-from engine.sim.venue.exchange import Execution, Order, OrderList, Refusal, Report, Terms
 from engine.sim.venue.instruments import E8, Instrument, amount_text
 from engine.sim.venue.market import Kline, Market
+from engine.sim.venue.orders import Execution, Order, OrderList, Refusal, Report, Terms
 
 MS = 1_000_000
 _NUMBER = re.compile(r"(\d{1,20})(?:\.(\d{1,20}))?", re.ASCII)

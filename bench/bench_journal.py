@@ -132,7 +132,8 @@ def bench_soak(report: Report) -> None:
     rate, batch = 50_000, 2_500
     core = SETUP.make_core()
     events = random_walk(seed=9, count=100_000)
-    config = JournalConfig(segment_bytes=8 << 20, disk_free_bytes=0, compress=True, disk_cap_bytes=1 << 40)
+    # A segment lasts some ten seconds: on a machine that starves the journal's thread the next one is ready in time.
+    config = JournalConfig(segment_bytes=32 << 20, disk_free_bytes=0, compress=True, disk_cap_bytes=1 << 40)
     marks, pace = [], threading.Event()
     with on_disk() as root:
         with JournalWriter(root, config, seed=1, now_ns=lambda: 1, world=core.world) as journal:

@@ -80,6 +80,10 @@ def test_step_and_twin_live_the_same_lives(suite):
                 said.update(Kind(int(kind)) for kind in pair.desk.out["kind"])
         finally:
             pair.desk.close()
+    if SUITES[suite].get("discipline") == {}:
+        # Nobody has a record yet, so an enforcing validator refuses every entry.
+        assert said[Kind.KIND_DECISION] >= 10 > said[Kind.KIND_INTENT_PLACE]
+        return
     # A life in which nothing was ordered would agree about nothing.
     assert said[Kind.KIND_INTENT_PLACE] >= 10
     assert said[Kind.KIND_INTENT_CANCEL] + said[Kind.KIND_INTENT_AMEND] >= 3

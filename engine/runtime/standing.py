@@ -65,6 +65,8 @@ class TierWatch:
         self._engine, self._loaded, self._root = engine, loaded, root
         self._tighten, self._note, self._record = tighten, note, record
         self.tier = loaded.tier
+        # On paper a tier may be tried that the account is too small for: only a fall from where it began counts.
+        self._least = len(tiers.NAMES) if loaded.settings.engine.mode == "live" else -1
         self._due_ns = 0
 
     def turn(self, now_ns: int) -> None:
@@ -74,10 +76,13 @@ class TierWatch:
         equity = int(self._engine.core.world.account()["equity"])
         if equity <= 0:
             return
-        at = tiers.choose(self._loaded.ladder, equity, current=self.tier.name)
         # Below the lowest bound the lowest tier's limits are the strictest there are.
-        if (at or 0) < tiers.NAMES.index(self.tier.name):
-            self._demote(self._loaded.ladder[at or 0].tier, equity, now_ns)
+        at = tiers.choose(self._loaded.ladder, equity, current=self.tier.name) or 0
+        if self._least < 0:
+            self._least = at
+        if at < min(self._least, tiers.NAMES.index(self.tier.name)):
+            self._least = at
+            self._demote(self._loaded.ladder[at].tier, equity, now_ns)
 
     def _demote(self, tier: tiers.Tier, equity: int, now_ns: int) -> None:
         before, self.tier = self.tier, tier

@@ -29,8 +29,7 @@ from tests.support.loopback import write_settings
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 # A machine that builds and tests may well hold a loop for longer than one that trades.
 FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
-# In and out again: what then was lost rests its strategy for hours, here as everywhere.
-FILLS = 2
+FILLS = 12
 LEAST_S = {"spot": 30.0, "usdm": 0.0}  # one form lives half a minute whatever happens
 
 
@@ -207,7 +206,7 @@ def test_with_something_open_the_world_cannot_be_another(tmp_path, venue):
 def test_ten_minutes_over_loopback_end_with_one_book_of_trades(tmp_path, venue, kind):
     end = time.monotonic() + 600
     summary = trade(tmp_path, venue, lambda _found: time.monotonic() > end, kind=kind)
-    assert len(their_trades(venue, kind)) >= FILLS
+    assert len(their_trades(venue, kind)) > 100
     compare(tmp_path, venue, summary, kind)
 
 

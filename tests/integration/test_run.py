@@ -90,13 +90,13 @@ def test_a_session_on_paper_trades_and_ends_in_order(session):
     counts = summary["status"]["counts"]
     assert code == 0
     assert counts["events"] > 1_000
-    # A busy machine lives few of its seconds.
-    assert counts["intents"] > 2
+    assert counts["intents"] > 20
+    assert counts["fills"] > 0
     assert summary["left_open"] == 0
     assert counts["illegal_reports"] == 0
     strategies = summary["status"]["strategies"]
     assert {row["name"] for row in strategies} == {"quoter_btc", "quoter_eth", "breakout_sol"}
-    assert sum(row.get("intents", 0) for row in strategies) > 1
+    assert sum(row.get("intents", 0) for row in strategies) > 20
     assert sum(row.get("denied", 0) for row in strategies) == counts["denied"]
 
 

@@ -68,6 +68,16 @@ def test_what_the_lower_tier_does_not_grant_is_stopped_and_the_rest_goes_on(rich
     assert {name for name, state in states.items() if state != "running"} == makers
 
 
+def test_on_paper_a_tier_may_be_tried_with_less_than_it_needs_until_that_falls(tmp_path):
+    hand = Hand(tmp_path, BOT4__ACCOUNT__CAPITAL="60000", BOT4__TIER__NAME="whale")
+    hand.run(200)
+    hand.session.tier.turn(hand.session.engine.now_ns)
+    assert hand.picture.status().tier == "whale"
+    poorer(hand, 45_000 * UNIT)
+    assert hand.picture.status().tier == "growth"
+    hand.close()
+
+
 def test_it_does_not_rise_again_by_itself(rich):
     poorer(rich, 2_000 * UNIT)
     poorer(rich, -5_000 * UNIT)

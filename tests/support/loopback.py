@@ -61,6 +61,8 @@ capital = "2000000"
 order_notional = "5000"
 orders_per_second = 20
 book_age_ns = 500_000_000
+[discipline]
+biases = "observe"
 [features]
 enabled = ["ta_basic", "market_making"]
 [venues.paper]

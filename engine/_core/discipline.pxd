@@ -75,6 +75,7 @@ cdef extern from *:
 cpdef enum validator_t:           # what the figures of a strategy's record do
     VALIDATOR_ENFORCE = 0         # refuse
     VALIDATOR_OBSERVE = 1         # on paper only: are noted, so that a strategy can earn a record. Biases refuse as ever
+    VALIDATOR_REHEARSE = 2        # on paper only: biases are noted too; a stop is forced as ever
 
 
 cpdef enum decision_flag_t:       # on a decision's record, beside FLAG_SELL

@@ -147,7 +147,7 @@ cdef bint _config_ok(const discipline_config_t* c) noexcept nogil:
     if not 0 <= c.explore_share_ppm <= least.cap_ppm or c.paper > 1:
         return False
     # Where money is real the figures decide.
-    if c.validator > <uint32_t>VALIDATOR_OBSERVE or (c.validator == <uint32_t>VALIDATOR_OBSERVE and not c.paper):
+    if c.validator > <uint32_t>VALIDATOR_REHEARSE or (c.validator != <uint32_t>VALIDATOR_ENFORCE and not c.paper):
         return False
     return 10 <= c.samples_min <= c.window <= 1024 and 1 <= c.trials <= 1000
 
@@ -597,8 +597,8 @@ cdef int discipline_check(discipline_t* d, const signal_t* signal, const facts_t
     """Every rule, no early exit: OK, or DISCIPLINE_REFUSED with all reasons in `out`."""
     cdef discipline_strategy_t* s
     cdef discipline_symbol_t* y
-    cdef uint64_t reasons, figures
-    cdef bint explores, observes = d.config.validator == <uint32_t>VALIDATOR_OBSERVE
+    cdef uint64_t reasons, figures, biases
+    cdef bint explores, observes = d.config.validator != <uint32_t>VALIDATOR_ENFORCE
     cdef int i
     out.reasons = out.detected = out.observed = 0
     out.until_ns, out.scale_ppm, out.notional_max = 0, PPM, INT64_MAX
@@ -620,11 +620,16 @@ cdef int discipline_check(discipline_t* d, const signal_t* signal, const facts_t
     if explores and not observes:
         figures = _claimed(&d.config, signal)
     reasons = _input(signal, facts) | (0 if observes else figures)
-    reasons |= _fomo(d, y, signal, facts, now_ns, out)
-    reasons |= _revenge(d, s, y, signal, now_ns, out)
-    reasons |= _overconfidence(d, s, signal, facts, now_ns, out)
-    reasons |= _loss_aversion(d, signal, facts, now_ns, out)
-    reasons |= _confirmation(d, signal, out)
+    biases = _fomo(d, y, signal, facts, now_ns, out)
+    biases |= _revenge(d, s, y, signal, now_ns, out)
+    biases |= _overconfidence(d, s, signal, facts, now_ns, out)
+    biases |= _loss_aversion(d, signal, facts, now_ns, out)
+    biases |= _confirmation(d, signal, out)
+    if d.config.validator == <uint32_t>VALIDATOR_REHEARSE:
+        figures |= biases
+        out.scale_ppm, out.notional_max = PPM, INT64_MAX
+    else:
+        reasons |= biases
     out.reasons = reasons
     if reasons == 0 and observes:
         _observe(d, s, figures, out)

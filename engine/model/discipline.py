@@ -48,7 +48,7 @@ RULES: dict[str, tuple[float, Any]] = {
     "shrinking_stops": (3, lambda v: 1 <= v <= 3),
     "confirmations_min": (3, lambda v: 3 <= v <= 64),
     "paper": (0, lambda v: v in (0, 1)),
-    "validator": (0, lambda v: v in (0, 1)),
+    "validator": (0, lambda v: v in (0, 1, 2)),
 }
 
 
@@ -404,7 +404,13 @@ class Discipline:
         ):
             if claims & claim and not good:
                 figures = figures | {reason}
-        reasons = reasons | self._biases(now_ns, signal, facts, v) | (set() if observes else figures)
+        biases = self._biases(now_ns, signal, facts, v)
+        if c["validator"] == 2:
+            figures = figures | biases
+            v |= {"scale_ppm": PPM, "notional_max": MOST}
+        else:
+            reasons = reasons | biases
+        reasons = reasons | (set() if observes else figures)
         if reasons:
             return Status.DISCIPLINE_REFUSED, self._refuse(v, reasons)
         if observes:

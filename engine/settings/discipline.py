@@ -1,7 +1,7 @@
 """The rules that protect from people and from luck: each may be made stricter here, none looser than it is.
 
-Nothing switches them off. Biases refuse on paper as with real money; `validator` says what the figures of a strategy's
-own record do, and where money is real they refuse.
+Nothing switches them off where money is real. On paper `validator` says what the figures of a strategy's own record do
+and `biases` what its haste does: refuse, or be noted beside every signal that a live engine would not have let pass.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ class Discipline(Section, frozen=True, kw_only=True):
         Literal["auto", "enforce", "observe"],
         plain("choice", "A record that proves nothing is refused, or only noted; auto: paper notes, live refuses."),
     ] = "auto"
+    biases: Annotated[
+        Literal["enforce", "observe"],
+        plain("choice", "A chase, revenge and their like are refused, or on paper only noted."),
+    ] = "enforce"
     samples_min: Annotated[int, whole("trades", 30, 1_024, "Closed trades before a record says anything.", "up")] = 30
     window: Annotated[int, whole("trades", 30, 1_024, "Closed trades that are kept.")] = 256
     trials: Annotated[int, whole("strategies", 1, 1_000, "Strategies tried to find this one: p is shared.", "up")] = 1
@@ -62,7 +66,7 @@ class Discipline(Section, frozen=True, kw_only=True):
         """The rules by the names of the kernel `discipline`. Ratios are the only figures that are no whole numbers."""
         return {
             "paper": int(mode == "paper"),
-            "validator": int(self.observes(mode)),
+            "validator": 2 if self.biases == "observe" else int(self.observes(mode)),
             "samples_min": self.samples_min,
             "window": self.window,
             "trials": self.trials,

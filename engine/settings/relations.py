@@ -78,6 +78,8 @@ def _limits(s: Settings) -> Iterator[Breach]:
 
 def _safety(s: Settings) -> Iterator[Breach]:
     live = s.engine.mode == "live"
+    if live and s.discipline.biases == "observe":
+        yield ("discipline", "biases"), '"observe"', "enforce: with real money haste is refused"
     if live and s.discipline.validator == "observe":
         yield ("discipline", "validator"), '"observe"', "auto or enforce: with real money a record decides"
     if live and s.safety.switch == "none":

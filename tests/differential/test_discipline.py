@@ -391,11 +391,24 @@ def test_an_observing_validator_notes_claims_and_excuses_no_bias(impl):
     assert ask(d, T0)[0] >= {"REVENGE"}
 
 
+def test_a_rehearsal_notes_the_biases_too_and_caps_nothing(impl):
+    d = impl.Discipline(strategies=2, symbols=4, paper=1, validator=2)
+    d.result(0, 0, pnl=-1, notional=1_000_000, now_ns=T0, stop_ppm=10_000)
+    found, verdict = ask(d, T0, sources=1, px_ticks=111)
+    assert found == set()
+    assert {"REVENGE", "CONFIRMATION", "FOMO"} <= reasons(verdict["observed"])
+    assert (verdict["scale_ppm"], d.counts["refused"], d.counts["observed"]) == (1_000_000, 0, 1)
+    # What cannot be a signal at all is refused in a rehearsal as well.
+    assert ask(d, T0, qty_lots=0)[0] >= {"BAD_INPUT"}
+
+
 def test_only_paper_may_observe(impl):
+    with pytest.raises(DisciplineBadConfig):
+        impl.Discipline(strategies=1, symbols=1, validator=2)
     with pytest.raises(DisciplineBadConfig):
         impl.Discipline(strategies=1, symbols=1, validator=1)
     with pytest.raises(DisciplineBadConfig):
-        impl.Discipline(strategies=1, symbols=1, paper=1, validator=2)
+        impl.Discipline(strategies=1, symbols=1, paper=1, validator=3)
 
 
 def test_no_call_shortens_a_cooldown(impl):

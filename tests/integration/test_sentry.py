@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from engine._core import isa
 from engine._core.clock import monotonic_ns
 from engine._core.latch import Latch
 from engine.safety.pulse import Pulse
@@ -202,3 +203,47 @@ def test_with_the_lock_held_every_stack_is_written_by_c(tmp_path):
     )
     subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=True, timeout=60)
     assert "a_strategy_in_c" in path.read_text()
+
+
+def test_started_twice_it_is_one_sentry_and_a_signal_that_cannot_be_caught_is_said(latch):
+    with Sentry(latch, priority=0) as sentry:
+        sentry.start()
+        with pytest.raises(OSError, match="Invalid argument"):
+            sentry.catch(signal.SIGKILL)
+        assert turns(sentry, 2)
+    sentry.close()
+    assert not sentry.alive
+
+
+CRAMPED = """
+import resource, sys, threading
+from pathlib import Path
+from engine._core.latch import Latch
+from engine.safety.sentry import Sentry
+latch = Latch(Path(sys.argv[1]) / "latch")
+sentry = Sentry(latch, priority=0)
+stack = 8 << 20
+resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))
+room = int(sys.argv[2]) * stack // 2
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
+try:
+    sentry.start()
+except OSError as error:
+    print(error)
+resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+print(sentry.alive, threading.active_count(), len(list(Path("/proc/self/task").iterdir())))
+sentry.start()
+sentry.close()
+"""
+
+
+@pytest.mark.skipif(isa.profile() in ("sanitize", "thread"), reason="a sanitizer's shadow takes all address room")
+@pytest.mark.parametrize("halves", [1, 3], ids=["for none", "for one"])
+def test_without_room_for_its_threads_it_says_so_and_leaves_none_behind(tmp_path, halves):
+    done = subprocess.run(
+        [sys.executable, "-c", CRAMPED, str(tmp_path), str(halves)],
+        cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.stdout.split("\n")[:2] == ["the sentry's threads cannot be made", "False 1 1"], done.stderr
+    assert done.returncode == 0

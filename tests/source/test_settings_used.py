@@ -13,7 +13,12 @@ ENGINE = ROOT / "engine"
 # Who only shows, checks or documents settings does not act on them.
 SHOWS = ("engine/settings/", "engine/cli/doctor.py", "engine/cli/config.py")
 # Handed on whole: the gate's limits, the times of modes and plan, what a break of the books does.
-WHOLE = {"limits": r"\.limits\.core\(", "modes": r"\.modes\.core\(", "reconcile": r"settings\.actions\("}
+WHOLE = {
+    "discipline": r"\.discipline\.core\(",
+    "limits": r"\.limits\.core\(",
+    "modes": r"\.modes\.core\(",
+    "reconcile": r"settings\.actions\(",
+}
 
 
 def _code() -> str:

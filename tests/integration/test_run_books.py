@@ -1,114 +1,107 @@
 """`bot4 run` against a venue whose books are made to differ: it stops, says why, and goes on when they agree.
 
-The venue is the served one, on a loop of this process, so that money and orders can be changed behind the engine's
-back; the engine is the shipped command in a process of its own.
+Once at a venue in a process of its own, where somebody else trades with the same key; once at the embedded one, whose
+money can only be changed from within the session's process.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import msgspec
-import numpy as np
+import pytest
 from click.testing import CliRunner
 
 from engine._core.clock import utc_ns
-from engine._core.strategy_abi import WishType
 from engine._core.types import INCIDENT, Incident, Kind
 from engine.cli.main import cli
+from engine.errors import ControlUnreachable
 from engine.journal.layout import find_session
 from engine.journal.reader import open_session
 from engine.observe.client import ControlClient
 from engine.observe.commands import Watch
 from engine.observe.status import Status
-from engine.sim.venue.exchange import Exchange, Order, Terms
-from engine.sim.venue.generated import GeneratedMarket
-from engine.sim.venue.instruments import E8, default_spot
-from engine.sim.venue.server import VenueServer
+from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
 
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
+# A machine that builds and tests may well hold a loop for longer than one that trades.
 QUICK = {
     "BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000",
     "BOT4__RECONCILE__INTERVAL_S": "1", "BOT4__RECONCILE__YOUNG_MS": "500",
-    # Each look costs a venue's weight; the tests look once a second.
-    "BOT4__VENUES__PAPER__WEIGHT_PER_MINUTE": "1000000",
 }  # fmt: skip
-PATIENCE_S = 240
+# Each look costs a venue's weight; the test looks once a second.
+ROOM = {"BOT4__VENUES__PAPER__WEIGHT_PER_MINUTE": "1000000"}
+PATIENCE_S = 600
 
 
-class Venue:
-    """A served venue with a generated market, and its one account."""
-
-    def __init__(self):
-        self.exchange = Exchange(default_spot(), now_ns=(start := utc_ns()))
-        market = GeneratedMarket(self.exchange, seed=3, start_ns=start)
-        self.server = VenueServer(self.exchange, clock=utc_ns, generate=market.advance, tick_ns=20_000_000)
-        self.account = self.server.add_account("key", secret="secret")
-        self.server.limits.weight_max = self.server.limits.orders_10s_max = 10**9
-
-    def rest_of_somebody(self):
-        """An order of the same account that no engine placed, too far off to be filled."""
-        px = self.exchange.market("BTCUSDT").book.best_bid * 9 // 10
-        terms = Terms(sell=False, type=int(WishType.TYPE_LIMIT), qty=10_000, px=px, client_id="by-hand")
-        order = self.exchange.place(self.account, "BTCUSDT", terms)
-        assert isinstance(order, Order)
-        return order
-
-
-async def answers(state: Path) -> bool:
-    child = await asyncio.create_subprocess_exec(
-        *BOT4, "status", "--json", "-d", str(state), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    await child.communicate()
-    return child.returncode in (0, 4)
-
-
-def first(state: Path, condition):
-    """The first picture that shows it, of those that come by themselves."""
-    with ControlClient(state / "control.sock", timeout_s=PATIENCE_S) as client:
-        for reply in client.stream(Watch(rate_hz=10)):
-            found = msgspec.convert(reply.data, Status)
-            if condition(found):
-                return found
-    raise AssertionError("it ended")
-
-
-@contextlib.asynccontextmanager
-async def engine(settings, state):
-    """`bot4 run`, and how to wait until its picture shows something. A test that fails kills it."""
-    child = await asyncio.create_subprocess_exec(
-        *BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state),
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=os.environ | QUICK,
+@pytest.fixture
+def port():
+    """Of a venue in a process of its own."""
+    child = subprocess.Popen(
+        [*BOT4, "venue", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
-
-    async def until(condition):
-        # The venue lives on this loop: waiting for the engine is another thread's.
-        async with asyncio.timeout(PATIENCE_S):
-            while not until.ready:
-                assert child.returncode is None, await child.communicate()
-                until.ready = await answers(state)
-            return await asyncio.to_thread(first, state, condition)
-
-    async def end():
-        child.terminate()
-        out, err = await child.communicate()
-        assert child.returncode == 0, err
-        return json.loads(out)
-
-    until.end, until.ready = end, False
     try:
-        yield until
+        found = None
+        while found is None:
+            line = child.stdout.readline()
+            assert line, child.communicate()
+            found = re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line)
+        yield int(found[1])
     finally:
-        if child.returncode is None:
-            child.kill()
-            await child.communicate()
+        child.kill()
+        child.communicate()
+
+
+def by_hand(port: int, method: str, path: str, **params: object):
+    """Somebody else with the same key."""
+    text = query(HmacSigner("key", b"secret"), params, now_ms=utc_ns() // 10**6)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{path}?{text}", headers={"X-MBX-APIKEY": "key"}, method=method
+    )
+    with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        return json.load(answer)
+
+
+class Engine:
+    """`bot4 run` in a process of its own."""
+
+    def __init__(self, settings: Path, state: Path) -> None:
+        self.state = state
+        self.child = subprocess.Popen(
+            [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | QUICK | ROOM,
+        )  # fmt: skip
+
+    def until(self, condition) -> Status:
+        """The first picture that shows it, of those that come by themselves."""
+        while True:
+            assert self.child.poll() is None, self.child.communicate()
+            try:
+                client = ControlClient(self.state / "control.sock", timeout_s=PATIENCE_S)
+            except ControlUnreachable:
+                continue
+            break
+        with client:
+            for reply in client.stream(Watch(rate_hz=10)):
+                found = msgspec.convert(reply.data, Status)
+                if condition(found):
+                    return found
+        raise AssertionError(self.child.communicate())
+
+    def end(self) -> dict:
+        self.child.send_signal(signal.SIGTERM)
+        out, err = self.child.communicate(timeout=PATIENCE_S)
+        assert self.child.returncode == 0, err
+        return json.loads(out)
 
 
 def told(state: Path, *options: str):
@@ -116,72 +109,102 @@ def told(state: Path, *options: str):
     return done.exit_code, json.loads(done.output)
 
 
-def replays(state: Path, summary):
+def actions(state: Path) -> list[str]:
+    shown = CliRunner().invoke(cli, ["audit", "show", "--state", str(state), "--kind", "books", "--json"])
+    return [json.loads(line)["action"] for line in shown.output.splitlines()]
+
+
+def records(state: Path):
+    return open_session(find_session(state / "journal")).records()
+
+
+def replays(state: Path, summary: dict) -> None:
     done = CliRunner().invoke(cli, ["replay", str(state / "journal"), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["state"] == summary["state_hash"]
 
 
-def test_money_that_appears_stops_all_new_orders_until_it_is_gone_and_a_foreign_order_is_cancelled(tmp_path):
-    async def main():
-        venue, state = Venue(), tmp_path / "state"
-        async with venue.server:
-            settings = write_settings(tmp_path, venue.server.port)
-            async with engine(settings, state) as until:
-                await until(lambda s: s.counts["fills"] >= 4 and s.books.trades and not s.books.breaks)
-                venue.account.receive("USDT", 5 * E8)
-                found = await until(lambda s: s.books.breaks)
-                assert found.books.blocked == ("BTCUSDT",)
-                assert any(word.startswith("books: cash") for word in found.unhealthy)
-                assert not found.healthy
-                later = await until(lambda s: s.books.looks >= found.books.looks + 2)
-                placed = found.strategies[0].intents
-                assert later.strategies[0].intents == placed
-                venue.account.balances["USDT"].free -= 5 * E8
-                healed = await until(lambda s: not s.books.breaks)
-                assert not healed.books.blocked
-                await until(lambda s: s.strategies[0].intents > placed)
-                order = venue.rest_of_somebody()
-                await until(lambda _: not order.is_open)
-                summary = await until.end()
-        return state, summary
+def test_what_somebody_else_does_at_the_venue_is_cancelled_or_stops_its_symbol(tmp_path, port):
+    state = tmp_path / "state"
+    engine = Engine(write_settings(tmp_path, port), state)
+    try:
+        first = engine.until(lambda s: s.books.looks >= 2)
+        assert first.books.breaks == ()
+        bid = float(by_hand(port, "GET", "/api/v3/ticker/bookTicker", symbol="BTCUSDT")["bidPrice"])
+        order = {"symbol": "BTCUSDT", "side": "BUY", "quantity": "0.01"}
+        by_hand(port, "POST", "/api/v3/order", **order, type="LIMIT", timeInForce="GTC", price=f"{bid * 0.9:.2f}",
+                newClientOrderId="by-hand")  # fmt: skip
+        engine.until(
+            lambda _: (
+                by_hand(port, "GET", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="by-hand")["status"]
+                == "CANCELED"
+            )
+        )
+        by_hand(port, "POST", "/api/v3/order", **order, type="MARKET")
+        found = engine.until(lambda s: s.books.breaks)
+        assert found.books.blocked == ("BTCUSDT",)
+        assert "of nobody here is not booked" in found.books.breaks[0]
+        assert any(word.startswith("books: executions") for word in found.unhealthy)
+        assert not found.healthy
+        later = engine.until(lambda s: s.books.looks >= found.books.looks + 2)
+        assert later.strategies[0].intents == found.strategies[0].intents
+        summary = engine.end()
+    finally:
+        if engine.child.poll() is None:
+            engine.child.kill()
+            engine.child.communicate()
 
-    state, summary = asyncio.run(main())
-    rows = open_session(find_session(state / "journal")).records()
+    rows = records(state)
     # The comparison's own word is on the record as an input, what the core makes of it as an incident.
     said = rows[(rows["kind"] == Kind.KIND_SYMBOL) & (rows["word"][:, 0] == 2)]["word"]
-    assert [(int(word[1]), int(word[3] - word[2])) for word in said] == [(Incident.INCIDENT_BALANCE, 5 * E8)]
+    assert [(int(word[1]), int(word[2])) for word in said] == [(Incident.INCIDENT_UNKNOWN_FILL, 0)] * len(said)
     found = rows[rows["kind"] == Kind.KIND_INCIDENT].view(INCIDENT)
-    assert {(int(i["believed"]), int(i["found"])) for i in found} >= {(int(word[2]), int(word[3])) for word in said}
-    code, all_of_it = told(state, "--all")
-    assert code == 0
-    rows = [row for told in all_of_it["comparisons"] for row in told["rows"] if row["what"].startswith("cash")]
-    assert {row["action"] for row in rows} == {"no new orders"}
-    strange = [row for told in all_of_it["comparisons"] for row in told["rows"] if "by-hand" in row["what"]]
-    assert [(row["believed"], row["action"]) for row in strange] == [("not ours", "cancelled")]
-    shown = CliRunner().invoke(cli, ["audit", "show", "--state", str(state), "--kind", "books", "--json"])
-    actions = [json.loads(line)["action"] for line in shown.output.splitlines()]
-    assert actions[0] == "compared"
-    assert {"break", "healed"} <= set(actions)
+    assert {int(i["id_order"]) for i in found} >= {int(word[4]) for word in said}
+    code, every = told(state, "--all")
+    table = [row for told in every["comparisons"] for row in told["rows"]]
+    assert code == 4
+    assert [(row["believed"], row["action"]) for row in table if "by-hand" in row["what"]] == [
+        ("not ours", "cancelled")
+    ]
+    assert {row["action"] for row in table if row["what"].startswith("executions")} == {"no new orders of its symbol"}
+    assert actions(state)[0] == "compared"
+    assert "break" in actions(state)
     replays(state, summary)
 
 
-def test_the_embedded_venue_is_compared_too_and_a_break_past_its_grace_trips(tmp_path):
-    """The embedded venue lives in the session's process: only from within can its money be changed."""
-    environ = os.environ | QUICK | {"BOT4__RECONCILE__GRACE_S": "3"}
-    environ.pop("BOT4__VENUES__PAPER__WEIGHT_PER_MINUTE")
+def session(folder: Path, *words: str, **settings: str) -> tuple[int, dict, str]:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.support.richer_session", str(tmp_path), "2"],
-        capture_output=True, text=True, check=False, env=environ, timeout=PATIENCE_S,
+        [sys.executable, "-m", "tests.support.richer_session", str(folder), "2", *words],
+        capture_output=True, text=True, check=False, env=os.environ | QUICK | settings, timeout=PATIENCE_S,
     )  # fmt: skip
-    assert done.returncode == 70, done.stderr
-    status = json.loads(done.stdout)["status"]
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_money_that_appears_stops_all_new_orders_until_it_is_gone(tmp_path):
+    code, summary, err = session(tmp_path, "returns")
+    assert (code, summary["reason"]) == (0, "it agrees again"), err
+    assert "breaks" not in summary["status"]["books"]
+    rows = records(tmp_path)
+    events = rows[rows["kind"] == Kind.KIND_SYMBOL]
+    said = events[events["word"][:, 0] == 2]["word"]
+    assert [(int(word[1]), int(word[3] - word[2])) for word in said] == [(Incident.INCIDENT_BALANCE, 7 * 10**8)]
+    assert sorted((int(row["symbol"]), int(row["word"][0])) for row in events if row["word"][0] < 2) == [
+        (symbol, halt) for symbol in range(3) for halt in (0, 1)
+    ]
+    code, every = told(tmp_path, "--all")
+    assert code == 0
+    assert {row["action"] for told in every["comparisons"] for row in told["rows"]} == {"no new orders"}
+    assert {"break", "healed"} <= set(actions(tmp_path))
+    replays(tmp_path, summary)
+
+
+def test_a_break_past_its_grace_trips(tmp_path):
+    code, summary, err = session(tmp_path, "keeps", BOT4__RECONCILE__GRACE_S="3")
+    assert code == 70, err
+    status = summary["status"]
     assert status["latch"]["reasons"][0] == "equity-disagreement"
     assert status["books"]["blocked"] == ["BTCUSDT", "ETHUSDT", "SOLUSDT"]
     assert any(word.startswith("books: cash") for word in status["unhealthy"])
-    rows = open_session(find_session(tmp_path / "journal")).records()
-    halts = rows[rows["kind"] == Kind.KIND_SYMBOL]
-    assert sorted(int(row["symbol"]) for row in halts if row["word"][0] == 1) == [0, 1, 2]
-    assert np.count_nonzero(halts["word"][:, 0] == 2) == 1
     code, last = told(tmp_path)
     assert (code, last["agrees"]) == (4, False)

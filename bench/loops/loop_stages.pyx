@@ -5,7 +5,7 @@ records, steps, encodes and sends. With stamps each stage has its own figure, le
 the whole has. Features and the strategy are called through the core's own pointers, so two small functions here stand
 between and read the clock: nothing of the core is copied or left out.
 """
-from libc.stdint cimport int64_t, uint16_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from bench.loops.timing cimport timing_ns_per_cycle, timing_overhead_cycles
@@ -50,17 +50,17 @@ cdef int _family_count = 0
 cdef int _lanes = 0
 
 
-cdef int _with_features(void* section, const event_t* event, uint16_t symbol, double* out) noexcept nogil:
+cdef int _with_features(void* section, const event_t* event, uint32_t strategy, view_t* view) noexcept nogil:
     """All of the block's features on the middle; the first of them are what the strategy sees."""
     global _features_cycles
     cdef uint64_t start = clock_cycles() if _stamped else 0
-    cdef const instrument_t* i = &world_instruments(_world)[symbol]
+    cdef const instrument_t* i = &world_instruments(_world)[event.symbol]
     cdef int family, lane, at = 0
     features_price(_features, 0.5 * <double>(i.bid_px_ticks + i.ask_px_ticks), 1.0, _level)
     for family in range(_family_count):
         for lane in range(_lanes):
             if at < <int>SHOWN:
-                out[at] = features_value(_features, _family[family], lane)
+                view.features[at] = features_value(_features, _family[family], lane)
                 at += 1
     if _stamped:
         _features_cycles += clock_cycles() - start

@@ -24,6 +24,7 @@ BATCH, SEEDS = 25, int(os.environ.get("BOT4_SEEDS", "200" if STRESS else "50"))
 AT_ONCE = 1 if STRESS else 8  # more of them starve each other where there is little time
 KINDS = ("spot", "usdm")
 LOG = logging.getLogger(__name__)
+pytestmark = pytest.mark.skipif(not STRESS and "BOT4_SEEDS" not in os.environ, reason="BOT4_SEEDS=50 runs fifty seeds")
 
 
 def descriptors() -> int:

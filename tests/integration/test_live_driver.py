@@ -18,6 +18,7 @@ from tests.support.loopback import Clumsy, bench
 
 STRESS = bool(os.environ.get("BOT4_STRESS"))
 LOG = logging.getLogger(__name__)
+pytestmark = pytest.mark.skipif(not STRESS, reason="needs a machine with time to spare: BOT4_STRESS=1 runs it")
 
 
 @pytest.fixture(params=["spot", "usdm"])

@@ -12,7 +12,7 @@ from engine.strategy.contract import KEEP
 from tests.support.desks import SECOND, START, Desk, terms_of
 
 IOC = 1
-CLAIMS = {"valid": 1, "reserved": 7, "p_value": 0.01, "expected_value": 1.0, "sharpe": 3.0, "confidence": 0.9}
+CLAIMS = {"valid": 1, "sources": 7, "p_value": 0.01, "expected_value": 1.0, "sharpe": 3.0, "confidence": 0.9}
 
 
 def stage_of(decision) -> Stage:

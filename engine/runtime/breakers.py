@@ -34,7 +34,8 @@ LOOK_NS = 10**9
 # A network that is gone takes data and venue with it and comes back by itself; one more, and it is the machine.
 OPEN_SHARE = 0.75
 PERMITS_MAX = 4_096
-_ANSWERS = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_FILL, Kind.KIND_ORDER_REJECTED, Kind.KIND_ORDER_CANCELED)
+# Whatever a venue says first of an order is an answer: one of no duration may expire without ever being acknowledged.
+_ANSWERS = tuple(kind for kind in Kind if Kind.KIND_ORDER_ACK <= kind < Kind.KIND_ORDER_LOST)
 _LOUD = (Change.CHANGE_CLOSED_TO_OPEN, Change.CHANGE_HALF_OPEN_TO_OPEN, Change.CHANGE_GLOBAL_OPENED)
 STATES = {
     State.BREAKER_CLOSED: "closed", State.BREAKER_IS_OPEN: "open", State.BREAKER_HALF_OPEN: "half-open",

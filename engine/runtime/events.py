@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.limits import Limit
+from engine._core.strategy import StopReason, StrategyAct
 from engine._core.types import CONTROL, EVENT, Kind
 
 Records = npt.NDArray[Any]
@@ -42,4 +43,11 @@ def denied_event(now_ns: int, mask: int) -> Records:
 def limit_event(now_ns: int, limit: Limit, value: int) -> Records:
     event = _blank(Kind.KIND_LIMIT, now_ns)
     event["word"][0, :2] = int(limit), value
+    return event
+
+
+def strategy_event(now_ns: int, slot: int, act: StrategyAct, why: StopReason) -> Records:
+    """A strategy is stopped, or goes on, and for what reason."""
+    event = _blank(Kind.KIND_STRATEGY, now_ns)
+    event["word"][0, :3] = slot, int(act), int(why)
     return event

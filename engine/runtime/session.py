@@ -326,15 +326,16 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
-        self.chain.turn(monotonic_ns())
-        self.collector.turn(monotonic_ns())
-        self.watchdog.turn(monotonic_ns())
+        now_ns = monotonic_ns()
+        self.chain.turn(now_ns)
+        self.collector.turn(now_ns)
+        self.watchdog.turn(now_ns)
         self.limits.turn(self.engine.now_ns)
         self.breakers.turn(self.engine.now_ns)
         self.tier.turn(self.engine.now_ns)
         self.orders.turn()
         self.books.turn(self.engine.now_ns)
-        self.keeper.turn(monotonic_ns())
+        self.keeper.turn(now_ns)
         health = self.journal.health
         if health & BROKEN:
             self.chain.guard.trip("journal-failure", self.journal.health_text())

@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from engine._core.strategy import StopReason, StrategyAct
-from engine._core.types import EVENT, Kind
 from engine.errors import TierForbids, TierTooSmall
 from engine.runtime.build import strategies_of
 from engine.runtime.engine import Engine
+from engine.runtime.events import strategy_event
 from engine.runtime.evidence import gather
 from engine.safety.audit import Entry
 from engine.safety.audit import Kind as About
@@ -65,8 +63,11 @@ class TierWatch:
         self._engine, self._loaded, self._root = engine, loaded, root
         self._tighten, self._note, self._record = tighten, note, record
         self.tier = loaded.tier
-        # On paper a tier may be tried that the account is too small for: only a fall from where it began counts.
-        self._least = len(tiers.NAMES) if loaded.settings.engine.mode == "live" else -1
+        # The lowest rung it stood on. On paper a tier may be tried that the account is too small for: only a fall from
+        # where it began counts, which is not known before the first look.
+        self._lowest: int | None = None
+        if loaded.settings.engine.mode == "live":
+            self._lowest = tiers.NAMES.index(loaded.tier.name)
         self._due_ns = 0
 
     def turn(self, now_ns: int) -> None:
@@ -78,10 +79,10 @@ class TierWatch:
             return
         # Below the lowest bound the lowest tier's limits are the strictest there are.
         at = tiers.choose(self._loaded.ladder, equity, current=self.tier.name) or 0
-        if self._least < 0:
-            self._least = at
-        if at < min(self._least, tiers.NAMES.index(self.tier.name)):
-            self._least = at
+        if self._lowest is None:
+            self._lowest = at
+        if at < min(self._lowest, tiers.NAMES.index(self.tier.name)):
+            self._lowest = at
             self._demote(self._loaded.ladder[at].tier, equity, now_ns)
 
     def _demote(self, tier: tiers.Tier, equity: int, now_ns: int) -> None:
@@ -115,9 +116,7 @@ class TierWatch:
         for name, slot in strategies_of(self._loaded.settings).items():
             lacking = sorted(set(self._loaded.settings.strategies[name].features) - set(tier.grants.features))
             if lacking:
-                event = np.zeros(1, EVENT)
-                event["kind"], event["ts_recv_ns"] = Kind.KIND_STRATEGY, self._engine.now_ns
-                event["word"][0, :3] = slot, StrategyAct.STRATEGY_ACT_STOP, StopReason.STOPPED_OPERATOR
-                self._engine.take(event)
+                stop, why = StrategyAct.STRATEGY_ACT_STOP, StopReason.STOPPED_OPERATOR
+                self._engine.take(strategy_event(self._engine.now_ns, slot, stop, why))
                 acted.append(f"{name} stopped for want of {', '.join(lacking)}")
         return acted

@@ -20,6 +20,7 @@ from engine._core.validate import Class, defaults
 from engine._core.world import World
 from engine.errors import SessionMissing, StrategyNotAccepted
 from engine.journal.layout import Session
+from engine.runtime.endpoints import discipline_of
 from engine.runtime.wiring import make_core
 from engine.settings.schema import Settings
 from engine.strategy import registry
@@ -89,7 +90,7 @@ def build_core(
         epoch=epoch,
         modes=settings.modes.core(),
         # A world without strategies has no signals to judge.
-        discipline=settings.discipline.core(settings.engine.mode) if slots and disciplined else None,
+        discipline=settings.discipline.core(discipline_of(settings)) if slots and disciplined else None,
         rise_ns=settings.discipline.rise_window_s * 10**9,
         # Live begins paused, and so does whatever comes after a reset: the way to Normal has its conditions.
         mode="paused" if paused or settings.engine.mode == "live" else "normal",

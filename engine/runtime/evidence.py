@@ -14,15 +14,18 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine._core.clock import utc_ns
 from engine._core.latch import Latch
-from engine.errors import JournalError
+from engine.errors import Bot4Error, JournalError
 from engine.journal.layout import Session, sessions, write_whole
+from engine.runtime.endpoints import Stage, stage_of
 from engine.safety import drill
 from engine.safety.audit import Kind, Report, read
+from engine.settings.schema import Settings
 from engine.settings.tiers import DAY_NS, PPM, Evidence
 
 PARITY = "parity"
@@ -42,7 +45,7 @@ class Shown:
     """The evidence and what it was made of, for a person."""
 
     evidence: Evidence
-    days_paper: int  # days on paper, which count for nothing
+    days_paper: int  # days without real money, which count for nothing
     trips: tuple[int, ...]  # when, oldest first
     drills_failed: int
     comparisons: int
@@ -62,8 +65,8 @@ def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
     trips = tuple(sorted(ts_ns for ts_ns in _trips(root) if ts_ns >= since_ns))
     clean_from = max([since_ns, *trips])
     live, paper = set[int](), set[int]()
-    for mode, day in _days(root):
-        if mode != "live":
+    for stage, day in _days(root):
+        if stage is not Stage.LIVE:
             paper.add(day)
         elif day * DAY_NS >= clean_from:
             # A day counts from its first moment: that of the trip, or of the promotion, does not.
@@ -84,8 +87,8 @@ def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
     )
 
 
-def _days(root: Path) -> Iterator[tuple[str, int]]:
-    """(mode, day) of every day that a session of the journal ran on; days are counted from 1970."""
+def _days(root: Path) -> Iterator[tuple[Stage, int]]:
+    """(stage, day) of every day that a session of the journal ran on; days are counted from 1970."""
     try:
         found = sessions(root / "journal")
     except (OSError, JournalError):
@@ -93,10 +96,18 @@ def _days(root: Path) -> Iterator[tuple[str, int]]:
     for session in found:
         if session.file is None:
             continue
-        mode = session.file.meta.get("settings", {}).get("engine", {}).get("mode", "paper")
+        stage = _stage(session.file.meta)
         first, last = session.file.created_ns // DAY_NS, _end_ns(session) // DAY_NS
         for day in range(first, last + 1):
-            yield mode, day
+            yield stage, day
+
+
+def _stage(meta: dict[str, Any]) -> Stage:
+    """Of a session; settings that this version cannot read count as paper, which earns nothing."""
+    try:
+        return stage_of(msgspec.convert(meta["settings"], Settings))
+    except (KeyError, msgspec.ValidationError, Bot4Error):
+        return Stage.PAPER
 
 
 def _end_ns(session: Session) -> int:

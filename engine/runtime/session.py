@@ -5,6 +5,7 @@ The composition root of `bot4 run`. Nobody else knows all the parts; each of the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,19 +19,21 @@ from engine._core.latch import Latch
 from engine._core.modes import Mode, Phase, Who
 from engine._core.step import Core
 from engine._core.tape import Health
-from engine.errors import Bot4Error, GuardNotReady, SettingsError
+from engine.errors import Bot4Error, SettingsError
 from engine.journal.compare import epoch_of
 from engine.journal.layout import Session as RecordedSession
 from engine.journal.layout import last_epoch
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import SafetyStatus, Status, StatusSource
+from engine.runtime import rehearsal
 from engine.runtime.audited import OrderAudit
 from engine.runtime.breakers import Board, Looks
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
+from engine.runtime.endpoints import Stage, venue_of
 from engine.runtime.engine import Engine, at_venue
 from engine.runtime.events import control_event
 from engine.runtime.exchanges import Opened, open_exchange
@@ -41,7 +44,7 @@ from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
 from engine.runtime.rests import rests_of
-from engine.runtime.standing import TierWatch, enter
+from engine.runtime.standing import TierWatch, admit
 from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
@@ -51,6 +54,7 @@ from engine.safety.tuning import NOT_ASKED, Collector, tune
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
+from engine.settings.secrets import Secret, Secrets
 from engine.strategy.meter import Meter
 from engine.venues.tally import TallyStart
 
@@ -80,6 +84,7 @@ class Ended:
     state_hash: str
     left_open: int  # orders that the venue may still have
     status: Status
+    rehearsed: str = ""  # what a rehearsal came to
 
 
 def journal_config(journal: Journal) -> JournalConfig:
@@ -116,24 +121,20 @@ class Session:
         meter: Meter | None = None,
         reread: Callable[[], Loaded] | None = None,
         faces: Callable[[Settings, StatusSource, Handlers], Faces] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         engine = loaded.settings.engine
         self.root = Path(engine.directory)
         self.root.mkdir(parents=True, exist_ok=True)
-        if engine.mode == "live":
-            enter(loaded, self.root, utc_ns())
-            # Everything is joined, and nobody has seen it at a venue with money: that is not found out with money.
-            raise GuardNotReady(
-                "`bot4 run` trades on paper, here or at a venue on this machine. Real money waits for a rehearsal at a "
-                "venue's testnet, and there is none on record."
-            )
-        self.switch = Chain.words(loaded.settings.safety, live=False)
+        self.stage, self.switch = admit(loaded, self.root, utc_ns())
+        self._secrets = secrets or Secrets(os.environ)
         with ExitStack() as undo:
             # First of all: a machine that was halted goes no further.
             self.latch = undo.enter_context(Latch(self.root / LATCH_NAME))
             self.latch.require_clear()
             # Its lock is the folder's: from here on no other engine writes in it.
             self.audit = undo.enter_context(Audit(self.root / "audit", paper_key(self.root)))
+            self._secrets.watch(self._secret_read)
             # What is looser than at the last start waits its day, also over a restart.
             self.cooldown = Cooldown(self.root / "settings.json")
             admitted = self.cooldown.admit(loaded.settings, utc_ns())
@@ -171,7 +172,7 @@ class Session:
         self.picture.books = self.books.status
         self.life = Lifecycle(
             self.engine,
-            Pace(self.started_ns, speed=speed),
+            Pace(self.started_ns, speed=speed, wall=isinstance(self.exchange, LiveExchange)),
             each_turn=self._each_turn,
             wind_down=self._wind_down,
             quiet=self._quiet,
@@ -187,7 +188,7 @@ class Session:
         """Core, journal, exchange, chain, picture: in this order, each over the ones before it."""
         settings, journal = self.settings, self.root / "journal"
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
-        opened = open_exchange(settings, self.started_ns)
+        opened = open_exchange(settings, self.started_ns, self._secrets)
         self.exchange = opened.exchange
         begun = self._begin(journal, opened, meter)
         self.journal = JournalWriter(
@@ -247,13 +248,15 @@ class Session:
             self._tune()
             self._stay_paused()
             self.audit.append(
-                Entry(About.START, "start", trigger=name, rule="DESIGN 6", explanation=self.switch,
-                      data={"settings": self.settings.hash(), "mode": self.settings.engine.mode})
+                Entry(About.START, "start", trigger=name, rule="DESIGN 6", affected=self._account,
+                      explanation=self.switch, data={"settings": self.settings.hash(), "stage": self.stage})
             )  # fmt: skip
             try:
                 if self.faces is not None:
                     await self.faces.start()
-                self.notifier.ready(f"paper session {name}; {self.switch}; dead-man timer: {self._devices().dead_man}")
+                self.notifier.ready(
+                    f"{self.stage} session {name}; {self.switch}; dead-man timer: {self._devices().dead_man}"
+                )
                 ready()
                 await self.exchange.start(self.engine)
                 with self.waiting:
@@ -263,7 +266,12 @@ class Session:
                 self.keeper.close()
                 status = self.picture.status()
                 self.orders.close()
-                self.audit.note(Entry(About.STOP, "stop", trigger=self.life.reason, data={"exit_code": code}))
+                left_open = len(at_venue(self.engine.core.world))
+                self.audit.note(
+                    Entry(About.STOP, "stop", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
+                          explanation=f"{left_open} orders left at the venue", data={"exit_code": code})
+                )  # fmt: skip
+                rehearsed = self._rehearsed(status, code, left_open)
             finally:
                 await self.exchange.close()
                 if self.faces is not None:
@@ -276,9 +284,40 @@ class Session:
             directory=str(self.journal.session.path),
             records=self.engine.tape.count,
             state_hash=self.engine.core.world.state_hash(),
-            left_open=len(at_venue(self.engine.core.world)),
+            left_open=left_open,
             status=status,
+            rehearsed=rehearsed,
         )
+
+    @property
+    def _account(self) -> str:
+        """What the session trades with, in words."""
+        found = venue_of(self.settings)
+        return f"account at {found[0]}" if found is not None else "paper account"
+
+    def _secret_read(self, secret: Secret) -> None:
+        """Every use of a key is on record: which, from where, never what."""
+        self.audit.note(
+            Entry(About.KEY, "read", trigger="session", rule="O-01", affected=secret.name,
+                  explanation=f"the engine read it from {secret.source}")
+        )  # fmt: skip
+
+    def _rehearsed(self, status: Status, code: int, left_open: int) -> str:
+        """At an orderly end of a rehearsal: its evidence is kept, or what it lacks is said."""
+        found = venue_of(self.settings)
+        if self.stage is not Stage.REHEARSAL or found is None:
+            return ""
+        seconds = (self.engine.now_ns - self.started_ns) / 1e9
+        lacks = rehearsal.lacking(self.settings, status, seconds=seconds, exit_code=code, left_open=left_open)
+        text = f"no evidence: {'; '.join(lacks)}" if lacks else f"real money at {found[1].protocol} is allowed"
+        if not lacks:
+            name = self.journal.session.path.name
+            rehearsal.keep(self.root, self.settings, status, protocol=found[1].protocol, session=name, seconds=seconds)
+        self.audit.note(
+            Entry(About.DRILL, "rehearsal", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
+                  explanation=text)
+        )  # fmt: skip
+        return text
 
     def _tune(self) -> None:
         """Ask the machine for what the settings want of it; a refusal costs time, not safety."""

@@ -13,18 +13,39 @@ from pathlib import Path
 
 from engine._core.strategy import StopReason, StrategyAct
 from engine.errors import TierForbids, TierTooSmall
+from engine.runtime import rehearsal
 from engine.runtime.build import strategies_of
+from engine.runtime.endpoints import Stage, stage_of, venue_of
 from engine.runtime.engine import Engine
 from engine.runtime.events import strategy_event
 from engine.runtime.evidence import gather
 from engine.safety.audit import Entry
 from engine.safety.audit import Kind as About
+from engine.safety.pins import require_switch
 from engine.settings import tiers
 from engine.settings.keys import descriptions
 from engine.settings.load import Loaded, load
 
 LOOK_NS = 10**9
 FILE = "tier.json"
+
+
+def admit(loaded: Loaded, root: Path, now_ns: int) -> tuple[Stage, str]:
+    """How much depends on this start, and what stands in for the switch, in words. Raises what it lacks.
+
+    Where money is real: a kill switch on pins or the tier file's own word, an earned tier, a rehearsal. A rehearsal
+    asks none of that, else there would never be a first one.
+    """
+    settings = loaded.settings
+    stage = stage_of(settings)
+    words = require_switch(
+        settings.safety.switch, live=stage is Stage.LIVE, acknowledged=loaded.tier.live_without_switch
+    )
+    if stage is Stage.LIVE:
+        enter(loaded, root, now_ns)
+        venue = venue_of(settings)
+        rehearsal.require(root, settings, venue[1].protocol if venue is not None else "", now_ns)
+    return stage, words
 
 
 def enter(loaded: Loaded, root: Path, now_ns: int) -> tiers.Standing:
@@ -66,7 +87,8 @@ class TierWatch:
         # The lowest rung it stood on. On paper a tier may be tried that the account is too small for: only a fall from
         # where it began counts, which is not known before the first look.
         self._lowest: int | None = None
-        if loaded.settings.engine.mode == "live":
+        self._live = stage_of(loaded.settings) is Stage.LIVE
+        if self._live:
             self._lowest = tiers.NAMES.index(loaded.tier.name)
         self._due_ns = 0
 
@@ -87,7 +109,7 @@ class TierWatch:
 
     def _demote(self, tier: tiers.Tier, equity: int, now_ns: int) -> None:
         before, self.tier = self.tier, tier
-        if self._loaded.settings.engine.mode == "live":
+        if self._live:
             tiers.write_standing(self._root / FILE, tiers.Standing(name=tier.name, since_ns=now_ns))
         acted = [*self._stricter(tier), *self._stopped(tier)]
         text = (

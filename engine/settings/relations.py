@@ -82,8 +82,6 @@ def _safety(s: Settings) -> Iterator[Breach]:
         yield ("discipline", "biases"), '"observe"', "enforce: with real money haste is refused"
     if live and s.discipline.validator == "observe":
         yield ("discipline", "validator"), '"observe"', "auto or enforce: with real money a record decides"
-    if live and s.safety.switch == "none":
-        yield ("safety", "switch"), '"none"', "gpio or simulated: live trading needs a switch"
     if live and not s.journal.enabled:
         yield ("journal", "enabled"), "false", "true: live trading is always written down"
     if live and s.journal.mode == "off":

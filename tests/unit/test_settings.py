@@ -231,13 +231,11 @@ def test_an_instrument_must_be_whole_in_its_own_steps(tmp_path, line, field):
     assert f"instruments.X.{field}" in _problems(_file(tmp_path, "\n".join([*kept, line])))
 
 
-def test_live_needs_a_switch_a_journal_on_disk_a_real_venue_and_a_secrets_name(tmp_path):
-    text = '[engine]\nmode = "live"\n[safety]\nswitch = "none"\n[journal]\nenabled = false\nmode = "off"\n'
+def test_live_needs_a_journal_on_disk_a_real_venue_and_a_secrets_name(tmp_path):
+    text = '[engine]\nmode = "live"\n[journal]\nenabled = false\nmode = "off"\n'
     text += '[venues.a]\n[venues.b]\nprotocol = "binance_spot"\n'
     found = _problems(_file(tmp_path, text))
-    assert {"safety.switch", "journal.enabled", "journal.mode", "venues.a.protocol", "venues.b.credential"} <= set(
-        found
-    )
+    assert {"journal.enabled", "journal.mode", "venues.a.protocol", "venues.b.credential"} <= set(found)
 
 
 def test_a_file_that_is_not_toml_is_a_mistake_and_a_missing_one_is_told_by_name(tmp_path):

@@ -393,7 +393,9 @@ class Session:
         except Bot4Error as error:
             text = str(error)
         self.picture.note("settings", self.engine.now_ns, text, severity="warning")
-        self.audit.note(Entry(About.CONFIG, "reload", trigger="SIGHUP", explanation=text))
+        self.audit.note(
+            Entry(About.CONFIG, "reload", trigger="SIGHUP", rule="DESIGN 10", affected="settings", explanation=text)
+        )
         self.notifier.ready(text)
 
     def _devices(self) -> SafetyStatus:

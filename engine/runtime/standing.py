@@ -117,7 +117,15 @@ class TierWatch:
         )
         self._note("tier", now_ns, text, severity="warning")
         self._record(
-            Entry(About.TIER, "demote", trigger="equity", rule="F-14", explanation=text, data={"equity": equity})
+            Entry(
+                About.TIER,
+                "demote",
+                trigger="equity",
+                rule="F-14",
+                affected="account",
+                explanation=text,
+                data={"equity": equity},
+            )
         )
 
     def _stricter(self, tier: tiers.Tier) -> list[str]:

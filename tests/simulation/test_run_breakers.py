@@ -189,7 +189,7 @@ def test_three_of_four_are_the_cascade_and_trip(run):
     with Latch(run.folder / "latch") as latch:
         assert latch.tripped
     found = [record.entry for record in read(run.folder / "audit", None, Report())]
-    assert [e.trigger for e in found if e.kind is About.BREAKER].count("journal") >= 1
+    assert [e.affected for e in found if e.kind is About.BREAKER].count("journal") >= 1
 
 
 def test_the_record_says_when_the_gate_was_told(run):

@@ -12,11 +12,12 @@ pytest.importorskip("ccxt", reason="ccxt is an extra: pip install bot4[ccxt]")
 import numpy as np
 
 from engine._core.breaker import Breakers
-from engine._core.types import INTENT, LEVEL, ORDER, Kind
+from engine._core.types import INTENT, LEVEL, ORDER, Flag, Kind
 from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
 from engine.venues.ccxt_bridge import CcxtBridge
 from engine.venues.directory import Directory, Instrument
 from tests.integration.test_venue_ccxt import crowd, session
+from tests.support.loopback import until
 
 
 def bridged(exchange, events):
@@ -27,11 +28,6 @@ def bridged(exchange, events):
     return CcxtBridge(
         exchange, directory, {"BTCUSDT": "BTC/USDT"}, budget=budget, breaker=breakers["bridge"], deliver=events.append
     )
-
-
-async def until(condition):
-    while not condition():
-        await asyncio.sleep(0.005)
 
 
 async def following(bridge, body):
@@ -65,7 +61,7 @@ def test_books_and_own_fills_are_streamed_and_a_cut_stream_is_filled_by_rest():
                                 "token": 1}.items():  # fmt: skip
                 intent[name] = value
             await bridge.act(intent)
-            crowd(server, "sell", 5_950_000, 1_100_000 + 400, 900)
+            crowd(server, "sell", 5_950_000, 2_000_000 + 400, 900)
             await until(lambda: fills(events))
             assert bridge.streamed_count > 0
             polled = bridge.polled_count
@@ -80,7 +76,9 @@ def test_books_and_own_fills_are_streamed_and_a_cut_stream_is_filled_by_rest():
         assert int(fills(events)[0]["id_order"][0]) == 7
         assert bridge.refused_count == 0
         image = books(events)[-1].view(LEVEL)
-        assert (np.diff(image["px_ticks"][image["flags"] & 1 == 0]) <= 0).all()
+        asks = image["flags"] & Flag.FLAG_ASK != 0
+        assert (np.diff(image["px_ticks"][~asks]) < 0).all()
+        assert (np.diff(image["px_ticks"][asks]) > 0).all()
 
     session(body)
 

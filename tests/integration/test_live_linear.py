@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from engine._core.clock import utc_ns
+from tests.support import virtual
 from tests.support.loopback import bench
 
 SECOND = 10**9
@@ -15,7 +14,7 @@ def run(tmp_path, body, **options):
         async with bench(tmp_path, kind="usdm", symbols=1, **options) as both:
             await body(both)
 
-    asyncio.run(main())
+    virtual.run(main())
 
 
 def test_every_funding_payment_is_booked_once_and_the_timer_is_armed_until_the_end(tmp_path):

@@ -68,6 +68,7 @@ class UsdmForm:
                 market.next_funding_ns = now - now % self.funding_ns + self.funding_ns
             elif now >= market.next_funding_ns:
                 self._settle(market)
+        self.api.algo.pass_time()
         for (owner, symbol), end_ns in list(self.api.countdowns.items()):
             if now >= end_ns:
                 del self.api.countdowns[owner, symbol]
@@ -115,7 +116,12 @@ class UsdmForm:
         return found[0] if found else None
 
     def news(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """What the account holds comes before the reports of the orders that changed it, as at the real venue."""
+        """What the account holds comes before the reports of the orders that changed it, as at the real venue.
+
+        A conditional order names the order that it became before that one speaks for itself.
+        """
+        told, self.api.algo.news = self.api.algo.news, []
+        yield from told
         for account in self.exchange.bank.accounts.values():
             changed = [
                 market for symbol, market in self.exchange.markets.items()
@@ -153,6 +159,18 @@ class UsdmForm:
             ("GET", "/fapi/v1/openOrders", 1, 0, api.open_orders),
             ("DELETE", "/fapi/v1/allOpenOrders", 1, 0, api.cancel_all),
             ("POST", "/fapi/v1/countdownCancelAll", 10, 0, api.countdown),
+            ("GET", "/fapi/v1/allOrders", 5, 0, api.all_orders),
+            ("POST", "/fapi/v1/batchOrders", 5, 5, api.batch),
+            ("DELETE", "/fapi/v1/batchOrders", 1, 0, api.cancel_batch),
+            ("GET", "/fapi/v1/leverageBracket", 1, 0, api.brackets),
+            ("GET", "/fapi/v1/accountConfig", 5, 0, api.account_config),
+            ("GET", "/fapi/v3/balance", 5, 0, api.balance),
+            ("POST", "/fapi/v1/algoOrder", 1, 1, api.place_algo),
+            ("GET", "/fapi/v1/algoOrder", 1, 0, api.algo.query),
+            ("DELETE", "/fapi/v1/algoOrder", 1, 0, api.algo.cancel),
+            ("GET", "/fapi/v1/openAlgoOrders", 1, 0, api.open_algos),
+            ("GET", "/fapi/v1/allAlgoOrders", 5, 0, api.all_algos),
+            ("DELETE", "/fapi/v1/algoOpenOrders", 1, 0, api.cancel_algos),
             ("GET", "/fapi/v1/userTrades", 5, 0, api.user_trades),
             ("GET", "/fapi/v1/income", 30, 0, api.income),
             ("GET", "/fapi/v3/account", 5, 0, lambda a, _: usdm_wire.account_json(self.exchange, a)),
@@ -178,5 +196,9 @@ class UsdmForm:
         return {
             "order.place": (1, 1, api.place), "order.modify": (1, 1, api.modify), "order.cancel": (1, 0, api.cancel),
             "order.status": (1, 0, api.query), "v2/account.position": (5, 0, api.positions),
+            "algoOrder.place": (1, 1, api.place_algo), "algoOrder.cancel": (1, 0, api.algo.cancel),
+            "account.position": (5, 0, api.positions), "account.balance": (5, 0, api.balance),
+            "v2/account.balance": (5, 0, api.balance),
+            "account.status": (5, 0, lambda a, _: usdm_wire.account_json(self.exchange, a)),
             "v2/account.status": (5, 0, lambda a, _: usdm_wire.account_json(self.exchange, a)),
         }  # fmt: skip

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,7 @@ from engine.sim.venue.instruments import amount_text
 from engine.sim.venue.market import Market
 from engine.sim.venue.orders import Order, Refusal
 from engine.sim.venue.public import PublicApi
+from engine.sim.venue.usdm_algo import AlgoService
 from engine.sim.venue.wire import MS, ApiError
 
 RATE_LIMITS: list[dict[str, Any]] = [
@@ -24,6 +27,7 @@ RATE_LIMITS: list[dict[str, Any]] = [
     {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
     {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
 ]
+_LISTS = {"orderidlist": "orderIdList", "origclientorderidlist": "origClientOrderIdList"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class UsdmApi(PublicApi):
         self.incomes: dict[int, deque[Income]] = {}
         self.countdowns: dict[tuple[int, str], int] = {}  # owner and symbol -> when all is cancelled
         self.news: list[tuple[int, dict[str, Any]]] = []  # owner and event, until the form tells them
+        self.algo = AlgoService(exchange)
         self._dual: set[int] = set()
         self._isolated: set[tuple[int, str]] = set()
 
@@ -141,6 +146,56 @@ class UsdmApi(PublicApi):
             self.countdowns[account.owner, symbol] = self.exchange.now_ns + after_ms * MS
         return {"symbol": symbol, "countdownTime": str(after_ms)}
 
+    def all_orders(self, account: Account, params: Params) -> list[dict[str, Any]]:
+        i, first = self._market(params).instrument, wire.number(params, "orderId", 0)
+        start, limit = wire.number(params, "startTime", 0) * MS, min(1000, wire.number(params, "limit", 500))
+        mine = [
+            o for o in self.exchange.orders.values()
+            if o.owner == account.owner and o.symbol == i.symbol and o.id >= first and o.created_ns >= start
+        ]  # fmt: skip
+        cut = mine[:limit] if first or start else mine[-limit:]
+        return [usdm_wire.order_json(o, i) for o in cut]
+
+    def batch(self, account: Account, params: Params) -> list[dict[str, Any]]:
+        """A few orders at once; each is answered for itself."""
+        return [self._answer(self.place, account, one) for one in _rows(wire.need(params, "batchOrders"))]
+
+    def cancel_batch(self, account: Account, params: Params) -> list[dict[str, Any]]:
+        # ccxt writes these names in small letters, and the real venue takes them.
+        params = {_LISTS.get(name.lower(), name): value for name, value in params.items()}
+        name = "orderIdList" if "orderIdList" in params else "origClientOrderIdList"
+        single = {"orderIdList": "orderId", "origClientOrderIdList": "origClientOrderId"}[name]
+        symbol = wire.need(params, "symbol")
+        return [
+            self._answer(self.cancel, account, {"symbol": symbol, single: str(one)})
+            for one in _rows(wire.need(params, name))
+        ]
+
+    @staticmethod
+    def _answer(call: Callable[[Account, Params], dict[str, Any]], account: Account, one: Any) -> dict[str, Any]:
+        try:
+            if not isinstance(one, dict):
+                raise ApiError(-1130, "Data sent for parameter 'batchOrders' is not valid.")
+            return call(account, {name: _text(value) for name, value in one.items()})
+        except ApiError as error:
+            return error.body()
+
+    # --------------------------------------------------------------------------------------------- conditional orders
+    def place_algo(self, account: Account, params: Params) -> dict[str, Any]:
+        if account.owner in self._dual:
+            raise ApiError(-4061, "Order's position side does not match user's setting.")
+        return self.algo.place(account, params, self._market(params))
+
+    def open_algos(self, account: Account, params: Params) -> list[dict[str, Any]]:
+        return self.algo.open_of(account, [market.instrument.symbol for market in self._markets(params)])
+
+    def all_algos(self, account: Account, params: Params) -> list[dict[str, Any]]:
+        return self.algo.all_of(account, self._market(params).instrument.symbol)
+
+    def cancel_algos(self, account: Account, params: Params) -> dict[str, Any]:
+        self.algo.cancel_all(account.owner, self._market(params).instrument.symbol)
+        return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
     # ---------------------------------------------------------------------------------------------------------- account
     def user_trades(self, account: Account, params: Params) -> list[dict[str, Any]]:
         market = self._market(params)
@@ -191,6 +246,25 @@ class UsdmApi(PublicApi):
             for symbol in (market.instrument.symbol for market in self._markets(params))
         ]  # fmt: skip
 
+    def brackets(self, account: Account, params: Params) -> Any:  # noqa: ARG002  (the same for everybody)
+        rows = [usdm_wire.brackets_json(market.instrument) for market in self._markets(params)]
+        return rows[0] if "symbol" in params else rows
+
+    def account_config(self, account: Account, params: Params) -> dict[str, Any]:  # noqa: ARG002
+        return {
+            "feeTier": account.tier, "canTrade": account.can_trade, "canDeposit": True, "canWithdraw": True,
+            "dualSidePosition": self.is_dual(account), "updateTime": 0, "multiAssetsMargin": False, "tradeGroupId": -1,
+        }  # fmt: skip
+
+    def balance(self, account: Account, params: Params) -> list[dict[str, Any]]:  # noqa: ARG002
+        row = usdm_wire.account_json(self.exchange, account)["assets"][0]
+        return [
+            {"accountAlias": f"embedded{account.owner}", "asset": row["asset"], "balance": row["walletBalance"],
+             "crossWalletBalance": row["crossWalletBalance"], "crossUnPnl": row["unrealizedProfit"],
+             "availableBalance": row["availableBalance"], "maxWithdrawAmount": row["maxWithdrawAmount"],
+             "marginAvailable": True, "updateTime": row["updateTime"]}
+        ]  # fmt: skip
+
     def leverage(self, account: Account, params: Params) -> dict[str, Any]:
         market, wanted = self._market(params), wire.number(params, "leverage")
         symbol = market.instrument.symbol
@@ -228,6 +302,21 @@ class UsdmApi(PublicApi):
     def cancel_all_of(self, owner: int, symbol: str) -> int:
         mine = [order for order in self.exchange.open.get(owner, {}).values() if order.symbol == symbol]
         return sum(self.exchange.cancel(order) for order in mine if order.is_open)
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _rows(text: str) -> list[Any]:
+    """A list in a parameter; ten at most."""
+    try:
+        rows = json.loads(text)
+    except ValueError:
+        rows = None
+    if not isinstance(rows, list) or not 0 < len(rows) <= 10:
+        raise ApiError(-1130, "Data sent for parameter 'batchOrders' is not valid.")
+    return rows
 
 
 def _refused(refusal: Refusal) -> ApiError:

@@ -50,12 +50,18 @@ cdef inline int64_t _read(int which) noexcept nogil:
     return <int64_t>t.tv_sec * NS + t.tv_nsec
 
 
+# What both clocks say while somebody else owns the time of this process; 0: the kernel does. One thread: whoever plays
+# a loop on time of its own (tests/support/virtual.py) starts nothing that reads it beside.
+cdef int64_t _held_utc_ns = 0
+cdef int64_t _held_monotonic_ns = 0
+
+
 cdef int64_t clock_monotonic_ns() noexcept nogil:
-    return _read(CLOCK_MONOTONIC)
+    return _held_monotonic_ns if _held_utc_ns else _read(CLOCK_MONOTONIC)
 
 
 cdef int64_t clock_utc_ns() noexcept nogil:
-    return _read(CLOCK_REALTIME)
+    return _held_utc_ns if _held_utc_ns else _read(CLOCK_REALTIME)
 
 
 cdef void _pair(int which, uint64_t* cycles, int64_t* ns) noexcept nogil:
@@ -125,6 +131,14 @@ def monotonic_ns():
 
 def utc_ns():
     return clock_utc_ns()
+
+
+def hold(int64_t utc_ns, int64_t monotonic_ns):
+    """Both clocks stand at these until the next call; (0, 0) gives the kernel's back."""
+    global _held_utc_ns, _held_monotonic_ns
+    if utc_ns < 0 or monotonic_ns < 0:
+        raise_status(CLOCK_BACKWARDS, f"{utc_ns}, {monotonic_ns}: before 1970")
+    _held_utc_ns, _held_monotonic_ns = utc_ns, monotonic_ns
 
 
 def cycles():

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import click
+import msgspec
 import numpy as np
 
 from engine._core.clock import utc_ns
@@ -16,16 +17,15 @@ from engine.cli.progress import Advance, progress
 from engine.journal.layout import find_session
 from engine.journal.record import Source, from_array, from_session
 from engine.journal.record import record as run_record
+from engine.runtime.exchanges import MARKETS, endpoints_of
 from engine.runtime.market_source import VenueMarket
+from engine.settings.schema import Venue
 from engine.sim.market import random_walk
-from engine.venues.binance import market
-
-VENUES = {"binance_spot": ("spot", market.SPOT), "binance_usdm": ("usdm", market.USDM)}
 
 
 @click.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--venue", type=click.Choice(list(VENUES)), help="A venue's market data, as it comes.")
+@click.option("--venue", type=click.Choice(list(MARKETS)), help="A venue's market data, as it comes.")
 @click.option("--symbol", "symbols", multiple=True, help="Of the venue; repeatable.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), help="Of the venue: end after so long; else with Ctrl-C.")
 @click.option("--rest", help="Address of the venue's requests, where it is not its own.")
@@ -82,11 +82,10 @@ async def _from_venue(
     directory: Path, name: str, symbols: tuple[str, ...], seconds: float | None, rest: str | None, stream: str | None,
     advance: Advance,
 ) -> int:  # fmt: skip
-    kind, own = VENUES[name]
-    endpoints = market.Endpoints(
-        market_ws=stream or own.market_ws, user_ws="", api_ws="", rest=(rest or own.rest).rstrip("/")
-    )
-    found = VenueMarket(kind, endpoints, symbols)
+    # Nothing is signed here, so the venue's own addresses are as good as those of this machine.
+    at = msgspec.convert({"protocol": name, "rest": rest or "", "stream": stream or ""}, Venue)
+    endpoints = endpoints_of(name, at, paper=False)
+    found = VenueMarket(MARKETS[name], endpoints, symbols)
     loop = asyncio.get_running_loop()
     with contextlib.ExitStack() as undo:
         for number in (signal.SIGINT, signal.SIGTERM):

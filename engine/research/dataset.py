@@ -255,7 +255,10 @@ def check(data: Dataset, *, hole_ns: int = HOLE_NS) -> Findings:
         first_ns=int(received.min()),
         last_ns=int(received.max()),
         received_backwards=int(np.count_nonzero(silence < 0)),
-        venue_backwards=sum(_backwards(events, kind, stamped) for kind in number),
+        # An image is asked for beside the stream: the changes that waited for it were made before it and stand behind.
+        venue_backwards=sum(
+            _backwards(events, kind, stamped & ((events["flags"] & int(Flag.FLAG_SNAPSHOT)) == 0)) for kind in number
+        ),
         duplicates=sum(len(one) - len(np.unique(one)) for one in (*ids, opened)) + _repeated(quotes),
         # Generated trades are numbered with the quotes between them: only a venue's own numbers say what is missing.
         missing_trades=sum(int(np.sum(np.diff(np.unique(one)) - 1)) for one in ids)

@@ -337,6 +337,13 @@ class Care:
 
     async def _settled(self) -> bool:
         try:
+            # Nobody else measures any more, and what is not signed is not answered.
+            if self.live.clock.why_not_sign(utc_ns()):
+                await self.live.account.measure_clock()
+            why_not = self.live.clock.why_not_sign(utc_ns())
+            if why_not and not self.live.sender.placed and not self._live_at_venue():
+                self.live.note("settle", f"no last look, and nothing of ours is there: {why_not}")
+                return True
             for order in await self.live.account.open_orders():
                 if order.id_order:
                     await self.live.account.cancel(order)

@@ -22,8 +22,8 @@ from engine.errors import LineLost
 from engine.observe.status import SafetyStatus
 from engine.runtime.engine import Engine
 from engine.runtime.ports import EnginePorts, exit_once
+from engine.safety.armed import Armed
 from engine.safety.audit import Audit
-from engine.safety.deadman import DeadMan
 from engine.safety.drill import overdue
 from engine.safety.guard import Guard, Plan
 from engine.safety.lines import Lines
@@ -83,10 +83,6 @@ class Chain:
             # The guard has its grace first, and then the time to close the record.
             grace_ns=2 * safety.grace_ms * MS + 5_000 * MS,
         )
-        # None of the drivers that a session has speaks to a venue with a timer of its own; that is said, not left out.
-        venues = {row.venue for row in settings.instruments.values()}
-        seconds = safety.dead_man_ms / 1_000 or 60.0
-        self.dead_man = DeadMan(dict.fromkeys(sorted(venues)), self.pulse, seconds=seconds)
         self.lamps = self._lamps(safety)
         self.pins: Pins | None = None
         if self.lines is not None:
@@ -159,8 +155,11 @@ class Chain:
         phase = Phase(self._engine.core.world.modes["phase"])
         plan = "" if phase in (Phase.PHASE_IDLE, Phase.PHASE_ENDED) else phase.name.removeprefix("PHASE_").lower()
         told = SafetyStatus(
-            switch=self._safety.switch, plan=plan, dead_man=self.dead_man_words(), drills_overdue=self._drills_overdue()
-        )
+            switch=self._safety.switch,
+            plan=plan,
+            dead_man=Armed(available=False).state(0),
+            drills_overdue=self._drills_overdue(),
+        )  # fmt: skip
         if self.lines is None:
             return told
         try:
@@ -168,11 +167,6 @@ class Chain:
         except LineLost:
             levels = ["gone", "gone"]
         return msgspec.structs.replace(told, switch=levels[0], tamper=levels[1])
-
-    def dead_man_words(self) -> str:
-        """What stands behind the engine at each venue when machine and courier are gone."""
-        told = self.dead_man.status()
-        return "; ".join(f"{name}: {words}" if len(told) > 1 else words for name, words in told.items())
 
     def _drills_overdue(self) -> tuple[str, ...]:
         """Read from the folder once a minute: a drill is run by another process."""

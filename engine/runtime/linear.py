@@ -74,6 +74,7 @@ class LinearCare:
         """After the last look nothing rests that it could cancel."""
         for instrument in self.live.directory:
             await self.live.account.arm_dead_man(instrument.text, 0)
+        self.live.dead_man.disarmed()
 
     # ------------------------------------------------------------------------------------------------------- positions
     async def differences(self) -> int:

@@ -11,7 +11,6 @@ is up carries cancels whatever the user stream does.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from engine._core.clock import utc_ns
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
     from engine.runtime.live import LiveExchange
 
 MS = 1_000_000
-Frame = Callable[[Connection, memoryview | bytes, int], None]
 
 
 class AccountLines:
-    def __init__(self, live: LiveExchange, transport: Transport, on_orders: Frame, on_user: Frame) -> None:
+    def __init__(self, live: LiveExchange, transport: Transport) -> None:
         self.live = live
         self.is_split = live.account.market == "usdm"
         self.listen_key = ""
@@ -39,12 +37,12 @@ class AccountLines:
         config, at = live.config, live.config.endpoints
         options: dict[str, Any] = {"config": config.link, "backoff": config.backoff}
         self.order_link = Link(
-            transport, at.api_ws, on_orders, on_up=self._orders_up, on_down=self._orders_down, seed=config.seed + 99,
-            **options,
+            transport, at.api_ws, live.hearing.on_orders, on_up=self._orders_up, on_down=self._orders_down,
+            seed=config.seed + 99, **options,
         )  # fmt: skip
         self.user_link = Link(
-            transport, lambda: f"{at.user_ws}/ws?listenKey={self.listen_key}", on_user, on_up=self._user_up,
-            on_down=self._user_down, seed=config.seed + 98, **options,
+            transport, lambda: f"{at.user_ws}/ws?listenKey={self.listen_key}", live.hearing.on_user,
+            on_up=self._user_up, on_down=self._user_down, seed=config.seed + 98, **options,
         )  # fmt: skip
 
     # ----------------------------------------------------------------------------------------------------- the driver's
@@ -158,11 +156,11 @@ class AccountLines:
         if self._told or not (self._orders and self._users):
             return
         self._told = True
-        self.live.account_reached(now)
+        self.live.hearing.reached(now)
 
     def _lost(self, reason: str, now: int) -> None:
         self._told = False
-        self.live.account_lost(reason, now, orders=not self._orders)
+        self.live.hearing.lost(reason, now, orders=not self._orders)
 
     def _venue_ms(self, now: int) -> int:
         return self.live.clock.venue_now_ns(now) // MS

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.book import Rule
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
 from engine._core.order_table import OrderState
@@ -35,28 +34,25 @@ from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
 from engine.runtime.care import Care, CareConfig
 from engine.runtime.engine import Engine
+from engine.runtime.hearing import Hearing
 from engine.runtime.lane import Lane
 from engine.runtime.lines import AccountLines
+from engine.safety.armed import Armed
 from engine.venues.binance import market, sign
 from engine.venues.binance.account import BinanceAccount
-from engine.venues.binance.api import Answer, OrderApi
-from engine.venues.binance.user import NoteKind, UserStream
+from engine.venues.binance.api import OrderApi
+from engine.venues.binance.user import UserStream
 from engine.venues.directory import Directory
-from engine.venues.driver import DeadMan, StartGate, Tally
-from engine.venues.feed import MarketFeed
-from engine.venues.outcome import Act
+from engine.venues.driver import StartGate, Tally
+from engine.venues.feed import RULES, STREAMS, MarketFeed
 from engine.venues.records import SYMBOL_ALL, Records
 from engine.venues.sender import Sender, SenderConfig
 from engine.venues.tally import TallyStart
 
 Events = npt.NDArray[Any]
 MS = 1_000_000
-STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
-           "usdm": ("depth@100ms", "bookTicker", "aggTrade", "markPrice@1s")}  # fmt: skip
-RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
-# USD-M says what an account holds ahead of the reports that changed it: its word is passed on when they are through.
+# Payments of the time between two sessions are asked for so far back.
 FUNDING_BACK_NS = 7 * 86_400 * 10**9
-BALANCE_NS = 250 * MS
 _NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
 
@@ -91,7 +87,7 @@ class LiveExchange:
         self.gate = StartGate(i.index for i in directory)
         self.tally = Tally()
         self.is_linear = account.market == "usdm"
-        self.dead_man = DeadMan(available=self.is_linear and config.dead_man_ms > 0, after_ns=config.dead_man_ms * MS)
+        self.dead_man = Armed(available=self.is_linear and config.dead_man_ms > 0, after_ns=config.dead_man_ms * MS)
         self.held: dict[int, tuple[int, int]] = {}  # linear: lots and entry price by symbol, as the venue said last
         self.care = Care(self)
         self.notes: deque[tuple[str, str]] = deque(maxlen=256)
@@ -104,8 +100,7 @@ class LiveExchange:
         self.queue: deque[Events] = deque()
         self.busy = False
         self.records = Records()
-        self._words: dict[int, tuple[int, Events]] = {}  # the venue's newest word on an asset, and when it came
-        self._told_open = False
+        self.told_open = False
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         self._tasks: set[asyncio.Task[None]] = set()
         names = [market.stream(i.text, name) for i in directory for name in STREAMS[account.market]]
@@ -120,7 +115,8 @@ class LiveExchange:
             for way, urls in enumerate(self._market_ways)
             for at, url in enumerate(urls)
         ]  # fmt: skip
-        self.lines = AccountLines(self, transport, self._on_account, self._on_user)
+        self.hearing = Hearing(self)
+        self.lines = AccountLines(self, transport)
 
     # ------------------------------------------------------------------------------------------------ the engine's seam
     def poll(self, until_ns: int) -> Events:  # noqa: ARG002  (what is here has happened)
@@ -143,7 +139,7 @@ class LiveExchange:
             if out.wait_ns:
                 self.care.no_room(now + out.wait_ns)
                 self.gate.budget("no room for new orders in this window")
-                self._show_gate(now)
+                self.show_gate(now)
                 self.queue.append(self.records.take())
             for symbol in out.cancel_all:
                 self.care.cancel_all(symbol)
@@ -222,7 +218,7 @@ class LiveExchange:
         self.join(engine)
         now = utc_ns()
         for feed in (Feed.FEED_MARKET, Feed.FEED_USER, Feed.FEED_ORDERS):
-            self._feed(feed, up=0, now=now)
+            self.tell_feed(feed, up=0, now=now)
         self.flush()
         for link in self.market_links:
             link.start()
@@ -285,12 +281,12 @@ class LiveExchange:
         self.tell(reports)
         self._send(messages, now)
         self.lines.look(now)
-        self._pass_words(now)
+        self.hearing.pass_words(now)
         if self.feed.shutdown_said:
             self.feed.shutdown_said = False
             for link in self.market_links:
                 link.roll_over()
-        self._show_gate(now)
+        self.show_gate(now)
         self.flush()
 
     # ------------------------------------------------------------------------------------------------ the core's door
@@ -349,16 +345,20 @@ class LiveExchange:
             parts.append(event)
         return np.concatenate(parts) if parts else _NOTHING
 
-    def _feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
+    def tell_feed(self, feed: Feed, *, up: int, now: int, symbol: int = SYMBOL_ALL) -> None:
         self.records.feed(feed=int(feed), up=up, venue=0, ts_recv_ns=now, symbol=symbol)
 
-    def _show_gate(self, now: int) -> None:
+    def show_gate(self, now: int) -> None:
         """The core's own gate follows: 2 opens it; 1 shuts it until somebody has compared."""
         is_open = self.gate.is_open
-        if is_open != self._told_open and self.lines.is_reached:
-            self._feed(Feed.FEED_USER, up=2 if is_open else 1, now=now)
+        if is_open != self.told_open and self.lines.is_reached:
+            self.tell_feed(Feed.FEED_USER, up=2 if is_open else 1, now=now)
             self.opened_count += int(is_open)
-        self._told_open = is_open
+        self.told_open = is_open
+
+    def queue_records(self) -> None:
+        if len(self.records):
+            self.queue.append(self.records.take())
 
     def note(self, kind: str, text: str) -> None:
         self.notes.append((kind, text))
@@ -388,7 +388,7 @@ class LiveExchange:
         released = self.feed.on_image(symbol, body, ts_recv_ns)
         if not released:
             return False
-        self._feed(Feed.FEED_MARKET, up=1, now=ts_recv_ns, symbol=symbol)
+        self.tell_feed(Feed.FEED_MARKET, up=1, now=ts_recv_ns, symbol=symbol)
         self.queue.append(self.records.take())
         self.queue.extend(released)
         self.flush()
@@ -401,10 +401,10 @@ class LiveExchange:
         self.gate.book(symbol, whole=False)
         self.note("book", f"{symbol}: {why}")
         now = utc_ns()
-        self._feed(Feed.FEED_MARKET, up=0, now=now, symbol=symbol)
+        self.tell_feed(Feed.FEED_MARKET, up=0, now=now, symbol=symbol)
         # At once: what the core places while only the driver's gate is shut comes back as a reject, and rejects in a
         # row stop a symbol.
-        self._show_gate(now)
+        self.show_gate(now)
         self.flush()
 
     def _market_up(self, connection: Connection) -> None:  # noqa: ARG002
@@ -422,115 +422,6 @@ class LiveExchange:
             self.gate.book(instrument.index, whole=False)
         self.note("market", reason)
         now = utc_ns()
-        self._feed(Feed.FEED_MARKET, up=0, now=now)
-        self._show_gate(now)
+        self.tell_feed(Feed.FEED_MARKET, up=0, now=now)
+        self.show_gate(now)
         self.flush()
-
-    # ---------------------------------------------------------------------------------------------- orders and account
-    def _on_account(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:
-        answer = self.sender.on_frame(payload, ts_recv_ns)
-        if len(answer.events):
-            self.tell(answer.events)
-        if not answer.from_user_stream:
-            self._judge(connection, answer, ts_recv_ns)
-        if self.user.notes:
-            self._read_notes(connection, ts_recv_ns)
-        if self.user.needs_tally or self.api.needs_tally:
-            self.user.needs_tally = self.api.needs_tally = False
-            self.care.at_once("tally", ts_recv_ns)
-
-    def _judge(self, connection: Connection, answer: Answer, now: int) -> None:
-        """What an answer says besides its order's fate."""
-        if answer.request_id == "logon" and answer.meaning.act is Act.NONE:
-            self.lines.logged_on(connection, now)
-        elif answer.request_id == "user" and answer.meaning.act is Act.NONE:
-            self.lines.subscribed(connection, now)
-        venue_ns = self.clock.venue_now_ns(now)
-        for kind, interval_ns, count in answer.counts:
-            self.budget.told(kind, interval_ns, count, venue_ns)
-        act = answer.meaning.act
-        if act is Act.NONE:
-            return
-        self.note("answer", f"{answer.request_id} {answer.meaning.name}: {answer.text}")
-        wait = None if answer.retry_until_ms is None else max(0, answer.retry_until_ms * MS - venue_ns)
-        if act is Act.SLOW:
-            self.budget.too_many(venue_ns, wait)
-        elif act is Act.SLOW_ORDERS:
-            self.budget.too_many_orders(venue_ns, wait)
-        elif act is Act.BAN:
-            until_ms = answer.banned_until_ms
-            self.budget.banned(venue_ns, None if until_ms is None else until_ms * MS)
-        elif act is Act.CLOCK:
-            self.clock.clear()
-            self.care.at_once("clock", now)
-        elif act is Act.KEY:
-            self.gate.orders(up=False, reason=f"the venue refuses the key: {answer.text}")
-        elif act in (Act.FIX, Act.HALT):
-            self.care.at_once("instruments", now)
-        self.care.judge(now)
-        self._show_gate(now)
-        self.flush()
-        if answer.request_id in ("logon", "user"):
-            # Without it this connection carries nothing: a new one tries again after its pause.
-            connection.close()
-
-    def _on_user(self, connection: Connection, payload: memoryview | bytes, ts_recv_ns: int) -> None:
-        """A frame of the user stream where it has a connection of its own."""
-        events = self.user.on_frame(payload, ts_recv_ns)
-        if len(events):
-            words = events["kind"] == Kind.KIND_BALANCE
-            for at in np.flatnonzero(words):
-                self._words[int(events[at : at + 1].view(BALANCE)["asset"][0])] = ts_recv_ns, events[at : at + 1]
-            self.tell(events[~words] if words.any() else events)
-        if self.user.notes:
-            self._read_notes(connection, ts_recv_ns)
-        if self.user.needs_tally:
-            self.user.needs_tally = False
-            self.care.at_once("tally", ts_recv_ns)
-
-    def _pass_words(self, now: int) -> None:
-        for asset, (ts_ns, event) in list(self._words.items()):
-            if now - ts_ns >= BALANCE_NS:
-                del self._words[asset]
-                self.tell(event)
-
-    def _read_notes(self, connection: Connection, now: int) -> None:
-        for note in self.user.take_notes():
-            self.note("user", note.kind.name.lower())
-            if note.kind is NoteKind.STREAM_ENDED:
-                self.lines.user_ended(connection, now)
-            elif note.kind is NoteKind.SHUTDOWN:
-                self.lines.roll_over()
-            elif note.kind is NoteKind.FUNDING:
-                self.care.at_once("funding", now)
-            elif note.kind in (NoteKind.SETTINGS, NoteKind.HEDGE_MODE):
-                self.care.at_once("settings", now)
-
-    def account_reached(self, now: int) -> None:
-        """Orders may be sent and their fates are heard; nothing new leaves before both sides were compared."""
-        self.gate.orders(up=True)
-        self.gate.user_stream(up=True)
-        self._feed(Feed.FEED_ORDERS, up=1, now=now)
-        self._feed(Feed.FEED_USER, up=1, now=now)
-        self.flush()
-        self.care.reconcile()
-
-    def account_lost(self, reason: str, now: int, *, orders: bool) -> None:
-        """The user stream is gone; `orders`: and with it every connection that carried orders."""
-        reds = self.gate.why()
-        if orders and "orders" not in reds:
-            self.gate.orders(up=False, reason=reason)
-            self._feed(Feed.FEED_ORDERS, up=0, now=now)
-        if "user_stream" not in reds:
-            self.note("account", reason)
-            self.gate.user_stream(up=False, reason=reason)
-            self._told_open = False
-            self._feed(Feed.FEED_USER, up=0, now=now)
-        self._queue_records()
-        if orders:
-            self.tell(self.sender.gone(now))
-        self.flush()
-
-    def _queue_records(self) -> None:
-        if len(self.records):
-            self.queue.append(self.records.take())

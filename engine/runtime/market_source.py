@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.book import Rule
 from engine._core.clock import utc_ns
 from engine._core.types import Feed
 from engine.errors import Bot4Error
@@ -31,11 +30,10 @@ from engine.venues.binance import info, market
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.sign import HmacSigner
 from engine.venues.directory import Directory, Instrument
-from engine.venues.feed import IMAGE_LEVELS, MarketFeed
+from engine.venues.feed import IMAGE_LEVELS, RULES, STREAMS, MarketFeed
 from engine.venues.records import Records
 
 Events = npt.NDArray[Any]
-STREAMS = ("depth@100ms", "bookTicker", "trade")
 AGAIN_S = 0.25  # between two tries of an image
 WEIGHT = 1_000  # a minute: a recorder takes little of what the address may ask
 
@@ -62,9 +60,9 @@ class VenueMarket:
         found = info.instruments(await self._account.exchange_info(), self._symbols)
         for instrument in found.values():
             self.directory.add(instrument)
-        self.feed = MarketFeed(self.directory, Rule.RULE_SPOT if self._kind == "spot" else Rule.RULE_LINKED)
+        self.feed = MarketFeed(self.directory, RULES[self._kind])
         transport = make_transport("picows")
-        names = [market.stream(text, name) for text in found for name in STREAMS]
+        names = [market.stream(text, name) for text in found for name in STREAMS[self._kind]]
         self._links = [
             Link(transport, url, self._on_frame, on_down=self._down, seed=at)
             for at, url in enumerate(market.urls(self._kind, self._endpoints, names))
@@ -117,11 +115,14 @@ class VenueMarket:
                 except Bot4Error:
                     await asyncio.sleep(AGAIN_S)
                     continue
-                released = self.feed.on_image(symbol, body, utc_ns())
+                released = self.feed.on_image(symbol, body, now := utc_ns())
                 if released:
-                    self._tell(symbol, up=1)
+                    self._tell(symbol, up=1, now=now)
                     for events in released:
-                        self._queue.put_nowait(np.array(events))
+                        # What waited for the image is received with it: the record's times never run backwards.
+                        kept = np.array(events)
+                        kept["ts_recv_ns"] = np.maximum(kept["ts_recv_ns"], now)
+                        self._queue.put_nowait(kept)
                 else:
                     await asyncio.sleep(AGAIN_S)
         finally:
@@ -132,7 +133,8 @@ class VenueMarket:
         for instrument in self.directory:
             self._tell(instrument.index, up=0)
 
-    def _tell(self, symbol: int, *, up: int) -> None:
+    def _tell(self, symbol: int, *, up: int, now: int | None = None) -> None:
         self.lost_count += up == 0
-        self._records.feed(feed=int(Feed.FEED_MARKET), up=up, venue=0, ts_recv_ns=utc_ns(), symbol=symbol)
+        at = utc_ns() if now is None else now
+        self._records.feed(feed=int(Feed.FEED_MARKET), up=up, venue=0, ts_recv_ns=at, symbol=symbol)
         self._queue.put_nowait(self._records.take())

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 from engine._core.clock import monotonic_ns, utc_ns
 from engine.errors import DeadManRefused
 from engine.safety import courier
+from engine.safety.armed import SECOND, Armed
 from engine.safety.pulse import Pulse
 
 
@@ -136,8 +137,8 @@ class DeadMan:
         self._pulse = pulse
         self._seconds = seconds
         self._on_lost = on_lost
-        self._armed_ns: dict[str, int] = {}
-        self._errors: dict[str, str] = {}
+        after_ns = int(seconds * SECOND)
+        self._armed = {name: Armed(available=timer is not None, after_ns=after_ns) for name, timer in timers.items()}
         self._beats = -1
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="dead-man", daemon=True)
@@ -161,13 +162,12 @@ class DeadMan:
             try:
                 timer.arm(self._seconds)
             except DeadManRefused as error:
-                first = name not in self._errors
-                self._errors[name] = error.detail
+                first = not self._armed[name].error
+                self._armed[name].refused(error.detail)
                 if first and self._on_lost is not None:
                     self._on_lost(name, error)
             else:
-                self._errors.pop(name, None)
-                self._armed_ns[name] = monotonic_ns()
+                self._armed[name].armed(monotonic_ns())
 
     def _run(self) -> None:
         while not self._stop.wait(self._seconds / 4):
@@ -175,18 +175,7 @@ class DeadMan:
 
     def status(self) -> dict[str, str]:
         """In words, per venue: what stands behind the engine."""
-        told = {}
-        for name, timer in self._timers.items():
-            left_ns = self._armed_ns.get(name, 0) + int(self._seconds * 1e9) - monotonic_ns()
-            if timer is None:
-                told[name] = "not available at this venue"
-            elif name in self._armed_ns and left_ns > 0:
-                told[name] = f"armed, {left_ns / 1e9:.0f} s"
-            else:
-                told[name] = "NOT ARMED"
-            if name in self._errors:
-                told[name] += f": {self._errors[name]}"
-        return told
+        return {name: armed.state(monotonic_ns()) for name, armed in self._armed.items()}
 
     def close(self, *, disarm: bool) -> None:
         """End the thread. After an orderly stop nothing is open and the timers are switched off; else they run out."""
@@ -196,11 +185,11 @@ class DeadMan:
         if disarm:
             for name, timer in self._timers.items():
                 try:
-                    if timer is not None and name in self._armed_ns:
+                    if timer is not None and self._armed[name].was_armed:
                         timer.arm(0)
-                        del self._armed_ns[name]
+                        self._armed[name].disarmed()
                 except DeadManRefused as error:
-                    self._errors[name] = error.detail
+                    self._armed[name].refused(error.detail)
         for timer in self._timers.values():
             if timer is not None:
                 timer.close()

@@ -15,7 +15,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy.typing as npt
 
@@ -59,6 +59,22 @@ _CANCEL = {_R: Kind.KIND_ORDER_CANCEL_REFUSED, _N: Kind.KIND_ORDER_CANCEL_REFUSE
            Outcome.NO_ORDER: Kind.KIND_ORDER_CANCEL_NO_ORDER}  # fmt: skip
 
 
+class DataLane(NamedTuple):
+    """One kind of data: how ccxt.pro streams it, how REST is asked for it."""
+
+    has: str
+    watch: str
+    fetch: str
+    weight: int
+    is_book: bool
+
+
+LANES = (
+    DataLane("watchOrderBook", "watch_order_book", "fetch_order_book", 5, is_book=True),
+    DataLane("watchMyTrades", "watch_my_trades", "fetch_my_trades", 10, is_book=False),
+)
+
+
 def meaning(error: BaseException) -> Meaning:
     """A ccxt exception in our taxonomy."""
     for cls in type(error).__mro__:
@@ -87,6 +103,9 @@ class CcxtBridge:
         self.budget = budget
         self.breaker = breaker
         self.refused_count = 0
+        self.streamed_count = self.polled_count = 0
+        self.fallback_count = 0  # turns in which a stream failed
+        self.failed_count = 0  # and in which REST failed
         self._deliver = deliver
         self._venue_ids: dict[int, str] = {}
 
@@ -252,16 +271,53 @@ class CcxtBridge:
     async def refresh(self) -> None:
         """The books and trades of every bridged symbol, once: the polling form, which every exchange has."""
         for text, theirs in self.symbols.items():
-            instrument = self.directory.find(text)
-            assert instrument is not None
-            for weight, ask in ((5, self.exchange.fetch_order_book), (10, self.exchange.fetch_my_trades)):
-                verdict = self.budget.take(Lane.RECONCILE, utc_ns(), weight=weight)
-                if not verdict.ok:
-                    raise RateDenied(f"{text}: {verdict.deny.name.lower()}.")
-                content = await ask(theirs)
-                events = self.book(instrument, content) if weight == 5 else self.fills(content)
-                if len(events):
-                    self._deliver(events)
+            for lane in LANES:
+                await self._poll(lane, text, theirs)
+
+    async def follow(self, *, pause_s: float = 1.0) -> None:
+        """Books and trades of every bridged symbol until cancelled: streamed where ccxt.pro can, else polled.
+
+        A stream that fails is polled once and then tried again, so its gap is filled by what REST says; one that the
+        exchange does not have is polled every `pause_s`.
+        """
+        async with asyncio.TaskGroup() as group:
+            for text, theirs in self.symbols.items():
+                for lane in LANES:
+                    group.create_task(self._follow(lane, text, theirs, pause_s))
+
+    async def _follow(self, lane: DataLane, text: str, theirs: str, pause_s: float) -> None:
+        has = getattr(self.exchange, "has", {})
+        is_streamed = bool(has.get(lane.has)) and hasattr(self.exchange, lane.watch)
+        while True:
+            if is_streamed:
+                try:
+                    self._take(lane, text, await getattr(self.exchange, lane.watch)(theirs))
+                    self.streamed_count += 1
+                    continue
+                except Exception as error:  # noqa: BLE001  (whatever ccxt or its libraries raise ends this turn alone)
+                    self.fallback_count += 1
+                    is_streamed = type(error).__name__ != "NotSupported"
+            try:
+                await self._poll(lane, text, theirs)
+            except Exception as error:  # noqa: BLE001
+                self.failed_count += 1
+                if meaning(error).act is Act.SLOW:
+                    self.budget.too_many(utc_ns())
+            await asyncio.sleep(pause_s)
+
+    async def _poll(self, lane: DataLane, text: str, theirs: str) -> None:
+        verdict = self.budget.take(Lane.RECONCILE, utc_ns(), weight=lane.weight)
+        if not verdict.ok:
+            raise RateDenied(f"{text}: {verdict.deny.name.lower()}.")
+        self._take(lane, text, await getattr(self.exchange, lane.fetch)(theirs))
+        self.polled_count += 1
+
+    def _take(self, lane: DataLane, text: str, content: Any) -> None:
+        instrument = self.directory.find(text)
+        assert instrument is not None
+        events = self.book(instrument, content) if lane.is_book else self.fills(content)
+        if len(events):
+            self._deliver(events)
 
     async def close(self) -> None:
         await self.exchange.close()

@@ -248,23 +248,3 @@ class Tally:
                 maker=trade.maker,
             )  # fmt: skip
         return records.take()
-
-
-class DeadMan:
-    """The venue's own timer: armed for `after_ns`, renewed well before; or plainly not available."""
-
-    def __init__(self, *, available: bool, after_ns: int = 60 * SECOND) -> None:
-        self.available = available
-        self.after_ns = after_ns
-        self._armed_ns: int | None = None
-
-    def armed(self, now_ns: int) -> None:
-        self._armed_ns = now_ns
-
-    def state(self, now_ns: int) -> str:
-        """What start-up and status show."""
-        if not self.available:
-            return "not available"
-        if self._armed_ns is None or now_ns - self._armed_ns >= self.after_ns:
-            return "not armed"
-        return f"armed, {(self.after_ns - (now_ns - self._armed_ns)) // SECOND} s left"

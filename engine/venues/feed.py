@@ -26,6 +26,10 @@ from engine.venues.directory import Directory
 from engine.venues.merge import Merge
 
 Events = npt.NDArray[Any]
+# By kind of market: the streams that whoever follows it listens to, and how their changes hang together.
+STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
+           "usdm": ("depth@100ms", "bookTicker", "aggTrade", "markPrice@1s")}  # fmt: skip
+RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
 DEPTH = (int(Kind.KIND_BOOK_LEVEL), int(Kind.KIND_BOOK_CLEAR))
 QUOTE = int(Kind.KIND_QUOTE)
 _HEAD = struct.Struct("<BBHIqqqqqqq").unpack_from  # of the first event: a record array costs ten times as much to ask

@@ -19,10 +19,15 @@ from engine.journal.query import everything
 BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 
 
+@pytest.fixture(scope="module", params=["spot", "usdm"])
+def kind(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def venue():
+def venue(kind):
     with subprocess.Popen(
-        [*BOT4, "venue", "--port", "0", "--seconds", "600"],
+        [*BOT4, "venue", "--port", "0", "--seconds", "600", "--kind", kind],
         stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     ) as child:  # fmt: skip
         assert child.stdout is not None
@@ -42,20 +47,21 @@ def bot4(*words: str, code: int = 0) -> str:
 
 
 @pytest.fixture(scope="module")
-def kept(venue, tmp_path_factory):
+def kept(venue, kind, tmp_path_factory):
     root = tmp_path_factory.mktemp("market")
     said = bot4(
-        "record", str(root), "--venue", "binance_spot", "--symbol", "BTCUSDT", "--symbol", "ETHUSDT",
+        "record", str(root), "--venue", f"binance_{kind}", "--symbol", "BTCUSDT", "--symbol", "ETHUSDT",
         "--seconds", "5", "--rest", f"http://{venue}", "--stream", f"ws://{venue}",
     )  # fmt: skip
     assert "records in" in said
     return root
 
 
-def test_the_record_says_what_its_numbers_mean_and_where_it_is_from(kept):
+def test_the_record_says_what_its_numbers_mean_and_where_it_is_from(kept, kind):
     meta = find_session(kept).file.meta
-    assert meta["source"] == "binance_spot"
+    assert meta["source"] == f"binance_{kind}"
     assert [row["symbol"] for row in meta["instruments"]] == ["BTCUSDT", "ETHUSDT"]
+    assert {row["linear"] for row in meta["instruments"]} == {kind == "usdm"}
     assert all(row["tick_e8"] > 0 < row["lot_e8"] for row in meta["instruments"])
 
 
@@ -81,9 +87,17 @@ def test_quotes_come_only_when_their_book_is_there(kept):
         assert quotes[0] > first
 
 
-def test_a_symbol_that_the_venue_does_not_list_is_one_plain_line(venue, tmp_path):
+def test_trades_come_on_both_markets_and_perpetuals_have_their_mark(kept, kind):
+    events = np.concatenate([rows for _, rows in everything(find_session(kept))])
+    for symbol in (0, 1):
+        kinds = set(events["kind"][events["symbol"] == symbol].tolist())
+        assert (Kind.KIND_AGG_TRADE if kind == "usdm" else Kind.KIND_TRADE) in kinds
+        assert (Kind.KIND_MARK in kinds) == (kind == "usdm")
+
+
+def test_a_symbol_that_the_venue_does_not_list_is_one_plain_line(venue, kind, tmp_path):
     said = bot4(
-        "record", str(tmp_path / "m"), "--venue", "binance_spot", "--symbol", "NOPEUSDT", "--seconds", "1",
+        "record", str(tmp_path / "m"), "--venue", f"binance_{kind}", "--symbol", "NOPEUSDT", "--seconds", "1",
         "--rest", f"http://{venue}", "--stream", f"ws://{venue}", code=1,
     )  # fmt: skip
     assert "NOPEUSDT" in said

@@ -130,6 +130,12 @@ class Clumsy(VenueServer):
         super()._put(socket, message)
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    """Of a conversation that is bounded by whoever holds it."""
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
 @dataclass
 class Bench:
     """Both sides of one test."""

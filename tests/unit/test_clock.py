@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -12,6 +13,7 @@ from bench.loops import probe_clock
 from engine._core import clock as core
 from engine.errors import ClockBackwards, ClockError
 from engine.model import clock as model
+from tests.support import virtual
 
 STEM = "clock"
 INT64_MAX = 2**63 - 1
@@ -164,3 +166,32 @@ def test_the_twin_has_no_hardware():
 def test_a_time_before_1970_breaks_the_invariant(impl):
     with pytest.raises(AssertionError):
         impl.Clock(manual=True, start_ns=-1).check()
+
+
+def test_a_held_clock_says_what_it_was_told_until_it_is_given_back():
+    real = core.utc_ns()
+    try:
+        core.hold(5_000, 700)
+        assert (core.utc_ns(), core.monotonic_ns(), core.utc_ns()) == (5_000, 700, 5_000)
+        with pytest.raises(ClockBackwards):
+            core.hold(-1, 0)
+        assert core.utc_ns() == 5_000
+    finally:
+        core.hold(0, 0)
+    assert core.utc_ns() >= real
+
+
+def test_on_a_loop_with_time_of_its_own_an_hour_passes_in_no_time_and_in_order():
+    order = []
+
+    async def main():
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        for seconds in (3600, 60, 0.5):
+            loop.call_later(seconds, lambda seconds=seconds: order.append((seconds, core.utc_ns() - start)))
+        loop.call_later(3601, ended.set)
+        await ended.wait()
+
+    start = virtual.START_NS + 1_000 * 10**9
+    virtual.run(main())
+    assert [seconds for seconds, _ in order] == [0.5, 60, 3600]
+    assert all(0 <= at_ns - int(seconds * 10**9) < 1_000 for seconds, at_ns in order)

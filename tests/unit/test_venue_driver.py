@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from engine._core.types import FEE, ORDER, Kind
 from engine.errors import StartRefused
 from engine.journal.port import VenueTrade
-from engine.venues.driver import DUTIES, SECOND, DeadMan, Duties, Duty, Light, StartGate, Tally
+from engine.safety.armed import Armed
+from engine.venues.driver import DUTIES, SECOND, Duties, Duty, Light, StartGate, Tally
 
 
 def _green():
@@ -161,9 +162,14 @@ def test_every_trade_reaches_the_core_exactly_once(heard, asked):
 
 
 def test_the_dead_man_says_plainly_where_it_stands():
-    assert DeadMan(available=False).state(0) == "not available"
-    timer = DeadMan(available=True)
-    assert timer.state(0) == "not armed"
+    assert Armed(available=False).state(0) == "not available at this venue"
+    timer = Armed(available=True)
+    assert (timer.state(0), timer.was_armed) == ("NOT ARMED", False)
     timer.armed(0)
     assert timer.state(10 * SECOND) == "armed, 50 s left"
-    assert timer.state(60 * SECOND) == "not armed"
+    timer.refused("-1022")
+    assert (timer.state(20 * SECOND), timer.was_armed) == ("armed, 40 s left: -1022", True)
+    assert timer.state(60 * SECOND) == "NOT ARMED: -1022"
+    timer.armed(60 * SECOND)
+    timer.disarmed()
+    assert (timer.state(60 * SECOND), timer.was_armed) == ("NOT ARMED", False)

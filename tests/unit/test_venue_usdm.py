@@ -37,46 +37,46 @@ class Desk:
 
 def test_a_countdown_that_is_not_renewed_cancels_its_symbol_and_no_other():
     desk = Desk()
-    desk.form.place(desk.one, BUY)
-    other = desk.form.place(desk.one, BUY | {"symbol": "ETHUSDT", "price": "3000", "quantity": "0.1"})
-    desk.form.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "1000"})
+    desk.form.api.place(desk.one, BUY)
+    other = desk.form.api.place(desk.one, BUY | {"symbol": "ETHUSDT", "price": "3000", "quantity": "0.1"})
+    desk.form.api.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "1000"})
     desk.wait(0.9)
-    desk.form.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "1000"})
+    desk.form.api.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "1000"})
     desk.wait(0.9)
-    assert len(desk.form.open_orders(desk.one, {})) == 2
+    assert len(desk.form.api.open_orders(desk.one, {})) == 2
     desk.wait(0.2)
-    assert [row["orderId"] for row in desk.form.open_orders(desk.one, {})] == [other["orderId"]]
+    assert [row["orderId"] for row in desk.form.api.open_orders(desk.one, {})] == [other["orderId"]]
     assert desk.form.countdown_count == 1
-    desk.form.place(desk.one, BUY)
-    desk.form.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "1000"})
-    desk.form.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "0"})
+    desk.form.api.place(desk.one, BUY)
+    desk.form.api.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "1000"})
+    desk.form.api.countdown(desk.one, {"symbol": "BTCUSDT", "countdownTime": "0"})
     desk.wait(2)
-    assert len(desk.form.open_orders(desk.one, {})) == 2
+    assert len(desk.form.api.open_orders(desk.one, {})) == 2
 
 
 def test_funding_goes_from_long_to_short_once_a_period_and_is_listed():
     desk = Desk(funding_ns=HOUR_NS)
-    desk.form.place(desk.one, BUY)
-    desk.form.place(desk.two, SELL)
+    desk.form.api.place(desk.one, BUY)
+    desk.form.api.place(desk.two, SELL)
     # To the next full hour, and one more.
     desk.wait((HOUR_NS - desk.exchange.now_ns % HOUR_NS) / 10**9)
     desk.wait(3600)
-    paid, received = (desk.form.income(a, {"startTime": "0"}) for a in (desk.one, desk.two))
+    paid, received = (desk.form.api.income(a, {"startTime": "0"}) for a in (desk.one, desk.two))
     assert [row["income"] for row in paid] == ["-0.06000000"] * 2
     assert [row["income"] for row in received] == ["0.06000000"] * 2
     numbers = [row["tranId"] for row in paid + received]
     assert len(set(numbers)) == 4
-    assert desk.form.income(desk.one, {"startTime": str(paid[1]["time"])}) == paid[1:]
+    assert desk.form.api.income(desk.one, {"startTime": str(paid[1]["time"])}) == paid[1:]
     desk.exchange.check()
 
 
 def test_the_account_is_told_before_the_orders_that_changed_it():
     desk = Desk()
-    desk.form.place(desk.one, BUY)
-    desk.form.place(desk.two, SELL)
+    desk.form.api.place(desk.one, BUY)
+    desk.form.api.place(desk.two, SELL)
     said = [event["e"] for owner, event in desk.form.news() if owner == desk.one.owner]
     assert said == ["ACCOUNT_UPDATE", "ORDER_TRADE_UPDATE", "ORDER_TRADE_UPDATE"]
-    row = desk.form.positions(desk.one, {"symbol": "BTCUSDT"})[0]
+    row = desk.form.api.positions(desk.one, {"symbol": "BTCUSDT"})[0]
     assert (row["positionAmt"], row["entryPrice"]) == ("0.01000000", "60000.00000000")
     assert float(row["liquidationPrice"]) == 0, "a tenth of a per cent of the wallet is never liquidated from below"
 
@@ -115,16 +115,16 @@ def test_one_listen_key_an_account_lives_an_hour_after_it_was_asked_for():
 )
 def test_what_the_venue_does_not_take_has_its_code(change, code):
     desk = Desk()
-    assert desk.refused(desk.form.place, desk.one, BUY | change) == code
+    assert desk.refused(desk.form.api.place, desk.one, BUY | change) == code
 
 
 def test_a_post_only_order_that_would_take_is_refused_and_hedge_mode_takes_no_plain_order():
     desk = Desk()
-    desk.form.place(desk.two, SELL)
-    assert desk.refused(desk.form.place, desk.one, BUY | {"timeInForce": "GTX"}) == -5022
-    desk.form.position_side(desk.one, {"dualSidePosition": "true"})
-    assert desk.refused(desk.form.place, desk.one, BUY) == -4061
-    assert desk.refused(desk.form.position_side, desk.one, {"dualSidePosition": "true"}) == -4059
+    desk.form.api.place(desk.two, SELL)
+    assert desk.refused(desk.form.api.place, desk.one, BUY | {"timeInForce": "GTX"}) == -5022
+    desk.form.api.position_side(desk.one, {"dualSidePosition": "true"})
+    assert desk.refused(desk.form.api.place, desk.one, BUY) == -4061
+    assert desk.refused(desk.form.api.position_side, desk.one, {"dualSidePosition": "true"}) == -4059
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,12 @@ def depth_weight(params: Mapping[str, str]) -> int:
     return next((weight for most, weight in DEPTH_WEIGHTS if limit <= most), 250)
 
 
+WEIGHTS: dict[str, Any] = {
+    "ping": 1, "time": 1, "exchangeInfo": 20, "depth": depth_weight, "trades": 25, "aggTrades": 4, "klines": 2,
+    "avgPrice": 2, "ticker/24hr": 2, "ticker/price": 2, "ticker/bookTicker": 2,
+}  # fmt: skip
+
+
 class SpotForm:
     name = "spot"
     rate_limits = RATE_LIMITS
@@ -50,20 +56,7 @@ class SpotForm:
         return True
 
     def public(self) -> list[OpenRoute]:
-        api = self.api
-        return [
-            ("GET", "/api/v3/ping", 1, lambda _: {}),
-            ("GET", "/api/v3/time", 1, lambda _: {"serverTime": self.exchange.now_ns // MS}),
-            ("GET", "/api/v3/exchangeInfo", 20, api.exchange_info),
-            ("GET", "/api/v3/depth", depth_weight, api.depth),
-            ("GET", "/api/v3/trades", 25, api.trades),
-            ("GET", "/api/v3/aggTrades", 4, api.agg_trades),
-            ("GET", "/api/v3/klines", 2, api.klines),
-            ("GET", "/api/v3/avgPrice", 2, api.avg_price),
-            ("GET", "/api/v3/ticker/24hr", 2, api.ticker),
-            ("GET", "/api/v3/ticker/price", 2, api.ticker_price),
-            ("GET", "/api/v3/ticker/bookTicker", 2, api.ticker_book),
-        ]
+        return self.api.open_routes("/api/v3", WEIGHTS)
 
     def private(self) -> list[SignedRoute]:
         api = self.api

@@ -15,6 +15,7 @@ from engine.sim.venue.orders import Execution, Order, Report, Terms
 from engine.sim.venue.wire import MS, ApiError
 
 TYPES = {"LIMIT": WishType.TYPE_LIMIT, "MARKET": WishType.TYPE_MARKET}
+CONDITIONAL = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
 TIFS = {
     "GTC": WishTif.TIF_GTC, "IOC": WishTif.TIF_IOC, "FOK": WishTif.TIF_FOK, "GTX": WishTif.TIF_GTX,
     "GTD": WishTif.TIF_GTD,
@@ -27,7 +28,7 @@ EXECUTIONS = {"REPLACED": "AMENDMENT", "PENDING_NEW": "NEW", "TRIGGERED": "NEW"}
 def terms_of(params: Mapping[str, str], instrument: Instrument) -> Terms:
     sell, kind = wire.side_of(params), wire.need(params, "type")
     if kind not in TYPES:
-        # Conditional ones go to the service for algorithmic orders, which is not here.
+        # Conditional ones have a service of their own (usdm_algo.py).
         raise ApiError(-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints.")
     if params.get("positionSide", "BOTH") != "BOTH":
         raise ApiError(-4061, "Order's position side does not match user's setting.")
@@ -92,7 +93,7 @@ def symbol_json(market: Market) -> dict[str, Any]:
         "SETTLING" if market.book.halted else "TRADING", "baseAsset": i.base, "quoteAsset": i.quote,
         "marginAsset": i.quote, "pricePrecision": i.px_digits, "quantityPrecision": i.qty_digits,
         "baseAssetPrecision": 8, "quotePrecision": 8, "underlyingType": "COIN", "deliveryDate": 4133404800000,
-        "onboardDate": 1569398400000, "liquidationFee": "0.012500", "orderTypes": list(TYPES),
+        "onboardDate": 1569398400000, "liquidationFee": "0.012500", "orderTypes": [*TYPES, *CONDITIONAL],
         "timeInForce": list(TIFS),
         "filters": [
             {"filterType": "PRICE_FILTER", "minPrice": i.px_text(1), "maxPrice": i.px_text(i.px_max_ticks),
@@ -118,6 +119,19 @@ def position_json(account: Account, market: Market, liquidation_px_e8: int) -> d
         "unRealizedProfit": amount_text(position.unrealized_e8(market.mark_px_e8, i)),
         "liquidationPrice": amount_text(liquidation_px_e8), "notional": amount_text(notional), "marginAsset": i.quote,
         "isolatedMargin": "0", "isolatedWallet": "0", "maintMargin": amount_text(margin_of(i, abs(notional))[0]),
+    }  # fmt: skip
+
+
+def brackets_json(i: Instrument) -> dict[str, Any]:
+    """The tiers of margin, each from where the one before ends."""
+    floors = [0, *(tier.notional_cap for tier in i.tiers[:-1])]
+    return {
+        "symbol": i.symbol, "notionalCoef": 1.0,
+        "brackets": [
+            {"bracket": n, "initialLeverage": tier.leverage, "notionalCap": tier.notional_cap, "notionalFloor": floor,
+             "maintMarginRatio": tier.rate_ppm / 10**6, "cum": tier.cum}
+            for n, (tier, floor) in enumerate(zip(i.tiers, floors, strict=True), 1)
+        ],
     }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ _STATES = {
 }  # fmt: skip
 HOUR_NS = 3600 * 10**9
 TRADES_PAGE = 1000
+CONDITIONALS_KEPT = 1000
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class BinanceAccount:
         self.clock = clock
         self._signer = signer
         self._lookback_ns = lookback_ns
+        self._conditionals: set[tuple[str, int]] = set()  # as last listed, with their numbers at the service
         self._base = "/api/v3" if market == "spot" else "/fapi/v1"
 
     # ------------------------------------------------------------------------------------------------------ requests
@@ -121,7 +123,11 @@ class BinanceAccount:
 
     # --------------------------------------------------------------------------------------------------------- the port
     async def open_orders(self) -> list[VenueOrder]:
-        return [o for row in await self._ask("GET", f"{self._base}/openOrders", {}) if (o := self._order(row))]
+        found = [o for row in await self._ask("GET", f"{self._base}/openOrders", {}) if (o := self._order(row))]
+        if self.market == "usdm":
+            rows = await self._ask("GET", "/fapi/v1/openAlgoOrders", {})
+            found += [o for row in rows if (o := self._conditional(row))]
+        return found
 
     async def order(self, id_order: int) -> VenueOrder | None:
         """One order by client id. The symbol is not in the id, so each traded one is asked until one answers."""
@@ -134,7 +140,21 @@ class BinanceAccount:
                     continue
                 raise
             return self._order(row)
-        return None
+        return await self._conditional_of(id_order) if self.market == "usdm" else None
+
+    async def _conditional_of(self, id_order: int) -> VenueOrder | None:
+        """USD-M keeps conditional orders apart; one that was triggered is what the order became that it made."""
+        try:
+            row = await self._ask("GET", "/fapi/v1/algoOrder", {"clientAlgoId": client_id(id_order)})
+        except VenueRefused as error:
+            if "no_such_order" in error.detail:
+                return None
+            raise
+        made = row.get("actualOrderId")
+        if not made:
+            return self._conditional(row)
+        found = self._order(await self._ask("GET", "/fapi/v1/order", {"symbol": row["symbol"], "orderId": int(made)}))
+        return replace(found, id_order=id_order) if found is not None else None
 
     async def trades_since(self, id_trade: int) -> list[VenueTrade]:
         name = "myTrades" if self.market == "spot" else "userTrades"
@@ -219,9 +239,11 @@ class BinanceAccount:
         instrument = self.directory.at(order.symbol)
         if instrument is None:
             raise VenueRefused(f"symbol {order.symbol} is not traded here.")
-        params = {"symbol": instrument.text, "orderId": order.id_venue}
+        path, params = f"{self._base}/order", {"symbol": instrument.text, "orderId": order.id_venue}
+        if (order.client_id, order.id_venue) in self._conditionals:
+            path, params = "/fapi/v1/algoOrder", {"algoId": order.id_venue}
         try:
-            await self._ask("DELETE", f"{self._base}/order", params, lane=Lane.CANCEL)
+            await self._ask("DELETE", path, params, lane=Lane.CANCEL)
         except VenueRefused as error:
             # Gone already: what it became is for the next look to say.
             if "no_such_order" not in error.detail and "ended_before" not in error.detail:
@@ -234,6 +256,8 @@ class BinanceAccount:
         """Every order of a symbol, ours or not. What each became is told by the user stream."""
         path = f"{self._base}/{'openOrders' if self.market == 'spot' else 'allOpenOrders'}"
         await self._ask("DELETE", path, {"symbol": instrument.text}, lane=Lane.CANCEL)
+        if self.market == "usdm":
+            await self._ask("DELETE", "/fapi/v1/algoOpenOrders", {"symbol": instrument.text}, lane=Lane.CANCEL)
 
     # -------------------------------------------------------------------------------------------------------- refreshes
     async def fees(self, text: str) -> tuple[int, int]:
@@ -294,6 +318,18 @@ class BinanceAccount:
             )  # fmt: skip
         except BAD_MESSAGE as error:
             raise VenueUnsure(f"an order of {instrument.text} cannot be read: {error}.") from error
+
+    def _conditional(self, row: Mapping[str, Any]) -> VenueOrder | None:
+        """A conditional order as the service lists it."""
+        if self.directory.find(row["symbol"]) is None:
+            return None
+        names = {"clientOrderId": row["clientAlgoId"], "orderId": row["algoId"], "origQty": row["quantity"]}
+        states = {"TRIGGERING": "NEW", "TRIGGERED": "NEW"}
+        status = states.get(row["algoStatus"], row["algoStatus"])
+        if len(self._conditionals) >= CONDITIONALS_KEPT:
+            self._conditionals.clear()
+        self._conditionals.add((str(row["clientAlgoId"]), int(row["algoId"])))
+        return self._order(dict(row) | names | {"executedQty": "0", "status": status})
 
     def _trade(self, row: Mapping[str, Any], instrument: Instrument) -> VenueTrade:
         assets = self.directory.assets

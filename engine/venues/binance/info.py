@@ -35,7 +35,7 @@ WEIGHTS: dict[str, int] = {
     "GET /fapi/v1/commissionRate": 20, "GET /fapi/v1/income": 30, "POST /fapi/v1/listenKey": 1,
     "PUT /fapi/v1/listenKey": 1, "GET /fapi/v1/positionSide/dual": 30, "GET /fapi/v1/symbolConfig": 5,
     "GET /fapi/v1/time": 1, "POST /fapi/v1/countdownCancelAll": 10, "order.modify": 1, "algoOrder.place": 1,
-    "algoOrder.cancel": 1,
+    "algoOrder.cancel": 1, "GET /fapi/v1/openAlgoOrders": 40, "DELETE /fapi/v1/algoOpenOrders": 1,
 }  # fmt: skip
 _NEW_ORDERS = {
     "POST /api/v3/order": 1, "POST /api/v3/order/cancelReplace": 1, "order.place": 1, "order.cancelReplace": 1,

@@ -15,7 +15,7 @@ from engine.errors import LookAheadFound
 from engine.research import dataset, recorded, report, shipped
 from engine.research.assumed import AWAY_TICKS
 from engine.research.dataset import Dataset, Meta
-from engine.runtime.backtest import Asked, run_backtest, sample
+from engine.runtime.backtest import Asked, generated, run_backtest
 from engine.settings.units import from_text
 
 
@@ -93,8 +93,10 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.command()
 @click.argument("strategy")
 @click.option(
-    "--data", "path", type=DATA_FILE, help="A data set, any form of `bot4 data import`, a journal, or sample:NAME."
-)
+    "--data", "paths", type=DATA_FILE, multiple=True,
+    help="A data set, any form of `bot4 data import`, a journal, or sample:NAME. Again for each symbol it watches.",
+)  # fmt: skip
+@click.option("--beside", metavar="STRATEGY", help="Another strategy, on the first watched symbol.")
 @with_meaning
 @click.option("--from", "since", metavar="TIME", help="Leave out what was received before, UTC.")
 @click.option("--to", "until", metavar="TIME", help="Leave out what was received at or after, UTC.")
@@ -115,7 +117,8 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def backtest(
-    strategy: str, path: Path | str | None, symbol: str | None, tick: str | None, lot: str | None, market: str,
+    strategy: str, paths: tuple[Path | str, ...], beside: str | None,
+    symbol: str | None, tick: str | None, lot: str | None, market: str,
     since: str | None, until: str | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
     sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
     check: bool, out: Path | None, as_json: bool,
@@ -131,13 +134,16 @@ def backtest(
     Example: bot4 backtest quoter --events 50000 --set qty=3 --report quoter.html
 
     Example: bot4 backtest trend --data sample:vision-klines --set bar_s=300 --from 2024-01-02 --to 2024-01-05
+
+    Example: bot4 backtest funding --data perpetual.parquet --data spot.parquet
     """
-    data = read_data(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
-    data = Dataset(data.meta, data.events[:events] if path is None or _given("events") else data.events)
+    data = [read_data(path, symbol, tick, lot, market) for path in paths] or generated(strategy, seed, events)
+    if _given("events"):
+        data = [Dataset(one.meta, one.events[:events]) for one in data]
     if since is not None or until is not None:
-        data = dataset.between(data, parse_time(since), parse_time(until))
-    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks)
-    told = run_backtest(read_settings(files, None, tier).settings, asked, data)
+        data = [dataset.between(one, parse_time(since), parse_time(until)) for one in data]
+    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks, beside)
+    told = run_backtest(read_settings(files, None, tier).settings, asked, *data)
     if out is not None:
         out.write_text(report.page(told))
     if as_json:

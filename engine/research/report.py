@@ -51,6 +51,7 @@ class Told:
     check: Checked
     trials: int = 1
     basis: str = ""  # what the market was made of, and what had to be assumed
+    others: tuple[Meta, ...] = ()  # legs and peers, in the order of their symbols
 
     @property
     def unit(self) -> float:

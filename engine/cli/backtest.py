@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from engine.cli.output import echo_json
+from engine.cli.progress import progress
 from engine.cli.replay import parse_time
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
-from engine.research import dataset, recorded, report, shipped
+from engine.research import dataset, recorded, report, report_page, shipped
 from engine.research.assumed import AWAY_TICKS
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import Asked, generated, run_backtest
@@ -114,6 +115,10 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
     "--trials", type=click.IntRange(1), default=1, show_default=True, help="Variants tried, for the deflation."
 )
 @click.option("--check/--no-check", default=True, show_default=True, help="Run again on cut data: does it look ahead?")
+@click.option(
+    "--sensitivity/--no-sensitivity", default=None,
+    help="Run again with other fees and latencies.  [default: with --report]",
+)  # fmt: skip
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def backtest(
@@ -121,7 +126,7 @@ def backtest(
     symbol: str | None, tick: str | None, lot: str | None, market: str,
     since: str | None, until: str | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
     sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
-    check: bool, out: Path | None, as_json: bool,
+    check: bool, sensitivity: bool | None, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run STRATEGY over market data on simulated time, against the embedded venue.
 
@@ -142,10 +147,20 @@ def backtest(
         data = [Dataset(one.meta, one.events[:events]) for one in data]
     if since is not None or until is not None:
         data = [dataset.between(one, parse_time(since), parse_time(until)) for one in data]
-    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks, beside)
-    told = run_backtest(read_settings(files, None, tier).settings, asked, *data)
+    asked = Asked(
+        strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks,
+        out is not None if sensitivity is None else sensitivity, beside,
+    )  # fmt: skip
+    settings = read_settings(files, None, tier).settings
+    with progress("backtest", quiet=as_json) as advance:
+        first = min(int(one.events["ts_recv_ns"][0]) for one in data)
+        length = max(int(one.events["ts_recv_ns"][-1]) for one in data) - first
+        told = run_backtest(
+            settings, asked, *data,
+            seen=lambda now_ns: advance((now_ns - first) // 10**9, length // 10**9, "seconds of data"),
+        )  # fmt: skip
     if out is not None:
-        out.write_text(report.page(told))
+        out.write_text(report_page.page(told))
     if as_json:
         echo_json(report.as_json(told))
     else:

@@ -29,6 +29,8 @@ from engine.research.lockstep import Lockstep, Route, Stop
 from engine.sim.venue.embedded import EmbeddedVenue
 
 Records = npt.NDArray[Any]
+# Told how far the time of the data has come, at every sample.
+Seen = Callable[[int], None]
 SAMPLES = 1_000
 NO_TIME = 2**62
 E8 = 10**8
@@ -94,7 +96,8 @@ class Run:
 class _Driver:
     """Says who is next: the market and the core in lockstep, the venue's own affairs between them."""
 
-    def __init__(self, machine: Machine, market: Market, events: Records) -> None:
+    def __init__(self, machine: Machine, market: Market, events: Records, seen: Seen = lambda _now_ns: None) -> None:
+        self.seen = seen
         self.core, self.venue, self.loop = machine.core, machine.venue, machine.loop
         self.market, self.events = market, events
         self.perpetual = [instrument.perpetual for instrument in self.venue.config.instruments]
@@ -127,6 +130,7 @@ class _Driver:
                 self._submit()
             if why & Stop.STOP_SAMPLE:
                 self._sample()
+                self.seen(self.loop.now_ns)
             if why & Stop.STOP_MARK and self.perpetual[symbol]:
                 self._mark(part[at - 1])
             if why & Stop.STOP_FORK:
@@ -191,13 +195,13 @@ class _Driver:
         return low if bar["open_ticks"] - bar["low_ticks"] < bar["high_ticks"] - bar["open_ticks"] else high
 
 
-def run(machine: Machine, market: Market, events: Records) -> Run:
+def run(machine: Machine, market: Market, events: Records, seen: Seen = lambda _now_ns: None) -> Run:
     """Run a fresh machine over the events of its symbols, oldest first."""
     markets = machine.loop.markets if machine is not None else 1
     if not len(events) or np.any(np.diff(events["ts_recv_ns"]) < 0) or np.any(events["symbol"] >= markets):
         raise BacktestImpossible(f"events of symbols below {markets} in order of receipt are needed")
     start = machine.core.world.account()["equity"]
-    driver = _Driver(machine, market, np.ascontiguousarray(events))
+    driver = _Driver(machine, market, np.ascontiguousarray(events), seen)
     driver.run()
     machine.core.world.check()
     tape = machine.records().copy()

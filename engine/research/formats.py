@@ -335,11 +335,10 @@ FUNDING_TOLD_NS = 10**9
 
 def _funding(_grid: Grid, c: Columns, _path: Path) -> Read:
     """Funding that was exchanged, as the marks that told it: the time to the minute, without the venue's jitter."""
-    stamp = times_ns(c["calc_time"] if "calc_time" in c else c["ts"])
-    rates = c["last_funding_rate"] if "last_funding_rate" in c else c["funding_rate"]
-    due = (stamp + 30 * 10**9) // (60 * 10**9) * (60 * 10**9)
+    due = (times_ns(c["ts"]) + 30 * 10**9) // (60 * 10**9) * (60 * 10**9)
     out = _blank(len(due), MARK, Kind.KIND_MARK, due - FUNDING_TOLD_NS, due - FUNDING_TOLD_NS)
-    out["funding_rate_e8"] = np.rint(np.array([float(rate) for rate in rates]) * E8).astype(np.int64)
+    out["funding_rate_e8"] = np.rint(np.asarray(c["funding_rate"], np.float64) * E8).astype(np.int64)
+    out["mark_px_e8"] = np.rint(np.asarray(c["mark_open"], np.float64) * E8).astype(np.int64)
     out["ts_funding_ns"] = due
     return Read(out.view(EVENT), "funding rates", ["a rate is known one second before it is exchanged"])
 
@@ -355,8 +354,7 @@ _FORMS: tuple[tuple[frozenset[str], Callable[[Grid, Columns, Path], Read]], ...]
     (frozenset({"ts", "open", "high", "low", "close", "volume"}), _candles),
     (frozenset({"date", "open", "high", "low", "close", "volume"}), _candles),
     (frozenset({"timestamp", "price", "amount"}), _ticks),
-    (frozenset({"calc_time", "last_funding_rate"}), _funding),
-    (frozenset({"ts", "funding_rate"}), _funding),
+    (frozenset({"ts", "funding_rate", "mark_open"}), _funding),
 )
 
 

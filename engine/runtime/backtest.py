@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import math
 import sys
 import tempfile
 from collections import Counter
@@ -20,11 +21,11 @@ from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.types import BAR_PRICES, LEVEL, QUOTE, TRADE, Can, Kind
 from engine.errors import BacktestImpossible, DatasetEmpty
-from engine.research import backtest, dataset
+from engine.research import backtest, dataset, figures
 from engine.research.assumed import AWAY_TICKS, Market, basis_of
 from engine.research.dataset import E8, GENERATED, Dataset, Meta
 from engine.research.lockstep import TIMER_NS, Lockstep
-from engine.research.report import Checked, Told
+from engine.research.report import Checked, Told, Varied, returns_of
 from engine.runtime.build import build_core
 from engine.runtime.embedded import venue_instrument
 from engine.settings.schema import Settings
@@ -43,6 +44,11 @@ SAMPLE_PX = 6_000_000
 TAPE_ROOM = 1 << 16
 TIMERS_MOST = 12
 SYMBOLS_MOST = 4
+# What a run is made again with: a name, and how many times its fees and its journeys.
+VARIATIONS = (
+    ("no fees", 0, 1), ("twice the fees", 2, 1), ("no latency", 1, 0), ("twice the latency", 1, 2),
+    ("four times the latency", 1, 4),
+)  # fmt: skip
 # The generated pair: the second venue is so much later, and its basis moves a step of ticks every block of events.
 PAIR_LATE_NS, PAIR_BLOCK, PAIR_STEP, PAIR_PULL = 300_000_000, 500, 2_000.0, 0.98
 # Nobody asks the venue for its depth, so changed levels are not kept for anybody; pages for a deep recorded book.
@@ -60,6 +66,7 @@ class Asked:
     cuts: int = 3
     trials: int = 1
     away_ticks: int = AWAY_TICKS
+    sensitivity: bool = False  # run again with other costs and other latencies
     beside: str | None = None  # another strategy, on the first peer: what a hedge hedges
 
 
@@ -174,10 +181,24 @@ class Bench:
     """Fresh machines of one backtest: the look-ahead check needs one for each cut."""
 
     def __init__(self, settings: Settings, asked: Asked, market: Market, directory: Path) -> None:
-        self.settings, self.directory, self.market, self.made = settings, directory, market, 0
+        self.settings, self.asked, self.directory, self.market, self.made = settings, asked, directory, market, 0
         latency = Latency() if asked.latency_ms is None else Latency(fixed_ns=int(asked.latency_ms * 1e6))
         self.latency = latency
         self.module = next(iter(settings.strategies.values())).module
+
+    def varied(self, fees: int, journeys: int) -> Bench:
+        """The same with other fees and journeys, each so many times as large."""
+        rows = {
+            name: msgspec.structs.replace(row, fee_maker=row.fee_maker * fees, fee_taker=row.fee_taker * fees)
+            for name, row in self.settings.instruments.items()
+        }
+        other = Bench(msgspec.structs.replace(self.settings, instruments=rows), self.asked, self.market, self.directory)
+        now, other.made = self.latency, self.made
+        if journeys != 1:
+            fixed = 0 if journeys == 0 else None if now.fixed_ns is None else now.fixed_ns * journeys
+            # A log-normal time of so many times the length is one of a median moved by its logarithm.
+            other.latency = Latency(now.mu + math.log(max(journeys, 1)), now.sigma, fixed)
+        return other
 
     def core(self, book: tuple[int, int] | None = None) -> Core:
         # Inside a bar only the venue knows the price: there it holds stops and targets, where the core else does.
@@ -215,7 +236,7 @@ class Bench:
         return backtest.Machine(core, venue, Lockstep(core, tape, *books), tape.records)
 
 
-def run_backtest(settings: Settings, asked: Asked, *data: Dataset) -> Told:
+def run_backtest(settings: Settings, asked: Asked, *data: Dataset, seen: backtest.Seen = lambda _now_ns: None) -> Told:
     """The run and, unless it is asked to leave it, the look-ahead check. Of several data sets the first is traded."""
     played = [dataset.playable(one) for one in data]
     chosen = settings_for(settings, asked, *zip(data, (events for events, _ in played), strict=True))
@@ -230,16 +251,30 @@ def run_backtest(settings: Settings, asked: Asked, *data: Dataset) -> Told:
     events, done = _together(played)
     with tempfile.TemporaryDirectory(prefix="bot4-backtest-") as directory:
         bench = Bench(chosen, asked, market, Path(directory))
-        whole = backtest.run(bench.machine(events), market, events)
+        whole = backtest.run(bench.machine(events), market, events, seen)
         checked = Checked()
         if asked.cuts:
             checked = Checked(*backtest.look_ahead(whole, market, events, bench.machine, cuts=asked.cuts))
+        varied = _varied(bench, market, events) if asked.sensitivity else ()
     latency = "log-normal, median 49 ms" if asked.latency_ms is None else f"{asked.latency_ms:g} ms"
     params = dict(next(iter(chosen.strategies.values())).params)
     return Told(
         bench.module, params, chosen.account.asset, asked.seed, f"{latency} each way", data[0].meta, done, whole,
-        checked, asked.trials, market.text, tuple(one.meta for one in data[1:]),
+        checked, asked.trials, market.text, tuple(one.meta for one in data[1:]), varied,
     )  # fmt: skip
+
+
+def _varied(bench: Bench, market: Market, events: Records) -> tuple[Varied, ...]:
+    """The run again: fees of nothing and twice theirs, journeys of no time, twice and four times theirs."""
+    found = []
+    for what, fees, journeys in VARIATIONS:
+        other = bench.varied(fees, journeys)
+        run = backtest.run(other.machine(events), market, events)
+        bench.made = other.made
+        returns = returns_of(run)
+        net = float(run.equity[-1] - run.start_equity) / E8
+        found.append(Varied(what, net, len(run.fills), figures.sharpe(returns), figures.sharpe_error(returns)))
+    return tuple(found)
 
 
 def _together(played: Sequence[tuple[Records, dict[str, int]]]) -> tuple[Records, dict[str, int]]:

@@ -21,11 +21,13 @@ from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.errors import JournalError
 from engine.journal.layout import Session, sessions, write_whole
+from engine.research.parity import Parity
 from engine.safety import drill
 from engine.safety.audit import Kind, Report, read
 from engine.settings.tiers import DAY_NS, PPM, Evidence
 
 PARITY = "parity"
+E8 = 10**8
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +57,24 @@ def keep_parity(root: Path, found: Comparison) -> Path:
     path = folder / f"parity-{found.at_ns}.json"
     write_whole(path, msgspec.json.encode(found))
     return path
+
+
+def as_evidence(session: Session, held: Parity) -> Comparison | None:
+    """What a session's comparison shows for a promotion: nothing on paper, nor where decisions differ.
+
+    It is dated by the session's end, so that the same session compared twice counts once.
+    """
+    if session.file is None or not held.holds or _mode(session) != "live":
+        return None
+    return Comparison(
+        session=session.path.name, at_ns=_end_ns(session), live=round(held.recorded * E8),
+        paper=round(held.simulated * E8),
+    )  # fmt: skip
+
+
+def root_of(session: Session) -> Path:
+    """The engine's folder that a session belongs to: its journal stands in it."""
+    return session.path.parent.parent
 
 
 def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
@@ -93,10 +113,15 @@ def _days(root: Path) -> Iterator[tuple[str, int]]:
     for session in found:
         if session.file is None:
             continue
-        mode = session.file.meta.get("settings", {}).get("engine", {}).get("mode", "paper")
+        mode = _mode(session)
         first, last = session.file.created_ns // DAY_NS, _end_ns(session) // DAY_NS
         for day in range(first, last + 1):
             yield mode, day
+
+
+def _mode(session: Session) -> str:
+    meta = session.file.meta if session.file is not None else {}
+    return str(meta.get("settings", {}).get("engine", {}).get("mode", "paper"))
 
 
 def _end_ns(session: Session) -> int:

@@ -6,7 +6,7 @@ from engine._core.book cimport book_level_t, book_levels
 from engine._core.brackets cimport (
     BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_terms_t, brackets_slots,
 )
-from engine._core.debug cimport unlikely
+from engine._core.debug cimport likely, unlikely
 from engine._core.discipline cimport (
     CLAIM_CONFIDENCE, CLAIM_EV, CLAIM_P, CLAIM_SHARPE, FACT_UNKNOWN, corrective_action_t, discipline_check,
     discipline_position, discipline_result, discipline_verdict_t, facts_t,
@@ -34,8 +34,8 @@ from engine._core.strategy cimport (
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t, wish_slices,
-    wish_t, wishes_at, wishes_clear,
+    STRATEGY_OK, TAGS, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t, signal_t, view_peer,
+    view_t, wish_slices, wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
     CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
@@ -488,11 +488,28 @@ cdef void take_back_all(core_t* core, const event_t* cause, strategy_t* s) noexc
 
 
 # ------------------------------------------------------------------------------------------------------------ calling
+cdef void _show_peer(const world_t* w, peer_t* p) noexcept nogil:
+    """Another symbol as it stands now; prices and lots are its own, so what they mean stands beside them."""
+    cdef const instrument_t* i = &world_instruments(w)[p.symbol]
+    cdef const world_symbol_t* y = &world_symbols(w)[p.symbol]
+    p.bid_px_ticks, p.bid_qty_lots = i.bid_px_ticks, i.bid_qty_lots
+    p.ask_px_ticks, p.ask_qty_lots = i.ask_px_ticks, i.ask_qty_lots
+    p.last_px_ticks, p.book_ns = i.last_px_ticks, i.book_ts_ns
+    p.position_lots = world_positions(w)[p.symbol].lots
+    p.open_buy_lots = orders_symbols(world_orders(w))[p.symbol].open_buy_lots
+    p.open_sell_lots = orders_symbols(world_orders(w))[p.symbol].open_sell_lots
+    p.book_trusted = gate_symbols(world_gate(w))[p.symbol].book_trusted
+    p.mark_px_e8, p.funding_rate_e8, p.funding_ns = y.mark_px_e8, y.funding_rate_e8, y.funding_ns
+    p.tick_e8, p.lot_e8 = i.tick_e8, i.lot_e8
+
+
 cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil:
     """Fill the view's head with the state of the world now."""
     cdef world_t* w = core.world
     cdef instrument_t* i = &world_instruments(w)[s.symbol]
+    cdef const world_symbol_t* y = &world_symbols(w)[s.symbol]
     cdef view_t* view = &s.view
+    cdef int64_t at
     view.now_ns = w.now_ns
     view.cause = cause.kind
     view.bid_px_ticks = i.bid_px_ticks
@@ -505,6 +522,10 @@ cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexce
     view.open_buy_lots = orders_symbols(world_orders(w))[s.symbol].open_buy_lots
     view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
     view.book_trusted = gate_symbols(world_gate(w))[s.symbol].book_trusted
+    view.mark_px_e8, view.funding_rate_e8, view.funding_ns = y.mark_px_e8, y.funding_rate_e8, y.funding_ns
+    view.tick_e8, view.lot_e8 = i.tick_e8, i.lot_e8
+    for at in range(view.peer_count):
+        _show_peer(w, view_peer(view, at))
     if core.features != NULL:
         view.feature_count = core.features(world_section(w, SECTION_FEATURES), cause, <uint32_t>view.strategy, view)
 
@@ -539,12 +560,23 @@ cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcep
         take_back_all(core, cause, s)
 
 
+cdef bint _watches(strategy_t* s, uint32_t symbol) noexcept nogil:
+    """Whether an event of this symbol wakes it: its own, or a peer's."""
+    cdef int64_t at
+    if likely(s.symbol == symbol):
+        return True
+    for at in range(s.view.peer_count):
+        if view_peer(&s.view, at).symbol == symbol:
+            return True
+    return False
+
+
 cdef void run_strategies(core_t* core, const event_t* cause) noexcept nogil:
     cdef uint32_t strategy
     cdef strategy_t* s
     for strategy in range(core.world.strategy_count):
         s = &world_strategies(core.world)[strategy]
-        if s.symbol == cause.symbol and core.decide[strategy] != NULL:
+        if _watches(s, cause.symbol) and core.decide[strategy] != NULL:
             if unlikely(s.stopped):
                 take_back_all(core, cause, s)
             else:

@@ -137,6 +137,7 @@ def build_core(
             chosen.params,
             chosen.limits,
             registry.Budget(chosen.budget_ns, chosen.hard_ns, chosen.strikes_max, chosen.forgive_count),
+            tuple(symbols[name] for name in chosen.peers),
         )
         registry.bind(core, slot, placement, cache=cache, meter=meter)
     return core

@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,6 +21,7 @@ from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.errors import Bot4Error, JournalError
 from engine.journal.layout import Session, sessions, write_whole
+from engine.research.parity import Parity
 from engine.runtime.endpoints import Stage, stage_of
 from engine.safety import drill
 from engine.safety.audit import Kind, Report, read
@@ -29,6 +29,7 @@ from engine.settings.schema import Settings
 from engine.settings.tiers import DAY_NS, PPM, Evidence
 
 PARITY = "parity"
+E8 = 10**8
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,24 @@ def keep_parity(root: Path, found: Comparison) -> Path:
     path = folder / f"parity-{found.at_ns}.json"
     write_whole(path, msgspec.json.encode(found))
     return path
+
+
+def as_evidence(session: Session, held: Parity) -> Comparison | None:
+    """What a session's comparison shows for a promotion: nothing on paper, nor where decisions differ.
+
+    It is dated by the session's end, so that the same session compared twice counts once.
+    """
+    if session.file is None or not held.holds or _stage(session) is not Stage.LIVE:
+        return None
+    return Comparison(
+        session=session.path.name, at_ns=_end_ns(session), live=round(held.recorded * E8),
+        paper=round(held.simulated * E8),
+    )  # fmt: skip
+
+
+def root_of(session: Session) -> Path:
+    """The engine's folder that a session belongs to: its journal stands in it."""
+    return session.path.parent.parent
 
 
 def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
@@ -96,14 +115,15 @@ def _days(root: Path) -> Iterator[tuple[Stage, int]]:
     for session in found:
         if session.file is None:
             continue
-        stage = _stage(session.file.meta)
+        stage = _stage(session)
         first, last = session.file.created_ns // DAY_NS, _end_ns(session) // DAY_NS
         for day in range(first, last + 1):
             yield stage, day
 
 
-def _stage(meta: dict[str, Any]) -> Stage:
-    """Of a session; settings that this version cannot read count as paper, which earns nothing."""
+def _stage(session: Session) -> Stage:
+    """Settings that this version cannot read count as paper, which earns nothing."""
+    meta = session.file.meta if session.file is not None else {}
     try:
         return stage_of(msgspec.convert(meta["settings"], Settings))
     except (KeyError, msgspec.ValidationError, Bot4Error):

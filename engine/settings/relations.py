@@ -120,6 +120,10 @@ def _names(s: Settings) -> Iterator[Breach]:
     for name, strategy in s.strategies.items():
         if strategy.symbol not in s.instruments:
             yield ("strategies", name, "symbol"), shown(strategy.symbol), _one_of("instruments", s.instruments)
+        for peer in strategy.peers:
+            if peer not in s.instruments or peer == strategy.symbol:
+                others = [known for known in s.instruments if known != strategy.symbol]
+                yield ("strategies", name, "peers"), shown(peer), f"another symbol, {_one_of('instruments', others)}"
         if strategy.budget_ns > strategy.hard_ns:
             yield ("strategies", name, "budget_ns"), str(strategy.budget_ns), f"at most hard_ns, {strategy.hard_ns}"
     for name, instrument in s.instruments.items():

@@ -185,6 +185,7 @@ class Strategy(Section, frozen=True, kw_only=True):
 
     module: Annotated[str, text("Module path of the strategy.", r"^[A-Za-z_][\w.]*$")]
     symbol: Annotated[str, text("Entry of [instruments] that it trades.")]
+    peers: Annotated[tuple[str, ...], plain("list", "Entries of [instruments] that it watches.")] = ()
     enabled: Annotated[bool, plain("switch", "Whether it runs.")] = True
     features: Annotated[tuple[str, ...], plain("list", "What it needs of the tier, like market_making.")] = ()
     params: Annotated[dict[str, int | float], plain("table", "Its parameters; the others have their default.")] = {}

@@ -189,6 +189,11 @@ CIRCLE = '[breakers.data]\ndepends_on = ["clock"]\n[breakers.clock]\ndepends_on 
         ("[metrics]\nport = 8080", "metrics.port", "dashboard.port"),
         ('[instruments.X]\nbase = "B"', "instruments.X.tick", "no default"),
         ('[strategies.s]\nmodule = "strategies.quoter"\nsymbol = "NO"', "strategies.s.symbol", "[instruments]"),
+        (
+            '[strategies.s]\nmodule = "strategies.quoter"\nsymbol = "BTCUSDT"\npeers = ["BTCUSDT"]',
+            "strategies.s.peers",
+            "another",
+        ),
         ('[venues.a]\nbreaker = { depends_on = ["b"] }', "venues.a.breaker.depends_on", "one of a, clock"),
         ("[breakers.data]\nminimum_calls = 21", "breakers.data.minimum_calls", "window"),
         ("[breakers.data]\nerror_rate_ppm = 0\nfailures_in_a_row = 0", "breakers.data.failures_in_a_row", "both"),

@@ -4,7 +4,8 @@ from libc.string cimport memset
 from engine._core.algos cimport algo_is_live, algo_t
 from engine._core.book cimport book_level_t, book_levels
 from engine._core.brackets cimport (
-    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_terms_t, brackets_slots,
+    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_held_lots, bracket_t,
+    bracket_terms_t, brackets_slots, brackets_t,
 )
 from engine._core.debug cimport unlikely
 from engine._core.discipline cimport (
@@ -17,7 +18,7 @@ from engine._core.limits cimport LIMIT_BOOK_AGE_NS, LIMIT_POSITION_SHARE_PPM, li
 from engine._core.money cimport mul_div_ceil
 from engine._core.orders cimport (
     LOTS_MAX, NEVER_NS, STATE_OPEN, STATE_PARTIAL, TIF_GTC, TIF_GTX, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_TRAILING,
-    order_open_lots, order_t, orders_find, orders_symbols,
+    order_open_lots, order_t, orders_find, orders_find_key, orders_symbols,
 )
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
 from engine._core.routing cimport (
@@ -174,23 +175,37 @@ cdef bint _disciplined(core_t* core, const event_t* cause, uint32_t strategy, in
     return False
 
 
+cdef bint _flatten_brackets(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    """Out of every bracket of a symbol. True when one of them holds something: it closes that by itself."""
+    cdef brackets_t* t = world_brackets(core.world)
+    cdef bint holds = False
+    cdef bracket_t* b
+    cdef uint64_t i
+    for i in range(t.config.capacity):
+        b = &brackets_slots(t)[i]
+        if b.symbol == symbol and b.handle and b.phase != PHASE_CLOSED:
+            holds = holds or bracket_held_lots(b) != 0
+            flatten_bracket(core, cause, b.handle)
+    return holds
+
+
 cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
-    """A position beyond its stop that is still there is closed now: nobody waits for it to come back."""
+    """A position beyond its stop that is still there is closed now: nobody waits for it to come back.
+
+    Brackets close what they hold; what no bracket holds, like a position behind a stop of its own, is closed here. Not
+    both at once: a fill of the one would count as closing what the other holds. The demand comes again, so the rest
+    follows when the brackets are done.
+    """
     cdef world_t* w = core.world
     cdef corrective_action_t action
     cdef facts_t facts
     cdef place_t p
-    cdef uint64_t i
     if not world_has(w, SECTION_DISCIPLINE) or gate_symbols(world_gate(w))[symbol].lots == 0:
         return
     _facts(w, symbol, &facts)
     if not discipline_position(world_discipline(w), symbol, &facts, w.now_ns, &action):
         return
-    if world_has(w, SECTION_BRACKETS):
-        for i in range(world_brackets(w).config.capacity):
-            if (brackets_slots(world_brackets(w))[i].symbol == symbol and brackets_slots(world_brackets(w))[i].handle
-                    and brackets_slots(world_brackets(w))[i].phase != PHASE_CLOSED):
-                flatten_bracket(core, cause, brackets_slots(world_brackets(w))[i].handle)
+    if world_has(w, SECTION_BRACKETS) and _flatten_brackets(core, cause, symbol):
         return
     memset(&p, 0, sizeof(p))
     p.symbol, p.strategy, p.tag, p.lane = symbol, STRATEGY_NONE, TAG_PLAN, LANE_PROTECTIVE
@@ -200,7 +215,9 @@ cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexc
     p.type, p.tif = TYPE_MARKET, TIF_IOC
     if not world_instruments(w)[symbol].can & CAN_MARKET:
         p.type, p.tif, p.px_ticks = TYPE_LIMIT, TIF_GTC, facts.bid_px_ticks if p.sell else facts.ask_px_ticks
-    place(core, cause, &p)
+    # One at a time: the one before it is on its way, or the plan's own order closes already.
+    if orders_find_key(world_orders(w), STRATEGY_NONE, symbol, p.sell, TAG_PLAN) == NULL:
+        place(core, cause, &p)
 
 
 # ------------------------------------------------------------------------------------------------------------ routing

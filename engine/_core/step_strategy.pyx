@@ -26,7 +26,7 @@ from engine._core.routing cimport (
     routing_groups,
 )
 from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
-from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, start_algo
+from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, is_sliced, start_algo
 from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
 from engine._core.step_out cimport core_t, deny, note
 from engine._core.step_plans cimport TAG_PLAN
@@ -35,7 +35,7 @@ from engine._core.strategy cimport (
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t, wish_slices,
+    STRATEGY_OK, TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t,
     wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
@@ -394,6 +394,9 @@ cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexce
     cdef place_t p
     if not world_has(w, SECTION_ALGOS) or (wish.type == TYPE_POV and s.limits.share_ppm <= 0):
         return False
+    # An iceberg's wish may name a target, or a date: its parts have none.
+    if wish.target_px_ticks or (wish.type == TYPE_ICEBERG and wish.tif != TIF_GTC and wish.tif != TIF_GTX):
+        return False
     # Many children are no bracket each: with brackets the stop is the one that follows the net position.
     if (world_has(w, SECTION_BRACKETS) and not wish.flags & WISH_REDUCE_ONLY
             and (not s.limits.nets or world_instruments(w)[s.symbol].group)):
@@ -401,6 +404,8 @@ cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexce
     memset(&p, 0, sizeof(p))
     p.symbol = <uint16_t>s.symbol
     p.tif = <uint8_t>(TIF_GTX if wish.tif == TIF_GTX or wish.flags & WISH_POST_ONLY else TIF_IOC)
+    if wish.type == TYPE_ICEBERG and p.tif == TIF_IOC:
+        p.tif = <uint8_t>TIF_GTC
     return carries(core, &p) == CARRY_VENUE
 
 
@@ -450,13 +455,15 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
     cdef algo_t* a
+    cdef bint sliced
     if wish.kind == WISH_KEEP:
         return held
+    sliced = is_sliced(core.world, <uint16_t>world_strategies(core.world)[strategy].symbol, wish)
     if held < 0:
         a = find_algo(core, -held)
         if a != NULL:
             # An ended parent stands for its wish until that is another one: what was done is not begun again.
-            if wish.kind == WISH_REST and wish_slices(wish) and algo_looks_like(a, wish):
+            if wish.kind == WISH_REST and sliced and algo_looks_like(a, wish):
                 return held
             call_off(core, cause, a)
             if algo_is_live(a):
@@ -477,7 +484,7 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
         # The new order waits until the old one is gone: two at once could both fill.
         take_back(core, cause, o)
         return strategy_held(&world_strategies(core.world)[strategy], tag, sell)[0]
-    if wish.kind == WISH_REST and wish_slices(wish):
+    if wish.kind == WISH_REST and sliced:
         return _start(core, cause, strategy, tag, sell, wish)
     if wish.kind == WISH_REST:
         return _place(core, cause, strategy, tag, sell, wish)

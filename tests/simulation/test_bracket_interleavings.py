@@ -92,6 +92,35 @@ def enumerate_all(desk: Desk, *, states_max: int = 5_000_000) -> Walked:
     return Walked(count, depth, len(below), phases)
 
 
+def enumerate_to(desk: Desk, moves_max: int) -> tuple[int, bool]:
+    """Every interleaving of so many moves and no more: the states met, and whether anything was left to happen."""
+    seen: dict[int, int] = {}
+    cut = False
+
+    def walk(left: int) -> None:
+        nonlocal cut
+        image, moves = desk.image(), desk.moves()
+        if not moves:
+            ends(desk)
+        if not left:
+            cut |= bool(moves)
+            return
+        for move in moves:
+            desk.do(move)
+            assert desk.orders.trouble_count == desk.brackets.trouble_count == 0
+            key = hash(desk.key())
+            # Met before with as many moves to go: all that follows was walked then.
+            if seen.get(key, -1) < left - 1:
+                if key not in seen:
+                    desk.check()
+                seen[key] = left - 1
+                walk(left - 1)
+            desk.load(image)
+
+    walk(moves_max)
+    return len(seen), not cut
+
+
 def ends(desk: Desk) -> None:
     """Nothing can happen any more: flat and closed, or an alarm stands."""
     phase = desk.brackets.brief(desk.handle)[0]

@@ -70,7 +70,8 @@ class Judge:
         return self.table.position(now, symbol, self.facts(symbol, **known))
 
     def check(self, now: int, strategy: int, symbol: int, sell: bool, wish: dict[str, int], *, touch: dict[str, int],
-              lots: int, equity: int, share_ppm: int, value_q32: int, stop: int) -> tuple[bool, dict[str, Any]]:  # fmt: skip
+              lots: int, equity: int, share_ppm: int, value_q32: int,
+              stop: int) -> tuple[bool, dict[str, Any]]:  # fmt: skip
         """Whether a wish passes, and the verdict. `stop` is where the nearest live stop stands, 0: there is none."""
         bid, ask, trusted = touch["bid"], touch["ask"], bool(touch["trusted"])
         px, qty = wish["px_ticks"], wish["qty_lots"]

@@ -31,6 +31,11 @@ TYPE_NEEDS = {
     OrderType.TYPE_MARKET: Can.CAN_MARKET, OrderType.TYPE_STOP: Can.CAN_STOP,
     OrderType.TYPE_STOP_LIMIT: Can.CAN_STOP_LIMIT,
 }  # fmt: skip
+# The kernel's own: docs/kernels/brackets.md.
+BRACKET_RULES = {
+    "protect_ns": 3 * SECOND, "unwind_ns": 5 * SECOND, "close_ns": 10 * SECOND, "alarm_ns": 30 * SECOND,
+    "places_max": 64, "unwinds_max": 5, "asks_max": 3, "lates_max": 3,
+}  # fmt: skip
 WAITS_FOR_A_PRICE = (OrderType.TYPE_STOP, OrderType.TYPE_STOP_LIMIT, OrderType.TYPE_TRAILING)
 # On the ack the order is already among the live ones: what counts orders and rates would count it twice. And it rests
 # already: what is not known just now is no reason to take it back.
@@ -66,7 +71,7 @@ class OrderSide:
                  limits: dict[str, int], gate_symbol: dict[str, int], own: dict[str, int], unit_value: int,
                  tick_e8: int, lot_units: int, modes: dict[str, int] | None = None,
                  cash_only: bool = False, discipline: dict[str, Any] | None = None,
-                 brackets: int = 0) -> None:  # fmt: skip
+                 brackets: int = 0, bracket_rules: dict[str, int] | None = None) -> None:  # fmt: skip
         self.now = 0
         self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
         self.lot_units, self.cash_only = lot_units, cash_only
@@ -95,11 +100,7 @@ class OrderSide:
         self.unreconciled = False
         self.paid: set[tuple[int, int, int]] = set()
         self.out: list[tuple[Any, ...]] = []
-        # The kernel's own defaults: docs/kernels/brackets.md.
-        self.brackets = None if not brackets else Brackets(
-            capacity=brackets, protect_ns=3 * SECOND, unwind_ns=5 * SECOND, close_ns=10 * SECOND, alarm_ns=30 * SECOND,
-            places_max=64, unwinds_max=5, asks_max=3, lates_max=3,
-        )  # fmt: skip
+        self.brackets = Brackets(capacity=brackets, **(BRACKET_RULES | (bracket_rules or {}))) if brackets else None
         self.dust = [0] * symbols
         self.stop_px = [0] * symbols  # of the nearest live stop
         self.unprotected = [0] * symbols

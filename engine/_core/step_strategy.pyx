@@ -4,7 +4,8 @@ from libc.string cimport memset
 from engine._core.algos cimport algo_is_live, algo_t
 from engine._core.book cimport book_level_t, book_levels
 from engine._core.brackets cimport (
-    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_terms_t, brackets_slots,
+    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_held_lots, bracket_t,
+    bracket_terms_t, brackets_slots, brackets_t,
 )
 from engine._core.debug cimport likely, unlikely
 from engine._core.discipline cimport (
@@ -17,7 +18,7 @@ from engine._core.limits cimport LIMIT_BOOK_AGE_NS, LIMIT_POSITION_SHARE_PPM, li
 from engine._core.money cimport mul_div_ceil
 from engine._core.orders cimport (
     LOTS_MAX, NEVER_NS, STATE_OPEN, STATE_PARTIAL, TIF_GTC, TIF_GTX, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_TRAILING,
-    order_open_lots, order_t, orders_find, orders_symbols,
+    order_open_lots, order_t, orders_find, orders_find_key, orders_symbols,
 )
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
 from engine._core.routing cimport (
@@ -25,7 +26,7 @@ from engine._core.routing cimport (
     routing_groups,
 )
 from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
-from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, start_algo
+from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, is_sliced, start_algo
 from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
 from engine._core.step_out cimport core_t, deny, note
 from engine._core.step_plans cimport TAG_PLAN
@@ -34,8 +35,8 @@ from engine._core.strategy cimport (
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t, signal_t, view_peer,
-    view_t, wish_slices, wish_t, wishes_at, wishes_clear,
+    STRATEGY_OK, TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t, signal_t,
+    view_peer, view_t, wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
     CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
@@ -174,23 +175,37 @@ cdef bint _disciplined(core_t* core, const event_t* cause, uint32_t strategy, in
     return False
 
 
+cdef bint _flatten_brackets(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    """Out of every bracket of a symbol. True when one of them holds something: it closes that by itself."""
+    cdef brackets_t* t = world_brackets(core.world)
+    cdef bint holds = False
+    cdef bracket_t* b
+    cdef uint64_t i
+    for i in range(t.config.capacity):
+        b = &brackets_slots(t)[i]
+        if b.symbol == symbol and b.handle and b.phase != PHASE_CLOSED:
+            holds = holds or bracket_held_lots(b) != 0
+            flatten_bracket(core, cause, b.handle)
+    return holds
+
+
 cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
-    """A position beyond its stop that is still there is closed now: nobody waits for it to come back."""
+    """A position beyond its stop that is still there is closed now: nobody waits for it to come back.
+
+    Brackets close what they hold; what no bracket holds, like a position behind a stop of its own, is closed here. Not
+    both at once: a fill of the one would count as closing what the other holds. The demand comes again, so the rest
+    follows when the brackets are done.
+    """
     cdef world_t* w = core.world
     cdef corrective_action_t action
     cdef facts_t facts
     cdef place_t p
-    cdef uint64_t i
     if not world_has(w, SECTION_DISCIPLINE) or gate_symbols(world_gate(w))[symbol].lots == 0:
         return
     _facts(w, symbol, &facts)
     if not discipline_position(world_discipline(w), symbol, &facts, w.now_ns, &action):
         return
-    if world_has(w, SECTION_BRACKETS):
-        for i in range(world_brackets(w).config.capacity):
-            if (brackets_slots(world_brackets(w))[i].symbol == symbol and brackets_slots(world_brackets(w))[i].handle
-                    and brackets_slots(world_brackets(w))[i].phase != PHASE_CLOSED):
-                flatten_bracket(core, cause, brackets_slots(world_brackets(w))[i].handle)
+    if world_has(w, SECTION_BRACKETS) and _flatten_brackets(core, cause, symbol):
         return
     memset(&p, 0, sizeof(p))
     p.symbol, p.strategy, p.tag, p.lane = symbol, STRATEGY_NONE, TAG_PLAN, LANE_PROTECTIVE
@@ -200,7 +215,9 @@ cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexc
     p.type, p.tif = TYPE_MARKET, TIF_IOC
     if not world_instruments(w)[symbol].can & CAN_MARKET:
         p.type, p.tif, p.px_ticks = TYPE_LIMIT, TIF_GTC, facts.bid_px_ticks if p.sell else facts.ask_px_ticks
-    place(core, cause, &p)
+    # One at a time: the one before it is on its way, or the plan's own order closes already.
+    if orders_find_key(world_orders(w), STRATEGY_NONE, symbol, p.sell, TAG_PLAN) == NULL:
+        place(core, cause, &p)
 
 
 # ------------------------------------------------------------------------------------------------------------ routing
@@ -377,6 +394,9 @@ cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexce
     cdef place_t p
     if not world_has(w, SECTION_ALGOS) or (wish.type == TYPE_POV and s.limits.share_ppm <= 0):
         return False
+    # An iceberg's wish may name a target, or a date: its parts have none.
+    if wish.target_px_ticks or (wish.type == TYPE_ICEBERG and wish.tif != TIF_GTC and wish.tif != TIF_GTX):
+        return False
     # Many children are no bracket each: with brackets the stop is the one that follows the net position.
     if (world_has(w, SECTION_BRACKETS) and not wish.flags & WISH_REDUCE_ONLY
             and (not s.limits.nets or world_instruments(w)[s.symbol].group)):
@@ -384,6 +404,8 @@ cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexce
     memset(&p, 0, sizeof(p))
     p.symbol = <uint16_t>s.symbol
     p.tif = <uint8_t>(TIF_GTX if wish.tif == TIF_GTX or wish.flags & WISH_POST_ONLY else TIF_IOC)
+    if wish.type == TYPE_ICEBERG and p.tif == TIF_IOC:
+        p.tif = <uint8_t>TIF_GTC
     return carries(core, &p) == CARRY_VENUE
 
 
@@ -433,13 +455,15 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
     cdef algo_t* a
+    cdef bint sliced
     if wish.kind == WISH_KEEP:
         return held
+    sliced = is_sliced(core.world, <uint16_t>world_strategies(core.world)[strategy].symbol, wish)
     if held < 0:
         a = find_algo(core, -held)
         if a != NULL:
             # An ended parent stands for its wish until that is another one: what was done is not begun again.
-            if wish.kind == WISH_REST and wish_slices(wish) and algo_looks_like(a, wish):
+            if wish.kind == WISH_REST and sliced and algo_looks_like(a, wish):
                 return held
             call_off(core, cause, a)
             if algo_is_live(a):
@@ -460,7 +484,7 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
         # The new order waits until the old one is gone: two at once could both fill.
         take_back(core, cause, o)
         return strategy_held(&world_strategies(core.world)[strategy], tag, sell)[0]
-    if wish.kind == WISH_REST and wish_slices(wish):
+    if wish.kind == WISH_REST and sliced:
         return _start(core, cause, strategy, tag, sell, wish)
     if wish.kind == WISH_REST:
         return _place(core, cause, strategy, tag, sell, wish)

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.settings.discipline import Discipline
 from engine.settings.reconcile import Reconcile
-from engine.settings.trading import Account, Capacity, Instrument, Limits, Section, Strategy
+from engine.settings.trading import Account, Capacity, Instrument, Limits, Route, Section, Strategy
 from engine.settings.units import plain, text, whole
 
 TierName = Literal["survival", "growth", "acceleration", "institutional", "whale"]
@@ -338,6 +338,7 @@ class Settings(Section, frozen=True, kw_only=True):
     alerts: Alerts = Alerts()
     venues: Annotated[dict[str, Venue], plain("tables", "Venues by name.")] = {}
     instruments: Annotated[dict[str, Instrument], plain("tables", "Instruments by symbol.")] = {}
+    routes: Annotated[dict[str, Route], plain("tables", "Underlyings that several venues hold, by name.")] = {}
     strategies: Annotated[dict[str, Strategy], plain("tables", "Strategies by name.")] = {}
     breakers: Annotated[dict[str, Breaker], plain("tables", "Breakers of data, journal and clock.")] = {}
 

@@ -109,6 +109,9 @@ class Capacity(Section, frozen=True, kw_only=True):
     strategies: Annotated[int, whole("strategies", 0, 256, "Strategy slots.")] = 8
     orders: Annotated[int, whole("orders", 1, 65_535, "Orders alive at one time.")] = 1_024
     brackets: Annotated[int, whole("brackets", 1, 65_535, "Brackets alive at one time.")] = 512
+    parents: Annotated[
+        int, whole("parents", 0, 8_191, "Sliced orders alive at one time: TWAP, VWAP, POV, icebergs; 0: none.")
+    ] = 16
     components: Annotated[int, whole("components", 1, 64, "Breakers: each venue's, data, journal, clock.")] = 32
 
 
@@ -178,6 +181,16 @@ class Instrument(Section, frozen=True, kw_only=True):
             "sell_down_ppm": self.sell_down_ppm,
             "margin_ppm": self.margin_ppm,
         }
+
+
+class Route(Section, frozen=True, kw_only=True):
+    """Instruments that are one underlying on several venues: each order goes to the one where it costs least."""
+
+    instruments: Annotated[tuple[str, ...], plain("list", "Two to eight entries of [instruments], a venue each.")]
+    policy: Annotated[
+        Literal["best_price", "lowest_fee", "smart"],
+        plain("choice", "What is compared: price, fee, or price with fee, for all of the order."),
+    ] = "smart"
 
 
 class Strategy(Section, frozen=True, kw_only=True):

@@ -50,7 +50,7 @@ from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
 from engine.safety.notify import Notifier, Watchdog
-from engine.safety.tuning import NOT_ASKED, Collector, tune
+from engine.safety.tuning import NOT_ASKED, Collector, arena_row, tune, world_memory
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
@@ -140,6 +140,7 @@ class Session:
             admitted = self.cooldown.admit(loaded.settings, utc_ns())
             self.settings = admitted.settings
             self.started_ns = utc_ns()
+            self.arena = world_memory(lock=self.settings.core.lock_memory, huge=self.settings.core.huge_pages)
             self._build(replace(loaded, settings=self.settings), meter, undo)
             undo.callback(self.chain.close)
             self.picture.waiting = len(admitted.waiting)
@@ -183,10 +184,14 @@ class Session:
         self.picture.life = self.life
         self.waiting = Waiting(spin=self.settings.core.wait == "spin")
         self._paused_by_journal = False
+        self.arena.seal()
 
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
         """Core, journal, exchange, chain, picture: in this order, each over the ones before it."""
         settings, journal = self.settings, self.root / "journal"
+        # Everything compiled that is made from here to the end of the start stands in one block.
+        undo.callback(self.arena.seal)
+        self.arena.open()
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
         opened = open_exchange(settings, self.started_ns, self._secrets)
         self.exchange = opened.exchange
@@ -326,6 +331,7 @@ class Session:
             lock=core.lock_memory, freeze=core.freeze, cpus=(core.cpu,) if core.cpu >= 0 else (),
             priority=core.real_time, huge=core.huge_pages,
         )  # fmt: skip
+        rows.append(arena_row(self.arena))
         self.picture.host = tuple(row.text() for row in rows if row.detail != NOT_ASKED)
         for row in rows:
             if not row.granted:

@@ -547,7 +547,7 @@ cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexce
     view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
     view.book_trusted = gate_symbols(world_gate(w))[s.symbol].book_trusted
     view.mark_px_e8, view.funding_rate_e8, view.funding_ns = y.mark_px_e8, y.funding_rate_e8, y.funding_ns
-    view.tick_e8, view.lot_e8 = i.tick_e8, i.lot_e8
+    view.tick_e8, view.lot_e8, view.book_ns = i.tick_e8, i.lot_e8, i.book_ts_ns
     for at in range(view.peer_count):
         _show_peer(w, view_peer(view, at))
     if core.features != NULL:

@@ -130,7 +130,8 @@ cdef struct view_t:               # 1,536 bytes
     int64_t tick_e8               # what a price and a quantity mean: to compare them with a peer's
     int64_t lot_e8
     int64_t peer_count            # peers that are filled in
-    int64_t reserved[2]
+    int64_t book_ns               # when the own touch was last told: a peer's may have woken the strategy
+    int64_t reserved
     double features[32]
     int64_t params[16]
     double params_f64[8]

@@ -113,7 +113,11 @@ def settings_for(settings: Settings, asked: Asked, *parts: tuple[Dataset, Record
     for data, events in parts:
         # The same symbol of two venues is two instruments.
         name = data.meta.symbol if data.meta.symbol not in instruments else f"{data.meta.symbol}_{len(instruments) + 1}"
-        instruments[name] = _instrument(settings, data.meta, events)
+        row = _instrument(settings, data.meta, events)
+        if any(row.base == other.base for other in instruments.values()):
+            # And two holdings: what was bought at one venue cannot be sold at the other.
+            row = msgspec.structs.replace(row, base=f"{row.base[:10]}{len(instruments) + 1}")
+        instruments[name] = row
     names = list(instruments)
     known = next((s for s in settings.strategies.values() if s.module == module), None)
     base = known or Strategy(module=module, symbol=names[0])
@@ -219,7 +223,8 @@ class Bench:
         venue = EmbeddedVenue(
             EmbeddedConfig(
                 instruments=instruments, deposits={asset: self.settings.account.capital},
-                assets={asset: 0, **{row.base: 1 for row in rows.values()}}, report_fees=True,
+                assets={asset: 0, **{row.base: 1 + symbol for symbol, row in enumerate(rows.values())}},
+                report_fees=True,
                 latency_out=self.latency, latency_back=self.latency,
                 start_ns=int(events["ts_recv_ns"][0]), queue_model=self.market.queue,
             ),

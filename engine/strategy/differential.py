@@ -42,6 +42,7 @@ def generated_views(seed: int, count: int, parameters: tuple[Parameter, ...] = (
     views["book_trusted"] = rng.random(count) < 0.9
     views["tick_e8"] = views["lot_e8"] = 10**6
     views["funding_rate_e8"] = rng.integers(-100_000, 100_001, count)
+    views["book_ns"] = views["now_ns"] - rng.integers(0, 2 * 10**9, count)
     views["peer_count"] = views["peers"].shape[1]
     _draw_peers(rng, views)
     views["features"] = rng.normal(0, 10, (count, views["features"].shape[1]))

@@ -8,7 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from engine.observe.status import Event, Status, SymbolStatus
+from engine.observe.status import Event, OrderStatus, Status, SymbolStatus
 
 HIDDEN = "hidden"
 _MODE_STYLE = {"Normal": "bold green", "Paused": "bold yellow", "Reduced": "bold yellow", "Emergency": "bold red"}
@@ -122,13 +122,18 @@ def facts(status: Status) -> Table:
     return table
 
 
+def side_of(row: OrderStatus) -> str:
+    """A limit order is what an order is; any other says so, for its price is one that it waits for."""
+    return row.side if row.type == "limit" else f"{row.side} {row.type}"
+
+
 def orders(status: Status, most: int = 10, *, total: bool = True) -> Table:
     head = "order" if total else f"order ({len(status.orders)} live)"
     table = _grid(head, "side", "price", "quantity", "filled", "age")
     for row in status.orders[:most]:
         hidden = status.redacted
         table.add_row(
-            row.symbol, row.side, number(row.px, hidden=hidden), number(row.qty, 4, hidden=hidden),
+            row.symbol, side_of(row), number(row.px, hidden=hidden), number(row.qty, 4, hidden=hidden),
             number(row.filled, 4, hidden=hidden), duration(row.age_ns),
         )  # fmt: skip
     if not status.orders:

@@ -51,7 +51,8 @@ class OrderStatus(_Part, frozen=True, kw_only=True):
     symbol: str
     side: str  # buy, sell
     state: str
-    px: float | None = None
+    type: str = ""  # limit, market, stop, ...
+    px: float | None = None  # its own, or the one that it waits for
     qty: float | None = None
     filled: float | None = None
     strategy: str = ""

@@ -18,6 +18,7 @@ from engine._core.histogram import Histogram
 from engine._core.latch import Latch
 from engine._core.modes import Mode
 from engine._core.order_table import OrderState
+from engine._core.orders import OrderType
 from engine._core.strategy import StopReason
 from engine._core.types import DECISION, ORDER, Flag, Kind
 from engine.observe.decisions import explain, is_refusal
@@ -359,7 +360,8 @@ class Picture:
                     symbol=self._symbols[int(o["symbol"])],
                     side="sell" if o["sell"] else "buy",
                     state=OrderState(int(o["state"])).name.removeprefix("STATE_").lower(),
-                    px=int(o["px_ticks"]) * row.tick / E8,
+                    type=OrderType(int(o["type"])).name.removeprefix("TYPE_").lower().replace("_", " "),
+                    px=int(o["px_ticks"] or o["px_stop_ticks"]) * row.tick / E8,
                     qty=int(o["qty_lots"]) * row.lot / E8,
                     filled=int(o["filled_lots"]) * row.lot / E8,
                     strategy=self._slot_name(int(o["strategy"])),

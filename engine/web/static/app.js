@@ -77,7 +77,7 @@ function head(s) {
 function tables(s) {
   rows("symbols", (s.symbols || []).map((r) => [[r.name, r.trusted && !r.halted ? "" : "bad"], price(r.bid), price(r.ask),
     number(r.position, 4), [number(r.unrealised, 2, true), tone(r.unrealised)], r.orders_open || 0]));
-  rows("orders", (s.orders || []).slice(0, 12).map((r) => [r.symbol, r.side, price(r.px), number(r.qty, 4), number(r.filled, 4), duration(r.age_ns)]));
+  rows("orders", (s.orders || []).slice(0, 12).map((r) => [r.symbol, r.type === "limit" ? r.side : r.side + " " + r.type, price(r.px), number(r.qty, 4), number(r.filled, 4), duration(r.age_ns)]));
   rows("strategies", (s.strategies || []).map((r) => [r.name, (r.calls || 0).toLocaleString("en"), (r.intents || 0).toLocaleString("en"),
     (r.denied || 0).toLocaleString("en"), [r.state || "running", !r.state || r.state === "running" ? "good" : "bad"]]));
   rows("feeds", (s.feeds || []).map((r) => [r.name, duration(r.age_ns), (r.messages || 0).toLocaleString("en"), r.gaps || 0,

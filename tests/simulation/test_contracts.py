@@ -7,8 +7,9 @@ import pytest
 from engine._core.risk import Rule
 from engine._core.types import Stage
 from engine.settings.tiers import choose, read_ladder
+from engine.venues.driver import DUTIES, Duties, Light, StartGate
 from tests.source.files import ROOT
-from tests.support.desks import Desk
+from tests.support.desks import SECOND, Desk
 
 UNIT = 10**8
 
@@ -78,3 +79,24 @@ def test_allocator_gives_the_tier_of_the_capital():
     # One tier up needs its bound cleared by the hysteresis, down is at once.
     assert choose(ladder, 5_001 * UNIT, current="survival", hysteresis_ppm=50_000) == found[2_000]
     assert choose(ladder, 5_000 * UNIT, current="growth", hysteresis_ppm=50_000) == found[2_000]
+
+
+def test_fees_are_asked_for_each_minute_and_after_five_without_them_no_order_leaves():
+    """The live driver's time table, not only the kernel's fee table: what is not refreshed closes the gate."""
+    fees = next(duty for duty in DUTIES if duty.name == "fees")
+    duties, gate = Duties([fees], 0), StartGate([])
+    for light in Light:
+        gate.green(light)
+    assert duties.due(60 * SECOND) == ["fees"]
+    duties.done("fees", 60 * SECOND)
+    assert duties.due(119 * SECOND) == []
+    assert duties.due(120 * SECOND) == ["fees"]
+    for now_s in range(120, 360, 10):
+        duties.failed("fees", now_s * SECOND)
+        gate.duties(duties.overdue(now_s * SECOND))
+        assert gate.is_open
+    gate.duties(duties.overdue(361 * SECOND))
+    assert gate.why() == {"duties": "too long without fees"}
+    duties.done("fees", 362 * SECOND)
+    gate.duties(duties.overdue(362 * SECOND))
+    assert gate.is_open

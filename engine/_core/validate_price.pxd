@@ -158,8 +158,12 @@ cdef inline bint confirms(validate_row_t* r, int which, int64_t px2, int64_t now
     return True
 
 
-cdef inline int outlier(validate_row_t* r, int which, int64_t px2, int64_t most, int64_t now_ns, int64_t* value,
-                        int64_t* limit, refusal_t* out) noexcept nogil:
+cdef inline int64_t step_most(const validate_row_t* r, int which) noexcept nogil:
+    return max(r.spike2, <int64_t>r.config.spike_k * r.mad256[which] >> 8)
+
+
+cdef inline int outlier(validate_row_t* r, int which, int64_t px2, int64_t now_ns, int64_t* value, int64_t* limit,
+                        refusal_t* out) noexcept nogil:
     cdef int64_t away = distance(px2, r.ref16 >> 4)
     cdef int64_t step = distance(px2, r.last2[which])
     if not ref_is_live(r, now_ns):
@@ -167,7 +171,7 @@ cdef inline int outlier(validate_row_t* r, int which, int64_t px2, int64_t most,
         forget_jump(r)
         return OK
     value[0] = away if away > r.band2 else min(step, away)
-    limit[0] = r.band2 if away > r.band2 else most
+    limit[0] = r.band2 if away > r.band2 else step_most(r, which)
     if confirms(r, which, px2, now_ns, out):
         return OK
     # Only a confirmation changes the widths, so the band is still the one it was held against.
@@ -180,15 +184,14 @@ cdef inline void take_back(validate_row_t* r, int which) noexcept nogil:
         forget_jump(r)
 
 
-cdef inline int judge_price(validate_row_t* r, int which, int64_t px2, int64_t now_ns, int64_t* value, int64_t* limit,
-                            refusal_t* out) noexcept nogil:
-    """Hold a price against the reference and against the one before it, and move the reference along."""
+cdef inline bint price_fits(validate_row_t* r, int which, int64_t px2, int64_t now_ns) noexcept nogil:
+    """Hold a price against the reference and against the one before it; one that fits moves the reference along."""
     cdef int64_t away = distance(px2, r.ref16 >> 4)
     cdef int64_t step = distance(px2, r.last2[which])
-    cdef int64_t most = max(r.spike2, <int64_t>r.config.spike_k * r.mad256[which] >> 8)
+    cdef int64_t most = step_most(r, which)
     # A price that agrees with the reference is no spike, however old the last one of its kind is.
     if unlikely(away > r.band2 or min(step, away) > most or not ref_is_live(r, now_ns)):
-        return outlier(r, which, px2, most, now_ns, value, limit, out)
+        return False
     if unlikely(r.jump_seen[which] != 0):
         take_back(r, which)
     # Clipped at its own limit, the mean step cannot be driven up by one wild print.
@@ -199,7 +202,15 @@ cdef inline int judge_price(validate_row_t* r, int which, int64_t px2, int64_t n
     # Widths follow in steps of a thousandth: three divisions are not worth an exact width on every event.
     if unlikely(distance(r.ref16 >> 4, r.widths_at) > r.widths_at >> 10):
         take_widths(r, r.ref16 >> 4)
-    return OK
+    return True
+
+
+# Apart from the way of a price that fits, so that the compiler keeps this one short: 2 ns of each judgement.
+cdef inline int judge_price(validate_row_t* r, int which, int64_t px2, int64_t now_ns, int64_t* value, int64_t* limit,
+                            refusal_t* out) noexcept nogil:
+    if likely(price_fits(r, which, px2, now_ns)):
+        return OK
+    return outlier(r, which, px2, now_ns, value, limit, out)
 
 
 cdef inline void take_quote(validate_row_t* r, int64_t bid, int64_t ask, int64_t now_ns) noexcept nogil:

@@ -11,6 +11,7 @@ from engine._core.limits import Limit
 from engine._core.types import CONTROL, EVENT, Kind
 
 Records = npt.NDArray[Any]
+SYMBOL_FEES = 3  # of a symbol's event: rates in place of a halt
 
 
 def _blank(kind: Kind, now_ns: int) -> Records:
@@ -42,4 +43,12 @@ def denied_event(now_ns: int, mask: int) -> Records:
 def limit_event(now_ns: int, limit: Limit, value: int) -> Records:
     event = _blank(Kind.KIND_LIMIT, now_ns)
     event["word"][0, :2] = int(limit), value
+    return event
+
+
+def fees_event(now_ns: int, symbol: int, maker_e8: int, taker_e8: int) -> Records:
+    """What the account pays for a symbol from now on, as the venue says it."""
+    event = _blank(Kind.KIND_SYMBOL, now_ns)
+    event["symbol"] = symbol
+    event["word"][0, :4] = SYMBOL_FEES, 0, maker_e8, taker_e8
     return event

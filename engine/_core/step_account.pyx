@@ -28,6 +28,10 @@ from engine._core.world cimport (
 )
 from engine._core.world_rows cimport HALT_BOOKS, HALT_EVENT, world_symbol_t, world_venue_t
 
+cdef enum:
+    SYMBOL_FEES = 3               # of a symbol's event: rates in place of a halt
+    FEE_E8_MAX = 25_000_000       # a quarter: what routing takes as a fee
+
 cdef int64_t PPM = 1_000_000
 
 
@@ -237,14 +241,25 @@ cdef void halt(core_t* core, uint16_t symbol, int cause_bit, bint halted) noexce
     expose(core.world, symbol)
 
 
+cdef int _fees(instrument_t* i, int64_t reason, int64_t maker_e8, int64_t taker_e8) noexcept nogil:
+    """Rates that the venue says: of the size of a fee, the maker's at most the taker's."""
+    if reason or not -FEE_E8_MAX <= maker_e8 <= taker_e8 <= FEE_E8_MAX:
+        return WORLD_BAD_EVENT
+    i.fee_maker_e8, i.fee_taker_e8 = maker_e8, taker_e8
+    return OK
+
+
 cdef int symbol_event(core_t* core, const event_t* event) noexcept nogil:
     """One symbol is halted or resumed alone. What halted it for another reason goes on halting it.
 
     A reason above 1 is an incident_code_t: a comparison with the venue's books speaks, whose halt is a cause of its own.
-    With halt = 2 it says what broke: an incident with what was believed, what was found, and an id.
+    With halt = 2 it says what broke: an incident with what was believed, what was found, and an id. With halt = 3 and no
+    reason the account pays other fees from now on: the maker's rate and the taker's, in 1e-8, stand in words 2 and 3.
     """
     cdef const symbol_event_t* e = <const symbol_event_t*>event
     cdef bint books = e.reason > 1
+    if e.halt == SYMBOL_FEES:
+        return _fees(&world_instruments(core.world)[e.symbol], e.reason, event.word[2], event.word[3])
     if not 0 <= e.halt <= 1 + books or not 0 <= e.reason < INCIDENT_COUNT:
         return WORLD_BAD_EVENT
     if e.halt <= 1:

@@ -26,6 +26,7 @@ from engine.journal.reconcile import Row, state_name
 from engine.net.budget import SECOND
 from engine.net.clocksync import MS
 from engine.runtime.engine import at_venue
+from engine.runtime.events import fees_event
 from engine.runtime.linear import LinearCare
 from engine.venues.binance import info
 from engine.venues.binance.ids import Request
@@ -181,6 +182,8 @@ class Care:
             maker, taker = await self.live.account.fees(instrument.text)
             if (maker, taker) != (instrument.fee_maker_e8, instrument.fee_taker_e8):
                 self.live.directory.set_fees(instrument.text, maker, taker)
+                # Recorded and stepped like whatever else the core knows: a replay pays them from the same event on.
+                self.live.tell(fees_event(utc_ns(), instrument.index, maker, taker))
                 self.live.note("fees", f"{instrument.text}: maker {maker}, taker {taker} in 1e-8")
 
     async def _tally(self) -> None:

@@ -12,6 +12,7 @@ from engine._core.strategy import StopReason, StrategyAct
 from engine._core.types import CONTROL, EVENT, Kind
 
 Records = npt.NDArray[Any]
+SYMBOL_FEES = 3  # of a symbol's event: rates in place of a halt
 
 
 def _blank(kind: Kind, now_ns: int) -> Records:
@@ -50,4 +51,12 @@ def strategy_event(now_ns: int, slot: int, act: StrategyAct, why: StopReason) ->
     """A strategy is stopped, or goes on, and for what reason."""
     event = _blank(Kind.KIND_STRATEGY, now_ns)
     event["word"][0, :3] = slot, int(act), int(why)
+    return event
+
+
+def fees_event(now_ns: int, symbol: int, maker_e8: int, taker_e8: int) -> Records:
+    """What the account pays for a symbol from now on, as the venue says it."""
+    event = _blank(Kind.KIND_SYMBOL, now_ns)
+    event["symbol"] = symbol
+    event["word"][0, :4] = SYMBOL_FEES, 0, maker_e8, taker_e8
     return event

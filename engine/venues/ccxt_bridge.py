@@ -211,7 +211,9 @@ class CcxtBridge:
         if kind is None:
             # Many exchanges answer with a number alone: what was asked is what was done.
             kind = Kind.KIND_ORDER_CANCELED if row["kind"] == Kind.KIND_INTENT_CANCEL else Kind.KIND_ORDER_ACK
-        filled = answer.get("filled")
+        # What a placed order filled at once is told by its trades, with their prices and fees: said ahead of them it
+        # would be an order without a rest beside a position that it has not closed yet.
+        filled = answer.get("filled") if row["kind"] != Kind.KIND_INTENT_PLACE else None
         self._report(row, i, kind, filled_lots=i.lots(_text(filled)) if filled is not None else 0)
 
     def _report(self, row: Any, i: Instrument, kind: Kind, *, filled_lots: int = 0) -> None:

@@ -11,6 +11,7 @@ import logging
 import pytest
 
 from engine._core.clock import monotonic_ns, utc_ns
+from engine._core.types import Kind
 from engine.sim.venue.wire import MS, ApiError
 from tests.support import virtual
 from tests.support.loopback import Clumsy, bench
@@ -225,6 +226,27 @@ def test_a_clock_that_is_a_little_off_is_corrected_and_one_far_off_signs_nothing
 
     run(_folder(tmp_path, "near"), near, kind, clock=lambda: utc_ns() - 120_000_000)
     run(_folder(tmp_path, "far"), far, kind, clock=lambda: utc_ns() + 5_000_000_000)
+
+
+def test_fees_that_change_at_the_venue_reach_the_core_as_an_event_of_the_record(tmp_path, kind):
+    async def body(both):
+        await both.fills(2)
+        row, account = both.engine.core.world.instruments, both.server.keys["key"].account
+        fees = both.exchange.markets["BTCUSDT"].instrument.fees
+        # So much traded in thirty days that a better tier holds, whatever is traded from now on.
+        account.volume_units = 25_000_000
+        account.judge_tier()
+        maker, taker = fees[account.tier]
+        assert taker != fees[0][1]
+        both.live.care.at_once("fees", utc_ns())
+        await both.until(lambda: int(row()["fee_taker_e8"][0]) == taker, "the new rate")
+        assert int(row()["fee_maker_e8"][0]) == maker
+        told = [events for events in both.inputs() if events["kind"][0] == Kind.KIND_SYMBOL]
+        assert told[-1]["word"][0, :4].tolist() == [3, 0, maker, taker]
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind)
 
 
 def is_fill(message):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 NS, DAY_NS, SLOT_NS = 10**9, 86_400 * 10**9, 900 * 10**9
 PLAIN = (
@@ -84,22 +83,23 @@ class Season:
         if not self.bars:
             return math.nan
         ts, _, _, close, _ = self.bars[-1]
-        moment = datetime.fromtimestamp(ts // NS, UTC)
+        hour = ts % DAY_NS // (3_600 * NS)
+        weekday = (ts // DAY_NS + 3) % 7  # 1970 began on a Thursday
         today = [bar for bar in self.bars if bar[0] // DAY_NS == ts // DAY_NS]
         before = [bar for bar in self.bars if bar[0] // DAY_NS == ts // DAY_NS - 1]
         high, low = max(bar[1] for bar in today), min(bar[2] for bar in today)
         traded, volume = sum(bar[3] * bar[4] for bar in today), sum(bar[4] for bar in today)
-        week = (moment.weekday() * DAY_NS + ts % DAY_NS) / (7 * DAY_NS)
+        week = (weekday * DAY_NS + ts % DAY_NS) / (7 * DAY_NS)
         values = {
             "day_share": ts % DAY_NS / DAY_NS,
             "week_share": week,
             "day_wave": _wave(ts % DAY_NS / DAY_NS),
             "week_wave": _wave(week),
             "funding_share": ts % (DAY_NS // 3) / (DAY_NS // 3),
-            "asia": float(moment.hour < 9),
-            "europe": float(7 <= moment.hour < 16),
-            "america": float(13 <= moment.hour < 22),
-            "weekend": float(moment.weekday() >= 5),
+            "asia": float(hour < 9),
+            "europe": float(7 <= hour < 16),
+            "america": float(13 <= hour < 22),
+            "weekend": float(weekday >= 5),
             "day_gap": close / today[0][3] - 1,
             "day_place": (close - low) / (high - low) if high > low else 0.5,
             "day_vwap_gap": close * volume / traded - 1 if traded > 0 else 0.0,

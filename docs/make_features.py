@@ -7,23 +7,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from engine._core.features_table import TABLE
+from engine.research.catalogue import entries
 
 PAGE = Path(__file__).with_name("features-reference.md")
 HEAD = """# Feature reference
 
 Generated from the registry by `docs/make_features.py`; `bot4 features show NAME` says the same. `n` is the window.
 A family times a window is one feature. A feature is NaN before its warm-up, counted in updates; a value outside its
-bounds is set to the bound and flagged. What the formulas share and their proof: [features](kernels/features.md).
+bounds is set to the bound and flagged. What the formulas share and their proof: [features](kernels/features.md) of
+a price stream, [flow](kernels/flow.md) for microstructure, [season](kernels/season.md) for sessions and seasonality.
+Those two keep within their bounds because of what they accept.
 """
 
 
 def page() -> str:
-    groups = list(dict.fromkeys(row.group for row in TABLE))
-    lines = [HEAD, f"{len(TABLE)} families, {len(TABLE) * 8} features with the eight default windows.", ""]
+    table = entries()
+    groups = list(dict.fromkeys(row.group for row in table))
+    lines = [HEAD, f"{len(table)} families, {sum(row.windows for row in table)} features with eight windows each.", ""]
     for group in groups:
         lines += [f"## {group}", "", "| name | unit | bounds | warm-up | meaning |", "|---|---|---|---|---|"]
-        for row in TABLE:
+        for row in table:
             if row.group == group:
                 meaning = row.meaning.replace("|", "\\|")
                 lines.append(f"| `{row.name}` | {row.unit} | {row.low:g} .. {row.high:g} | {row.warm} | {meaning} |")

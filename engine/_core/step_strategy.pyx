@@ -28,7 +28,7 @@ from engine._core.routing cimport (
 from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
 from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, is_sliced, start_algo
 from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
-from engine._core.step_out cimport core_t, deny, note
+from engine._core.step_out cimport core_t, deny, dust_lots, note
 from engine._core.step_plans cimport TAG_PLAN
 from engine._core.strategy cimport (
     STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
@@ -283,6 +283,12 @@ cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int
 
 
 # ------------------------------------------------------------------------------------------------------ wish to order
+cdef int64_t _owned_of(const world_t* w, uint16_t symbol, int64_t qty_lots) noexcept nogil:
+    """Of what is to be sold the part that the account has whole."""
+    cdef int64_t whole = world_positions(w)[symbol].lots - dust_lots(w, symbol)
+    return whole if 0 < whole < qty_lots else qty_lots
+
+
 cdef void _as_place(const world_t* w, uint32_t strategy, int tag, bint sell, uint16_t symbol, const wish_t* wish,
                     place_t* p) noexcept nogil:
     cdef const instrument_t* i = &world_instruments(w)[symbol]
@@ -308,6 +314,10 @@ cdef void _as_place(const world_t* w, uint32_t strategy, int tag, bint sell, uin
         p.px_trigger_ticks = i.bid_px_ticks - wish.trail_ticks if sell else i.ask_px_ticks + wish.trail_ticks
     p.reduce_only = (wish.flags & WISH_REDUCE_ONLY) != 0
     p.lane = LANE_REDUCE if p.reduce_only else LANE_NORMAL
+    if p.reduce_only and sell and p.tif == TIF_IOC:
+        # What fees took of a spot holding is not there to be sold; the rest goes. A resting order is left as it is wished
+        # for, because it is compared with the wish again and again.
+        p.qty_lots = _owned_of(w, symbol, p.qty_lots)
 
 
 cdef int64_t _bracketed(core_t* core, const event_t* cause, const place_t* p, const wish_t* wish) noexcept nogil:

@@ -6,7 +6,8 @@ import json
 
 import click
 
-from engine._core.features_table import TABLE, Family, warm_up
+from engine._core.features_table import TABLE, warm_up
+from engine.research.catalogue import Entry, entries
 
 _DEFAULT = (5, 10, 14, 20, 30, 50, 100, 200)
 
@@ -16,7 +17,7 @@ def features() -> None:
     """Show the features that a strategy or a model may ask for."""
 
 
-def _described(row: Family) -> dict[str, object]:
+def _described(row: Entry) -> dict[str, object]:
     return {
         "name": row.name,
         "group": row.group,
@@ -39,16 +40,17 @@ def list_(group: str | None, as_json: bool) -> None:
 
     Exit codes: 0 listed, 2 no such group.
     """
-    groups = sorted({row.group for row in TABLE})
+    known = entries()
+    groups = sorted({row.group for row in known})
     if group is not None and group not in groups:
         raise click.UsageError(f"no group {group!r}; one of {', '.join(groups)}")
-    rows = [row for row in TABLE if group in (None, row.group)]
+    rows = [row for row in known if group in (None, row.group)]
     if as_json:
         click.echo(json.dumps([_described(row) for row in rows], indent=1))
         return
     for row in rows:
-        click.echo(f"{row.name:<16} {row.group:<11} {row.unit:<15} {row.meaning}")
-    click.echo(f"{len(rows)} families, {len(rows) * len(_DEFAULT)} features with windows {_DEFAULT}")
+        click.echo(f"{row.name:<16} {row.group:<14} {row.unit:<16} {row.meaning}")
+    click.echo(f"{len(rows)} families, {sum(row.windows for row in rows)} features with eight windows each, {_DEFAULT}")
 
 
 @features.command()
@@ -62,14 +64,17 @@ def show(name: str, as_json: bool) -> None:
     Exit codes: 0 shown, 2 no such family or window.
     """
     family, _, window = name.partition(":")
-    row = next((row for row in TABLE if row.name == family), None)
+    known = entries()
+    row = next((row for row in known if row.name == family), None)
     if row is None:
-        near = [r.name for r in TABLE if family[:3] in r.name]
+        near = [r.name for r in known if family[:3] in r.name]
         raise click.UsageError(f"no family {family!r}" + (f"; did you mean {', '.join(near)}?" if near else ""))
     if window and not (window.isdecimal() and 1 <= int(window) <= 1000):
         raise click.UsageError(f"window {window!r}: 1 to 1000")
     windows = (int(window),) if window else _DEFAULT
-    starts = {n: warm_up(row.number, n) for n in windows}
+    stream = next((one for one in TABLE if one.name == family), None)
+    # Only a price stream counts one kind of update; the others say in words what they wait for.
+    starts = {n: warm_up(stream.number, n) for n in windows} if stream is not None else {}
     if as_json:
         click.echo(json.dumps(_described(row) | {"first_value": starts}, indent=1))
         return
@@ -77,6 +82,9 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"  group      {row.group}")
     click.echo(f"  unit       {row.unit}")
     click.echo(f"  bounds     {row.low:g} to {row.high:g}")
+    if stream is None:
+        click.echo(f"  warm-up    {row.warm}")
+        return
     click.echo(f"  warm-up    {row.warm} updates: " + ", ".join(f"{n}: {start}" for n, start in starts.items()))
-    click.echo(f"  state      {' '.join(row.needs + row.signals)}")
+    click.echo(f"  state      {' '.join(stream.needs + stream.signals)}")
     click.echo(f"  cost       a {row.cost} for eight windows")

@@ -100,6 +100,11 @@ cdef class Lockstep:
             skipped = next_ns - self.timer_ns
             if skipped > 0:
                 self.timer_ns += skipped - skipped % EVERY
+        if self.timer_ns < self.now_ns:
+            # The venue was played past it in the core's silence: an answer to it would meet a market that is ahead.
+            skipped = self.now_ns - self.timer_ns
+            self.timer_ns += skipped + (EVERY - skipped % EVERY) % EVERY
+            return OK
         memset(&e, 0, sizeof(e))
         e.kind = KIND_TIMER
         e.ts_recv_ns = self.now_ns = self.timer_ns

@@ -52,7 +52,10 @@ def words(name: str) -> str:
 
 
 def cell(value: Any) -> str:
-    return "-" if value is None else f"{value:,.6g}" if isinstance(value, float) else f"{value}"
+    if not isinstance(value, float):
+        return "-" if value is None else f"{value}"
+    # Amounts keep their cents, small shares their first digits.
+    return f"{value:,.2f}" if abs(value) >= 1e5 else f"{value:,.6g}"
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

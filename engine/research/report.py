@@ -87,7 +87,7 @@ def costs(told: Told) -> dict[str, float]:
     net = float(told.run.equity[-1] - told.run.start_equity) / E8
     return {
         "fees": fees, "fees of takers": sum(fill.fee for fill in fills if not fill.maker) / E8, "spread": spread,
-        "delay": delay, "funding": -funding, "net": net, "at mid": net + fees + spread - funding,
+        "delay": delay, "funding": 0.0 - funding, "net": net, "at mid": net + fees + spread - funding,
     }  # fmt: skip
 
 

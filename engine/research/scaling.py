@@ -77,7 +77,8 @@ def learn(method: str, rows: Floats, request: Request) -> Scaler:
             scale[good] = np.nanmax(np.abs(mine), axis=0)
     # Rounding leaves dust where nothing varies: dust is no scale.
     size = np.maximum(np.abs(centre), 1e-300)
-    scale = np.where(scale <= 1e-14 * size, 0.0, scale) if method != "maxabs" else scale
+    if method != "maxabs":
+        scale[scale <= 1e-14 * size] = 0.0
     return Scaler(method, tuple(centre.tolist()), tuple(scale.tolist()), feed_hash(request).hex(), len(rows))
 
 

@@ -7,8 +7,8 @@
     anova         F of the column between the classes of the target's sign
 
 Owns: the definitions. Does not own: what the target is (the caller shifts it: a return after the row, never of the
-row). What is not finite, or beyond 1e100, is left out of a column's score; one that does not vary scores 0. A score is a
-description of these rows; the best of many features is partly luck, and a split in time is what tells (splits.py).
+row). What is not finite, or beyond 1e100, is left out of a column's score; one that does not vary scores 0. A score
+describes these rows; the best of many features is partly luck, and a split in time is what tells (splits.py).
 """
 
 from __future__ import annotations

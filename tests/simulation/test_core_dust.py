@@ -46,6 +46,15 @@ def rules(decision) -> set[Rule]:
     return {rule for rule in Rule if int(decision["reasons"]) >> int(rule) & 1 and rule < Rule.RULE_COUNT}
 
 
+@pytest.mark.parametrize(("fee", "most"), [(0, 5), (1, 4), (LOT + 1, 3)])
+def test_a_reduction_that_goes_at_once_is_cut_to_the_whole_lots_that_are_owned(fee, most):
+    desk = spot(brackets=0)
+    bought(desk, 5, fee)
+    desk.wants("ask", qty_lots=5, tif=1, **REDUCE)
+    desk.quote()
+    assert [int(order["qty_lots"]) for order in desk.places] == [most]
+
+
 @pytest.mark.parametrize(("fee", "most"), [(0, 5), (1, 4), (LOT, 4), (LOT + 1, 3)])
 def test_a_reduction_may_sell_whole_lots_that_are_owned_and_no_more(fee, most):
     desk = spot(brackets=0)

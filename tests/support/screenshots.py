@@ -1,8 +1,8 @@
 """Takes the pictures in docs/images from a real `bot4 run`: `python -m tests.support.screenshots`.
 
-Needs a Chromium and two minutes. The engine is a process of its own, started as a user starts it; the terminal's
-pictures are drawn from its control socket by the code that `bot4 run` and `bot4 top` draw with, the page's by a
-browser.
+With `report` only that of a backtest. Needs a Chromium and two minutes. The engine is a process of its own, started
+as a user starts it; the terminal's pictures are drawn from its control socket by the code that `bot4 run` and
+`bot4 top` draw with, the page's by a browser.
 Then it is halted, and the time from the trip to the red page is measured: the page notes when it turned, the latch's
 record says when it tripped.
 """
@@ -30,6 +30,7 @@ from tests.support.browser import chromium
 
 IMAGES = ROOT / "docs" / "images"
 STRATEGIES = ("QUOTER_BTC", "QUOTER_ETH", "BREAKOUT_SOL")
+REPORT_HEIGHT = 3_000  # down to the sensitivity; the lists of trips and fills go on below
 SECONDS = 45.0  # of trading before the pictures: candles and a curve to look at
 NOTE_RED = (
     "() => { window.red = 0; const head = document.getElementById('head'); new MutationObserver(() => { "
@@ -80,7 +81,24 @@ def trip_and_measure(page: Any, asked: ControlClient) -> float:
     return float(page.evaluate("() => window.red")) - tripped_ns / 1e6
 
 
+def report() -> None:
+    """The page of a backtest on a shipped sample, as a browser shows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "report.html"
+        call = [str(ROOT / ".venv" / "bin" / "bot4"), "backtest", "trend", "--data", "sample:vision-klines"]
+        subprocess.run([*call, "--set", "bar_s=300", "--set", "qty=100", "--report", str(made)], check=True)
+        size = f"--window-size=1040,{REPORT_HEIGHT}"
+        shown = f"--screenshot={IMAGES / 'backtest.png'}"
+        browser = str(chromium())
+        subprocess.run(
+            [browser, "--no-sandbox", "--disable-gpu", "--hide-scrollbars", size, shown, made.as_uri()], check=True
+        )
+
+
 def main() -> None:
+    if sys.argv[1:] == ["report"]:
+        report()
+        return
     from playwright.sync_api import sync_playwright  # noqa: PLC0415
 
     IMAGES.mkdir(parents=True, exist_ok=True)

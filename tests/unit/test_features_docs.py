@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from engine._core.features_table import TABLE
 from engine.cli.main import cli
+from engine.research.catalogue import entries
 from tests.source.files import ROOT
 
 
@@ -28,7 +29,8 @@ def test_list_names_every_family():
     shown = _run("list")
     assert shown.exit_code == 0
     assert all(row.name in shown.output for row in TABLE)
-    assert f"{len(TABLE)} families" in shown.output
+    assert all(row.name in shown.output for row in entries())
+    assert f"{len(entries())} families, {sum(row.windows for row in entries())} features" in shown.output
 
 
 def test_list_of_a_group_is_that_group():
@@ -50,3 +52,14 @@ def test_a_wrong_name_is_a_usage_error(words):
 def test_names_bounds_and_meanings_are_whole():
     assert len({row.name for row in TABLE}) == len(TABLE)
     assert all(row.low < row.high and row.unit and row.meaning for row in TABLE)
+
+
+def test_names_are_one_of_a_kind_over_all_kernels_and_every_feature_has_bounds():
+    names = [row.name for row in entries()]
+    assert len(set(names)) == len(names)
+    assert all(row.low < row.high for row in entries())
+
+
+def test_show_says_what_a_feature_of_another_kernel_waits_for():
+    assert "n buckets" in _run("show", "vpin").output
+    assert json.loads(_run("show", "season_volume", "--json").output)["warm_up"] == "n days"

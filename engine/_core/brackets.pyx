@@ -513,12 +513,17 @@ cdef void brackets_placed(brackets_t* t, order_t* o) noexcept nogil:
 
 cdef uint64_t brackets_refused(brackets_t* t, uint32_t handle, int leg, int64_t now_ns,
                                bracket_action_t* out) noexcept nogil:
-    """A PLACE action was not carried out: the gate or the order table said no."""
+    """A PLACE action was not carried out: the gate or the order table said no. Within one event they say it again, so
+    an exit's attempts are used up at once: a stop that is denied is a position to be closed."""
     cdef bracket_t* b = brackets_find(t, handle)
     cdef uint64_t n = 0
+    cdef uint16_t most
     if b == NULL or leg >= <int>LEG_COUNT or b.legs[leg].id_order != 0:
         return 0
     b.legs[leg].state = STATE_DENIED
+    most = t.config.unwinds_max if leg == LEG_UNWIND else t.config.places_max
+    if leg != LEG_ENTRY and b.legs[leg].places < most:
+        b.legs[leg].places = most
     _settle(t, b, now_ns, out, &n)
     return n
 

@@ -398,7 +398,11 @@ class Brackets:
         b = self.get(handle)
         if b is None or which >= Leg.LEG_COUNT or b.legs[Leg(which)].id_order:
             return []
-        b.legs[Leg(which)].state = State.STATE_DENIED
+        leg = b.legs[Leg(which)]
+        leg.state = State.STATE_DENIED
+        if which != Leg.LEG_ENTRY:
+            # Asked again in the same event it would be denied again: its attempts are used up.
+            leg.places = max(leg.places, self.unwinds_max if which == Leg.LEG_UNWIND else self.places_max)
         self._settle(b, now)
         return self._said()
 

@@ -61,7 +61,7 @@ def quotes_of(count: int) -> npt.NDArray[Any]:
 def _rates(events: npt.NDArray[Any], strategy: str, market: Any, directory: Path, *, every: int, books: bool) -> Any:
     """Million events a second of each round, and the last round's tape hash."""
     asked = Asked(strategy, {"every": every}, latency_ms=0.5, cuts=0)
-    settings = settings_for(load([config_directory() / "paper.toml"]).settings, asked, Dataset(META, events), events)
+    settings = settings_for(load([config_directory() / "paper.toml"]).settings, asked, (Dataset(META, events), events))
     rates, seen = [], set()
     for number in range(sized(ROUNDS, 1)):
         (directory / f"{number}").mkdir()

@@ -63,6 +63,20 @@ class Wire:
         """Nothing to wait for."""
 
 
+def quoting_core() -> Core:
+    """One market with its book, and the quoter on it."""
+    world = World(symbols=1, strategies=1, orders=64, seed=7, book_levels=1024, book_ticks=1024)
+    world.set_instrument(0, **INSTRUMENT)
+    world.set_book(0, rule=1, quotes=2)
+    world.set_gate_symbol(0, **GATE_SYMBOL)
+    world.set_account(**ACCOUNT)
+    world.set_limits(**LIMITS)
+    core, cache = Core(world), Cache()
+    registry.build("strategies.quoter", cache)
+    registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
+    return core
+
+
 def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[LiveExchange, Engine]:
     """The live driver with every light green and nothing connected yet."""
     directory, clock, signer = Directory([BTC]), ClockSync(), HmacSigner("key", b"s" * 64)
@@ -75,15 +89,7 @@ def driver(folder: Path, form: Form, url: str = "ws://127.0.0.1:1") -> tuple[Liv
         LiveConfig(market.Endpoints(url, "", url, "http://127.0.0.1:1")), directory,
         signer, orders, BinanceAccount("spot", http, signer, directory, clock), make_transport("picows"),
     )  # fmt: skip
-    world = World(symbols=1, strategies=1, orders=64, seed=7, book_levels=1024, book_ticks=1024)
-    world.set_instrument(0, **INSTRUMENT)
-    world.set_book(0, rule=1, quotes=2)
-    world.set_gate_symbol(0, **GATE_SYMBOL)
-    world.set_account(**ACCOUNT)
-    world.set_limits(**LIMITS)
-    core, cache = Core(world), Cache()
-    registry.build("strategies.quoter", cache)
-    registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
+    core = quoting_core()
     engine = Engine(core, Tape(folder / f"{form.value}.b4", capacity=1 << 21, write=True), live, now_ns=now)
     live.join(engine)
     for light in Light:
@@ -99,20 +105,26 @@ def _on_wire(folder: Path, form: Form) -> tuple[LiveExchange, Engine, Wire]:
     return live, engine, wire
 
 
+def depth_frame(px: int, places: int, rng: random.Random, head: dict[str, object]) -> bytes:
+    """A depth message of 20 + 20 levels whose best bid is `px` ticks; what the touch may have left is deleted, as the
+    venue does."""
+    unit = 10**places
+    bids = [[f"{(px + 1) / unit:.2f}", "0.000"]] + [
+        [f"{(px - k) / unit:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
+    ]
+    asks = [[f"{px / unit:.2f}", "0.000"]] + [
+        [f"{(px + 1 + k) / unit:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
+    ]
+    message = {"stream": "btcusdt@depth@100ms", "data": head | {"b": bids, "a": asks}}
+    return json.dumps(message, separators=(",", ":")).encode()
+
+
 def market_frames(count: int, first: int) -> list[bytes]:
-    """Depth messages of 20 + 20 levels whose touch wanders and whose book never crosses."""
-    rng, out = random.Random(11), []
-    px = 5_000_000
-    for n in range(count):
-        bids = [[f"{(px + 1) / 100:.2f}", "0.000"]] + [
-            [f"{(px - k) / 100:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
-        ]
-        asks = [[f"{px / 100:.2f}", "0.000"]] + [
-            [f"{(px + 1 + k) / 100:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
-        ]
-        data = {"e": "depthUpdate", "E": time.time_ns() // 10**6, "s": "BTCUSDT", "U": first + n, "u": first + n}
-        out.append(json.dumps({"stream": "btcusdt@depth@100ms", "data": data | {"b": bids, "a": asks}},
-                              separators=(",", ":")).encode())  # fmt: skip
+    """Depth messages whose touch wanders and whose book never crosses."""
+    rng, out, px = random.Random(11), [], 5_000_000
+    for n in range(first, first + count):
+        head = {"e": "depthUpdate", "E": time.time_ns() // 10**6, "s": "BTCUSDT", "U": n, "u": n}
+        out.append(depth_frame(px, 2, rng, head))
         px += rng.choice([-1, 0, 1])
     return out
 

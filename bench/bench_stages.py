@@ -19,36 +19,18 @@ import numpy as np
 
 from bench import peer_python
 from bench.bench_features import PEERS, PERIODS
-from bench.bench_live import BTC, market_frames
+from bench.bench_live import BTC, market_frames, quoting_core
 from bench.harness import Report, heavy_peer, sized
 from bench.loops import loop_stages
 from engine._core.features import Features
 from engine._core.features_table import TABLE
 from engine._core.parse import Parser
-from engine._core.step import Core
 from engine._core.tape import Tape
 from engine._core.types import Flag
-from engine._core.world import World
-from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
-from engine.strategy import registry
-from engine.strategy.cache import Cache
 from engine.venues.binance.orders import Form, encoder
 
 STAGES = ("transport", "parse", "journal", "book", "features", "decide", "gate", "orders", "encode", "sign", "write")
 WARM = 200
-
-
-def _core() -> Core:
-    world = World(symbols=1, strategies=1, orders=64, seed=7, book_levels=1024, book_ticks=1024)
-    world.set_instrument(0, **INSTRUMENT)
-    world.set_book(0, rule=1, quotes=2)
-    world.set_gate_symbol(0, **GATE_SYMBOL)
-    world.set_account(**ACCOUNT)
-    world.set_limits(**LIMITS)
-    core, cache = Core(world), Cache()
-    registry.build("strategies.quoter", cache)
-    registry.bind(core, 0, registry.Placement("strategies.quoter", 0), cache=cache)
-    return core
 
 
 def _connection() -> tuple[socket.socket, socket.socket]:
@@ -63,7 +45,7 @@ def _connection() -> tuple[socket.socket, socket.socket]:
 
 def _measure(form: Form, count: int, *, stamped: bool, folder: Path) -> tuple[np.ndarray, int]:
     """One row a message: each stage, and the whole behind them."""
-    core, features = _core(), Features(PEERS, windows=PERIODS)
+    core, features = quoting_core(), Features(PEERS, windows=PERIODS)
     numbers = {row.name: row.number for row in TABLE}
     loop_stages.hook(core, features, [numbers[name] for name in features.families])
     parser, now = Parser([BTC.row()]), time.time_ns()

@@ -9,12 +9,12 @@ features, journal and sockets included, is bench_stages.
 
 from __future__ import annotations
 
-import json
 import random
 
 import numpy as np
 
 from bench import peer_python
+from bench.bench_live import depth_frame
 from bench.harness import Report, note, sized
 from bench.loops import loop_tick
 from engine._core.book import Book, Rule
@@ -35,16 +35,9 @@ def _frames() -> list[bytes]:
     steps = np.cumsum([rng.choice([-1, 0, 1]) for _ in range(FRAMES // 2)])
     # There and back, so that the last message leads to the first one again.
     for n, px in enumerate(671_234 + int(step) for step in [*steps, *steps[::-1]]):
-        # A level that the touch has left is deleted, as the venue does.
-        bids = [[f"{(px + 1) / 10:.2f}", "0.000"]] + [
-            [f"{(px - k) / 10:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
-        ]
-        asks = [[f"{px / 10:.2f}", "0.000"]] + [
-            [f"{(px + 1 + k) / 10:.2f}", f"{1 + rng.random() * 8:.3f}"] for k in range(19)
-        ]
         head = {"e": "depthUpdate", "E": 1_718_000_000_000 + n, "T": 1_718_000_000_000 + n, "s": "BTCUSDT"}
-        data = head | {"U": 4_500_000_000 + n, "u": 4_500_000_000 + n, "pu": 4_499_999_999 + n, "b": bids, "a": asks}
-        out.append(json.dumps({"stream": "btcusdt@depth@100ms", "data": data}, separators=(",", ":")).encode())
+        ids = {"U": 4_500_000_000 + n, "u": 4_500_000_000 + n, "pu": 4_499_999_999 + n}
+        out.append(depth_frame(px, 1, rng, head | ids))
     return out
 
 

@@ -6,9 +6,10 @@ the whole has. Features and the strategy are called through the core's own point
 between and read the clock: nothing of the core is copied or left out.
 """
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from bench.loops.timing cimport timing_ns_per_cycle, timing_overhead_cycles
+from bench.loops.venue_part cimport ORDERS_MAX, orders_placed, orders_settle
 from engine._core.clock cimport clock_cycles
 from engine._core.correlation cimport CORRELATION_LEAST
 from engine._core.encode cimport Encoder, encode_intent
@@ -20,9 +21,7 @@ from engine._core.risk cimport LANE_NORMAL, gate_ask_t, gate_check, verdict_t
 from engine._core.step cimport Core, core_t, step
 from engine._core.strategy_abi cimport decide_t, view_t, wishes_t
 from engine._core.tape cimport Tape, tape_append, tape_commit, tape_turn
-from engine._core.types cimport (
-    FLAG_SELL, KIND_INTENT_PLACE, KIND_ORDER_ACK, KIND_ORDER_CANCELED, OK, event_t, intent_t, order_event_t,
-)
+from engine._core.types cimport FLAG_SELL, OK, event_t, intent_t
 from engine._core.world cimport world_gate, world_instruments, world_t
 
 cdef extern from "<sys/socket.h>" nogil:
@@ -33,7 +32,6 @@ cdef enum:
     TRANSPORT, PARSE, JOURNAL, BOOK, FEATURES, DECIDE, GATE, ORDERS, ENCODE, SIGN, WRITE, WHOLE, STAGES
     EVENTS_MAX = 256
     ROOM = 16_384
-    ORDERS_MAX = 8
     SHOWN = 32                    # features that a view has room for
     FAMILIES_MAX = 8
 
@@ -91,32 +89,6 @@ def hook(Core core not None, Features features not None, numbers):
     core.bind_features(<uintptr_t>&_with_features, keep=features)
 
 
-cdef void _settle(core_t* core, const intent_t* placed, uint64_t count, int64_t now_ns) noexcept nogil:
-    """The venue's part, outside the clock: every new order is acknowledged and cancelled, so the next tick places anew."""
-    cdef order_event_t report
-    cdef uint64_t i
-    for i in range(count):
-        memset(&report, 0, sizeof(report))
-        report.kind = KIND_ORDER_ACK
-        report.flags = placed[i].flags
-        report.symbol = placed[i].symbol
-        report.ts_recv_ns = now_ns
-        report.id_order = placed[i].id_order
-        step(core, <event_t*>&report)
-        report.kind = KIND_ORDER_CANCELED
-        step(core, <event_t*>&report)
-
-
-cdef uint64_t _orders(const core_t* core, intent_t* placed) noexcept nogil:
-    """The orders among the last step's outputs."""
-    cdef uint64_t i, count = 0
-    for i in range(core.out_count):
-        if core.out[i].kind == KIND_INTENT_PLACE and count < ORDERS_MAX:
-            memcpy(&placed[count], &core.out[i], sizeof(event_t))
-            count += 1
-    return count
-
-
 cdef uint64_t _gated(core_t* core, const intent_t* placed, uint64_t count) noexcept nogil:
     """Cycles that the verdicts on these orders take, asked once more: inside the step they cannot be told apart."""
     cdef gate_ask_t ask
@@ -166,7 +138,7 @@ def run(Parser parser not None, Core core not None, Tape tape not None, Encoder 
     memset(t, 0, sizeof(t))
     with nogil:
         # What the image brought about is no part of it.
-        _settle(core.c, placed, _orders(core.c, placed), now_ns)
+        orders_settle(core.c, placed, orders_placed(core.c, placed), now_ns)
         for sample in range(out.shape[0]):
             now_ns += 1_000_000
             _features_cycles = _decide_cycles = 0
@@ -198,7 +170,7 @@ def run(Parser parser not None, Core core not None, Tape tape not None, Encoder 
             if stamped:
                 t[6] = clock_cycles()
             used = 0
-            sent = _orders(core.c, placed)
+            sent = orders_placed(core.c, placed)
             for i in range(sent):
                 failed += OK != encode_intent(plain.c if stamped else last.c, &placed[i], NULL, now_ns, room + used,
                                               ROOM - used, &sizes[i])
@@ -239,7 +211,7 @@ def run(Parser parser not None, Core core not None, Tape tape not None, Encoder 
                 used -= min(used, <size_t>max(got, 0))
                 if got <= 0:
                     break
-            _settle(core.c, placed, sent, now_ns)
+            orders_settle(core.c, placed, sent, now_ns)
             # What the journal's thread does beside the loop: chain what is full, touch the pages ahead.
             tape_turn(&tape.c, False)
             frame += 1

@@ -1,43 +1,22 @@
 """Frame bytes to order bytes, in memory, by stage. What every driver does, in its order, with a stamp between stages."""
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from bench.loops.timing cimport timing_ns_per_cycle, timing_overhead_cycles
+from bench.loops.venue_part cimport ORDERS_MAX, orders_placed, orders_settle
 from engine._core.book cimport Book, book_apply
 from engine._core.clock cimport clock_cycles
 from engine._core.encode cimport Encoder, encode_intent
 from engine._core.parse cimport Parser, parse_frame
-from engine._core.step cimport Core, core_t, step
+from engine._core.step cimport Core, step
 from engine._core.types cimport (
-    FLAG_FIRST, FLAG_LAST, KIND_INTENT_PLACE, KIND_ORDER_ACK, KIND_ORDER_CANCELED, KIND_QUOTE, OK, event_t, intent_t,
-    order_event_t, quote_event_t,
+    FLAG_FIRST, FLAG_LAST, KIND_INTENT_PLACE, KIND_QUOTE, OK, event_t, intent_t, quote_event_t,
 )
 
 cdef enum:
     STAGES = 5                    # parse, book, step, encode and sign, all of them together
     EVENTS_MAX = 256
     ROOM = 8192
-
-
-cdef void _settle(core_t* core, int64_t now_ns) noexcept nogil:
-    """The venue's part, outside the clock: every new order is acknowledged and cancelled, so the next tick places anew."""
-    cdef intent_t placed[8]
-    cdef order_event_t report
-    cdef uint64_t i, count = 0
-    for i in range(core.out_count):
-        if core.out[i].kind == KIND_INTENT_PLACE and count < 8:
-            memcpy(&placed[count], &core.out[i], sizeof(event_t))
-            count += 1
-    for i in range(count):
-        memset(&report, 0, sizeof(report))
-        report.kind = KIND_ORDER_ACK
-        report.flags = placed[i].flags
-        report.symbol = placed[i].symbol
-        report.ts_recv_ns = now_ns
-        report.id_order = placed[i].id_order
-        step(core, <event_t*>&report)
-        report.kind = KIND_ORDER_CANCELED
-        step(core, <event_t*>&report)
 
 
 def run(Parser parser not None, Book book not None, Core core not None, Encoder encoder not None, frames, samples_ns,
@@ -49,6 +28,7 @@ def run(Parser parser not None, Book book not None, Core core not None, Encoder 
     cdef double overhead = timing_overhead_cycles(), scale = timing_ns_per_cycle()
     cdef event_t events[EVENTS_MAX]
     cdef char room[ROOM]
+    cdef intent_t placed[ORDERS_MAX]
     cdef quote_event_t quote
     cdef uint64_t t0, t1, t2, t3, t4, orders = 0, written = 0, failed = 0, i
     cdef size_t count = 0, size = 0, used
@@ -88,7 +68,7 @@ def run(Parser parser not None, Book book not None, Core core not None, Encoder 
             out[sample, 2] = (<double>(t3 - t2) - overhead) * scale
             out[sample, 3] = (<double>(t4 - t3) - overhead) * scale
             out[sample, 4] = (<double>(t4 - t0) - 4 * overhead) * scale
-            _settle(core.c, now_ns)
+            orders_settle(core.c, placed, orders_placed(core.c, placed), now_ns)
             frame += 1
             if frame == frame_count:
                 frame = 0

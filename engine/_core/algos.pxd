@@ -1,4 +1,5 @@
-"""Execution algorithms: a parent order cut into children by time (TWAP), by a volume profile (VWAP), by volume (POV).
+"""Execution algorithms: a parent order cut into children by time (TWAP), by a volume profile (VWAP), by volume (POV),
+or shown a part at a time (ICEBERG, where the venue has none).
 
 Owns: the parent's schedule, what was filled, what is out, when it is over. Does not own: orders. It answers events
 with actions - place a child, cancel a child - which the step carries through the same gate as any wish; a denied
@@ -8,6 +9,9 @@ One child is out at a time. The schedule is a cumulative quantity: never more th
 early"). What a slice leaves unfilled is, by the catch-up policy, added to the next one, spread over those left, or
 given up. A child that ends short keeps its slice closed, so a venue that refuses is asked once a slice and not once
 an event.
+
+An iceberg has no schedule and no end: a child of the shown quantity rests at its limit, the next one follows when it is
+filled, and after a child that ended short the next try waits for `slice_ns`.
 
 Invariants: filled + out never exceed the parent, except by fills that were reported for a child after its end, which
 are counted; filled + out never exceed the schedule nor the participation cap when a child is placed; an ended parent
@@ -21,6 +25,7 @@ cpdef enum algo_kind_t:
     ALGO_TWAP = 1
     ALGO_VWAP = 2
     ALGO_POV = 3
+    ALGO_ICEBERG = 4              # no end: `end_ns` is 0
 
 
 cpdef enum algo_catch_up_t:

@@ -70,14 +70,16 @@ cdef int algos_init(algos_t* t, uint64_t capacity) noexcept nogil:
 cdef bint _config_is_good(const algo_config_t* c, int64_t* weight_sum) noexcept nogil:
     cdef int64_t i
     weight_sum[0] = 0
-    if c.kind < <int64_t>ALGO_TWAP or c.kind > <int64_t>ALGO_POV or c.sell not in (0, 1) or c.symbol < 0:
+    if c.kind < <int64_t>ALGO_TWAP or c.kind > <int64_t>ALGO_ICEBERG or c.sell not in (0, 1) or c.symbol < 0:
         return False
     if c.catch_up < 0 or c.catch_up > <int64_t>CATCH_UP_AT_ONCE or c.style not in (STYLE_TAKE, STYLE_REST):
         return False
     if c.end_policy not in (END_SHORT, END_SWEEP) or c.limit_px_ticks < 0:
         return False
+    if c.start_ns < 0 or c.slice_ns <= 0:
+        return False
     # A span is never negative and never beyond its bits: the subtraction is safe because both are non-negative.
-    if c.start_ns < 0 or c.end_ns <= c.start_ns or (c.end_ns - c.start_ns) >> ALGO_NS_BITS or c.slice_ns <= 0:
+    if c.kind != ALGO_ICEBERG and (c.end_ns <= c.start_ns or (c.end_ns - c.start_ns) >> ALGO_NS_BITS):
         return False
     if c.slice_min_lots < 1 or c.qty_lots < c.slice_min_lots or c.qty_lots >> ALGO_QTY_BITS:
         return False
@@ -85,6 +87,9 @@ cdef bint _config_is_good(const algo_config_t* c, int64_t* weight_sum) noexcept 
         return False
     if c.cap_e8 < 0 or c.cap_e8 > E8 or (c.kind == ALGO_POV and c.cap_e8 == 0):
         return False
+    if c.kind == ALGO_ICEBERG and (c.end_ns or c.cap_e8 or not c.limit_px_ticks or not c.slice_max_lots
+                                   or c.style != STYLE_REST or c.end_policy != END_SHORT):
+        return False              # what only a schedule has
     if c.kind != ALGO_VWAP:
         return c.bucket_count == 0
     if not 1 <= c.bucket_count <= PROFILE_MAX:
@@ -120,7 +125,7 @@ cdef int algos_start(algos_t* t, const algo_config_t* config, int64_t* id_algo) 
     a.state = ALGO_WAITING
     a.slice_index = -1
     a.slice_count = (config.end_ns - config.start_ns + config.slice_ns - 1) // config.slice_ns
-    if config.slice_ns >= config.end_ns - config.start_ns:
+    if config.kind == ALGO_ICEBERG or config.slice_ns >= config.end_ns - config.start_ns:
         a.slice_count = 1         # the sum above may pass 63 bits for a slice that long
     a.weight_sum = weight_sum
     id_algo[0] = a.id_algo
@@ -161,6 +166,8 @@ cdef int64_t _schedule(const algo_t* a, int64_t index) noexcept nogil:
     """Lots that may be filled or out by the end of a slice; for POV, by now. Monotone, at most the parent."""
     cdef const algo_config_t* c = &a.config
     cdef int64_t span = c.end_ns - c.start_ns, passed, bucket, before = 0, i
+    if c.kind == ALGO_ICEBERG:
+        return c.qty_lots
     if c.kind == ALGO_POV:
         return min(c.qty_lots, mul_div(a.volume_lots, c.cap_e8, E8))
     if index < 0:
@@ -189,6 +196,10 @@ cdef void _settle(algo_t* a) noexcept nogil:
     cdef const algo_config_t* c = &a.config
     cdef int64_t before, target, arrears, slices_left = a.slice_count - a.slice_index
     target = _schedule(a, a.slice_index)
+    if c.kind == ALGO_ICEBERG:
+        a.schedule_lots = a.release_lots = target
+        a.settled = 1
+        return
     # Slices that nobody saw - no event came - are missed ones. POV's base is what was released, by volume.
     before = a.schedule_lots if c.kind == ALGO_POV else _schedule(a, a.slice_index - 1)
     arrears = before - a.filled_lots - a.given_up_lots
@@ -274,8 +285,9 @@ cdef int _work(algo_t* a, int64_t bid_px_ticks, int64_t ask_px_ticks, algo_actio
         a.settled = 0
         a.closed = 0
     if a.open_lots:
-        # Its slice is over, or a late fill has taken its place: it has to go before anything new comes.
-        if a.child_slice < a.slice_index or a.filled_lots + a.open_lots > a.config.qty_lots:
+        # Its slice is over - an iceberg's never is - or a late fill has taken its place: it goes before anything new comes.
+        if (a.child_slice < a.slice_index and a.config.kind != ALGO_ICEBERG
+                or a.filled_lots + a.open_lots > a.config.qty_lots):
             return _ask_cancel(a, out)
         return 0
     if a.closed:
@@ -288,6 +300,9 @@ cdef int _work(algo_t* a, int64_t bid_px_ticks, int64_t ask_px_ticks, algo_actio
     px = _price(a, bid_px_ticks, ask_px_ticks, takes)
     if px == 0:
         return 0
+    if a.config.kind == ALGO_ICEBERG:
+        # What is shown rests where the parent stands; a touch has to be there, so that it is judged by one.
+        px = a.config.limit_px_ticks
     return _place(a, qty, px, takes, out)
 
 
@@ -317,7 +332,7 @@ cdef int algo_time(algo_t* a, int64_t now_ns, int64_t bid_px_ticks, int64_t ask_
             return 0
         a.state = ALGO_WORKING
     if a.state == ALGO_WORKING:
-        if a.now_ns < a.config.end_ns:
+        if a.now_ns < a.config.end_ns or a.config.kind == ALGO_ICEBERG:
             return _work(a, bid_px_ticks, ask_px_ticks, out)
         a.state = ALGO_ENDING
     if a.state == ALGO_ENDING:

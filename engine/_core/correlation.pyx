@@ -6,6 +6,7 @@ from libc.string cimport memset
 import numpy as np
 
 from engine._core.debug cimport static_assert_c
+from engine._core.isa cimport ISA_V3, isa_level
 from engine._core.memory cimport block_free, block_new
 from engine._core.types cimport CORRELATION_BAD_SHAPE, CORRELATION_FULL, OK, raise_status
 
@@ -21,7 +22,7 @@ cdef extern from * nogil:
 
        Plain loops over one chunk, because a loop of one kind becomes vector code and a mixed one does not. A maximum
        of doubles is exact in any order, so neither the chunks nor four maxima side by side can change a bit. */
-    static void bot4_pairs(const double *restrict row, const double *restrict variance, const double *restrict way,
+    static inline __attribute__((always_inline)) void bot4_pairs_(const double *restrict row, const double *restrict variance, const double *restrict way,
                            uint32_t count, double variance_mine, double way_mine, double *restrict most,
                            double *restrict least, double *restrict most_mine, double *restrict least_mine)
     {
@@ -66,10 +67,46 @@ cdef extern from * nogil:
             *least_mine = low[k] < *least_mine ? low[k] : *least_mine;
         }
     }
+
+    /* One sample into one row of covariances. The two returns are multiplied first, because a product commutes to the
+       bit and (weight x a) x b does not: the matrix stays symmetric exactly. */
+    static inline __attribute__((always_inline)) void bot4_fade_(double *restrict row, const double *restrict returns,
+                                                                 uint32_t count, double keep, double weight, double mine)
+    {
+        for (uint32_t j = 0; j < count; j++)
+            row[j] = keep * row[j] + weight * (mine * returns[j]);
+    }
+
+    /* Every operation is exact or rounded alone in its lane, so both versions give the same bits. */
+    #if defined(__x86_64__)
+    #define BOT4_WIDE __attribute__((target("avx2")))
+    #else
+    #define BOT4_WIDE
+    #endif
+    #define BOT4_PAIRS_OF(name, mark) mark \
+    static void name(const double *row, const double *variance, const double *way, uint32_t count, double variance_mine, \
+                     double way_mine, double *most, double *least, double *most_mine, double *least_mine) \
+    { bot4_pairs_(row, variance, way, count, variance_mine, way_mine, most, least, most_mine, least_mine); }
+    #define BOT4_FADE_OF(name, mark) mark \
+    static void name(double *row, const double *returns, uint32_t count, double keep, double weight, double mine) \
+    { bot4_fade_(row, returns, count, keep, weight, mine); }
+    BOT4_PAIRS_OF(bot4_pairs, )
+    BOT4_FADE_OF(bot4_fade, )
+    BOT4_PAIRS_OF(bot4_pairs_wide, BOT4_WIDE)
+    BOT4_FADE_OF(bot4_fade_wide, BOT4_WIDE)
     """
     void pairs "bot4_pairs"(const double* row, const double* variance, const double* way, uint32_t count,
                             double variance_mine, double way_mine, double* most, double* least, double* most_mine,
                             double* least_mine) noexcept
+    void pairs_wide "bot4_pairs_wide"(const double* row, const double* variance, const double* way, uint32_t count,
+                                      double variance_mine, double way_mine, double* most, double* least,
+                                      double* most_mine, double* least_mine) noexcept
+    void fade "bot4_fade"(double* row, const double* returns, uint32_t count, double keep, double weight,
+                          double mine) noexcept
+    void fade_wide "bot4_fade_wide"(double* row, const double* returns, uint32_t count, double keep, double weight,
+                                    double mine) noexcept
+
+cdef bint _wide = isa_level() >= ISA_V3
 
 cdef enum:
     LANES = 5                     # returns, variances, directions, and each symbol's highest and lowest ratio
@@ -151,17 +188,15 @@ cdef void _take_returns(correlation_t* c) noexcept nogil:
 cdef void correlation_sample(correlation_t* c) noexcept nogil:
     """Take one return of every tracked symbol into the covariances."""
     cdef double* returns = _lane(c, 0)
-    cdef double keep = 1.0 - c.weight, weight = c.weight, mine
-    cdef double* row
-    cdef uint32_t i, j
+    cdef double keep = 1.0 - c.weight, weight = c.weight
+    cdef uint32_t i
     _take_returns(c)
+    # The whole row, not half of it: a full row is one straight pass.
     for i in range(c.tracked_count):
-        row = correlation_row(c, i)
-        mine = returns[i]
-        # The whole row, not half of it: a full row is one straight pass. The two returns are multiplied first, because
-        # a product commutes to the bit and (weight x a) x b does not: the matrix stays symmetric exactly.
-        for j in range(c.tracked_count):
-            row[j] = keep * row[j] + weight * (mine * returns[j])
+        if _wide:
+            fade_wide(correlation_row(c, i), returns, c.tracked_count, keep, weight, returns[i])
+        else:
+            fade(correlation_row(c, i), returns, c.tracked_count, keep, weight, returns[i])
     c.sample_count += 1
     _read_worst(c)
 
@@ -205,7 +240,10 @@ cdef void _read_worst(correlation_t* c) noexcept nogil:
         held += slots[i].direction != 0
         held_unknown += slots[i].direction != 0 and not known
     for i in range(c.tracked_count if held else 0):
-        pairs(correlation_row(c, i), variance, way, i, variance[i], way[i], most, least, &most[i], &least[i])
+        if _wide:
+            pairs_wide(correlation_row(c, i), variance, way, i, variance[i], way[i], most, least, &most[i], &least[i])
+        else:
+            pairs(correlation_row(c, i), variance, way, i, variance[i], way[i], most, least, &most[i], &least[i])
     for i in range(c.tracked_count):
         known = slots[i].samples >= c.samples_min and correlation_row(c, i)[i] > 0.0
         mine = slots[i].direction != 0

@@ -63,7 +63,10 @@ cdef int features_feed(void* section, const event_t* event, uint32_t strategy, v
     cdef bint moved = False
     if r.source == FEED_NONE:
         return 0
-    if r.source == FEED_TOUCH:
+    if event.symbol != view.symbol:
+        # A peer's event: the strategy is called, its own stream stands still.
+        moved = False
+    elif r.source == FEED_TOUCH:
         if likely(view.book_trusted) and event.kind != KIND_BAR_PRICES:
             moved = _touch(section, r, view.now_ns, 0.5 * <double>(view.bid_px_ticks + view.ask_px_ticks))
     elif event.kind == KIND_BAR_PRICES and event.flags & FLAG_CLOSED:

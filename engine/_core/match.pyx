@@ -467,15 +467,6 @@ cdef class Match:
                      leg["budget"], leg["flags"])
         return match_submit_list(self.c, <uint32_t>kind, r)
 
-    def submit_many(self, const match_request_t[::1] requests):
-        """Take a whole array in, dropping the events; returns how many were accepted."""
-        cdef Py_ssize_t i, accepted = 0
-        with nogil:
-            for i in range(requests.shape[0]):
-                accepted += match_submit(self.c, &requests[i]) == OK
-                self.c.event_count = 0
-        return accepted
-
     def cancel(self, int64_t id):
         return match_cancel(self.c, id)
 

@@ -2,8 +2,11 @@
 
 Owns: the mapping, its alignment, its pages (touched before anyone needs them, huge and locked where the machine
 allows) and the count of what was carved. Does not own: what stands in it. Invariant: `used <= size`, every carve is
-zeroed and aligned, and after `seal` nothing is carved any more. Cost: a carve is a few additions; it happens at
-start only.
+zeroed and aligned, and after `seal` nothing is carved any more. Cost: a carve is a few additions, and the touch of its
+pages where the arena grows; it happens at start only.
+
+Every kernel's Python face gets its memory by `block_new`: from the arena that is open, else - a test, a research
+run - as a heap block of its own, whose two ends AddressSanitizer watches.
 """
 from libc.stdint cimport uint64_t
 
@@ -26,10 +29,14 @@ cdef class Arena:
     cdef readonly str pages
     cdef readonly str locked
     cdef size_t mapped_size
+    cdef size_t touched_size      # a growing arena: pages that are there; the rest is address space alone
+    cdef size_t step              # of pages, when it grows
+    cdef bint lock
 
     cdef void* carve_c(self, size_t size, size_t align=*) except NULL
+    cdef int _touch(self, size_t end) except -1
 
 
-# For a kernel's Python face that owns its memory alone (tests, research): one zeroed block of whole cache lines.
+# One zeroed block of whole cache lines; a large one begins on a huge page. A block that was carved keeps its arena.
 cdef void* block_new(size_t size) except NULL
 cdef void block_free(void* block) noexcept

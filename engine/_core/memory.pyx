@@ -4,6 +4,7 @@ import errno as _errno
 import os
 
 from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport errno
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free
@@ -17,7 +18,8 @@ cdef extern from "sys/mman.h" nogil:
     int munmap(void* address, size_t size)
     int madvise(void* address, size_t size, int advice)
     int mlock(const void* address, size_t size)
-    const int PROT_READ, PROT_WRITE
+    int mprotect(void* address, size_t size, int protection)
+    const int PROT_NONE, PROT_READ, PROT_WRITE
     const int MAP_PRIVATE, MAP_ANONYMOUS, MAP_HUGETLB
     void* MAP_FAILED
 
@@ -74,68 +76,132 @@ cdef void arena_seal(arena_t* arena) noexcept nogil:
     arena.sealed = 1
 
 
+# Arenas that were opened and still stand: a block says by its address which of them it was carved from. The
+# interpreter lock guards the table.
+cdef enum:
+    OPENED_MAX = 64
+cdef PyObject* _opened[OPENED_MAX]
+cdef Arena _open = None
+cdef uint64_t _heap_blocks = 0
+
+
 cdef void* block_new(size_t size) except NULL:
+    global _heap_blocks
     # A large block stands on huge pages where the machine gives them: fewer misses, and its protection changes fast.
     cdef size_t align = HUGE_PAGE if size >= 2 * HUGE_PAGE else CACHE_LINE
     cdef size_t whole = _round_up(size, align)
-    cdef void* block = aligned_alloc(align, whole)
+    cdef void* block
+    if _open is not None:
+        block = _open.carve_c(whole, align)
+        Py_INCREF(_open)
+        return block
+    block = aligned_alloc(align, whole)
     if block == NULL:
         raise_status(ARENA_EXHAUSTED, f"{size} bytes")
     if align == HUGE_PAGE:
         madvise(block, whole, MADV_HUGEPAGE)
     memset(block, 0, whole)
+    _heap_blocks += 1
     return block
 
 
 cdef void block_free(void* block) noexcept:
+    cdef Arena arena
+    cdef int i
+    if block == NULL:
+        return
+    for i in range(OPENED_MAX):
+        if _opened[i] != NULL:
+            arena = <Arena>_opened[i]
+            if <char*>block >= arena.c.base and <char*>block < arena.c.base + arena.c.size:
+                # What was carved is not carved again: the arena goes as a whole, with the last that stands in it.
+                Py_DECREF(arena)
+                return
     free(block)
+
+
+def heap_blocks():
+    """How many blocks were made outside an arena so far."""
+    return _heap_blocks
+
+
+cdef void* _map(size_t size, int protection) noexcept:
+    """A mapping that begins on a huge page: the part before it and the part behind are given back."""
+    cdef size_t room = size + HUGE_PAGE
+    cdef char* got = <char*>mmap(NULL, room, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    cdef size_t skipped
+    if <void*>got == MAP_FAILED:
+        return MAP_FAILED
+    skipped = _round_up(<size_t>got, HUGE_PAGE) - <size_t>got
+    if skipped:
+        munmap(got, skipped)
+    munmap(got + skipped + size, HUGE_PAGE - skipped)
+    return got + skipped
 
 
 @cython.final
 cdef class Arena:
     """One mapping, carved at start and sealed.
 
-    `pages` and `locked` say in words what the machine granted: a refusal is never silent, and never fatal.
+    `pages` and `locked` say in words what the machine granted: a refusal is never silent, and never fatal. With
+    `grows`, `size` is address space alone and a carve takes its pages when it is made: for a start whose sum is known
+    only at its end. `seal` then gives back the rest.
     """
 
-    def __cinit__(self, size, *, huge_pages=True, lock=True):
+    def __cinit__(self, size, *, huge_pages=True, lock=True, grows=False):
         if not isinstance(size, int) or size <= 0 or size > ARENA_SIZE_MAX:
             raise_status(ARENA_BAD_SIZE, f"arena size {size!r}; 1 to {ARENA_SIZE_MAX} bytes")
-        self.c.size = <size_t>size
+        self.c.size, self.lock = <size_t>size, lock
+        cdef bint huge = huge_pages and size >= HUGE_PAGE
         # A carve may ask for cache-line alignment only; huge pages need whole huge pages.
-        self.mapped_size = _round_up(self.c.size, HUGE_PAGE if huge_pages and size >= HUGE_PAGE else PAGE)
-        cdef int flags = MAP_PRIVATE | MAP_ANONYMOUS
+        self.step = HUGE_PAGE if huge else PAGE
+        self.mapped_size = _round_up(self.c.size, self.step)
         cdef void* address = MAP_FAILED
+        reserved = "an arena that grows takes none"
         self.pages = "4 KiB: huge pages were not asked for"
-        if huge_pages and self.mapped_size >= HUGE_PAGE:
-            address = mmap(NULL, self.mapped_size, PROT_READ | PROT_WRITE, flags | MAP_HUGETLB, -1, 0)
+        if huge and not grows:
+            address = mmap(NULL, self.mapped_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0)
             self.pages = "2 MiB, reserved"
+            reserved = f"none reserved: {_errno.errorcode.get(errno, str(errno))}"
         if address == MAP_FAILED:
-            reserved = _errno.errorcode.get(errno, str(errno))
-            address = mmap(NULL, self.mapped_size, PROT_READ | PROT_WRITE, flags, -1, 0)
+            address = _map(self.mapped_size, PROT_NONE if grows else PROT_READ | PROT_WRITE)
             if address == MAP_FAILED:
                 raise_status(ARENA_EXHAUSTED, f"mmap of {self.mapped_size} bytes: {os.strerror(errno)}")
-            if huge_pages and self.mapped_size >= HUGE_PAGE:
+            if huge:
                 if madvise(address, self.mapped_size, MADV_HUGEPAGE) == 0:
-                    self.pages = f"2 MiB where the kernel finds them (none reserved: {reserved})"
+                    self.pages = f"2 MiB where the kernel finds them ({reserved})"
                 else:
                     self.pages = f"4 KiB: huge pages refused ({reserved}, {os.strerror(errno)})"
         self.c.base = <char*>address
-        # Touch every page now: the first write of the day must not wait for the kernel.
-        if madvise(address, self.mapped_size, MADV_POPULATE_WRITE) != 0:
-            memset(address, 0, self.mapped_size)
-        if not lock:
-            self.locked = "no: not asked for"
-        elif mlock(address, self.mapped_size) == 0:
-            self.locked = "yes"
-        else:
-            self.locked = f"no: {os.strerror(errno)}; raise LimitMEMLOCK or grant CAP_IPC_LOCK"
+        self.locked = "yes" if lock else "no: not asked for"
+        if not grows:
+            self._touch(self.mapped_size)
 
     def __dealloc__(self):
-        if self.c.base != NULL:
+        cdef int i
+        for i in range(OPENED_MAX):
+            if _opened[i] == <PyObject*>self:
+                _opened[i] = NULL
+        if self.mapped_size and self.c.base != NULL:
             munmap(self.c.base, self.mapped_size)
 
+    cdef int _touch(self, size_t end) except -1:
+        """Touch every page up to `end` now: the first write of the day must not wait for the kernel."""
+        cdef char* first = self.c.base + self.touched_size
+        cdef size_t size
+        end = min(_round_up(end, self.step), self.mapped_size)
+        size = end - self.touched_size
+        if mprotect(first, size, PROT_READ | PROT_WRITE) != 0:
+            raise_status(ARENA_EXHAUSTED, f"{size} bytes more: {os.strerror(errno)}")
+        if madvise(first, size, MADV_POPULATE_WRITE) != 0:
+            memset(first, 0, size)
+        if self.lock and mlock(first, size) != 0:
+            self.locked = f"no: {os.strerror(errno)}; raise LimitMEMLOCK or grant CAP_IPC_LOCK"
+        self.touched_size = end
+        return 0
+
     cdef void* carve_c(self, size_t size, size_t align=CACHE_LINE) except NULL:
+        cdef size_t before = self.c.used
         cdef void* block = arena_carve(&self.c, size, align)
         if block == NULL:
             if self.c.sealed:
@@ -143,6 +209,14 @@ cdef class Arena:
             if size == 0 or align == 0 or (align & (align - 1)) != 0:
                 raise_status(ARENA_BAD_SIZE, f"{size} bytes at alignment {align}")
             raise_status(ARENA_EXHAUSTED, f"{size} bytes asked, {self.c.size - self.c.used} left of {self.c.size}")
+        if self.c.used > self.touched_size:
+            try:
+                self._touch(self.c.used)
+            except Exception:
+                self.c.used = before
+                self.c.carved_count -= 1
+                self.c.refused_count += 1
+                raise
         return block
 
     def carve(self, size_t size, size_t align=CACHE_LINE):
@@ -151,11 +225,31 @@ cdef class Arena:
         return memoryview(self)[start:start + size]
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
-        PyBuffer_FillInfo(buffer, self, self.c.base, self.c.size, 0, flags)
+        PyBuffer_FillInfo(buffer, self, self.c.base, min(self.c.size, self.touched_size), 0, flags)
+
+    def open(self):
+        """From now on, until it is sealed, every kernel that this process makes stands in this arena."""
+        global _open
+        cdef int i
+        if _open is not None or self.c.sealed:
+            raise_status(ARENA_SEALED, "another arena is open" if _open is not None else "")
+        for i in range(OPENED_MAX):
+            if _opened[i] == NULL:
+                _opened[i] = <PyObject*>self
+                _open = self
+                return
+        raise_status(ARENA_EXHAUSTED, f"{OPENED_MAX} arenas stand")
 
     def seal(self):
-        """From now on a carve is refused and counted. Twice is fine."""
+        """From now on a carve is refused and counted; what was never taken goes back. Twice is fine."""
+        global _open
         arena_seal(&self.c)
+        if _open is self:
+            _open = None
+        if self.touched_size < self.mapped_size:
+            munmap(self.c.base + self.touched_size, self.mapped_size - self.touched_size)
+            self.mapped_size = self.touched_size
+            self.c.size = min(self.c.size, self.touched_size)
 
     @property
     def size(self):

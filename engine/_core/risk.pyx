@@ -56,25 +56,32 @@ cdef extern from * nogil:
        makes every amount the largest, which every limit fails. */
     static inline int64_t bot4_units(int64_t px, int64_t qty, uint64_t value_q32) {
         if (value_q32 == 0) return INT64_MAX;
-        __int128 v = (__int128)bot4_mul_sat(px, qty);
-        int neg = v < 0;
-        unsigned __int128 m = (unsigned __int128)(neg ? -v : v);
-        /* 63 x 64 bits fit into 127; the rounding bits are far below the top */
-        m = (m * value_q32 + 0xffffffffu) >> 32;
-        return neg ? -bot4_sat((__int128)m) : bot4_sat((__int128)m);
+        int64_t p = bot4_mul_sat(px, qty);
+        uint64_t size = p < 0 ? -(uint64_t)p : (uint64_t)p;
+        /* 63 x 64 bits fit into 127; the rounding bits are far below the top. What needs more than 63 is the largest. */
+        unsigned __int128 m = (unsigned __int128)size * value_q32 + 0xffffffffu;
+        int64_t value = (uint64_t)(m >> 64) >> 31 ? INT64_MAX : (int64_t)(m >> 32);
+        return p < 0 ? -value : value;
     }
     /* share_ppm of base, rounded down: a limit is never a unit too generous. With base = q * 10**6 + r the share is
-       q * ppm + r * ppm / 10**6 exactly: two divisions by a constant in place of one through 128 bits. */
-    static inline int64_t bot4_share(int64_t base, int64_t ppm) {
-        int64_t q = base / 1000000, r = base % 1000000, whole;
-        if (r < 0) { r += 1000000; q -= 1; }
+       q * ppm + r * ppm / 10**6 exactly: two divisions by a constant in place of one through 128 bits, and a base of
+       which several shares are asked is divided once. */
+    typedef struct { int64_t base, q, r; } bot4_parts_t;
+    static inline bot4_parts_t bot4_parts(int64_t base) {
+        bot4_parts_t p = {base, base / 1000000, base % 1000000};
+        if (p.r < 0) { p.r += 1000000; p.q -= 1; }
+        return p;
+    }
+    static inline int64_t bot4_part(bot4_parts_t p, int64_t ppm) {
+        int64_t whole;
         if (__builtin_expect(ppm < 0 || ppm > 9000000000000, 0)) {
-            __int128 v = (__int128)base * ppm;
+            __int128 v = (__int128)p.base * ppm;
             return bot4_sat(v >= 0 ? v / 1000000 : -((-v + 999999) / 1000000));
         }
-        if (__builtin_expect(__builtin_mul_overflow(q, ppm, &whole), 0)) return q < 0 ? INT64_MIN : INT64_MAX;
-        return bot4_add_sat(whole, (int64_t)((uint64_t)(r * ppm) / 1000000));
+        if (__builtin_expect(__builtin_mul_overflow(p.q, ppm, &whole), 0)) return p.q < 0 ? INT64_MIN : INT64_MAX;
+        return bot4_add_sat(whole, (int64_t)((uint64_t)(p.r * ppm) / 1000000));
     }
+    static inline int64_t bot4_share(int64_t base, int64_t ppm) { return bot4_part(bot4_parts(base), ppm); }
     """
     int64_t mul_sat "bot4_mul_sat"(int64_t a, int64_t b) noexcept
     int64_t add_sat "bot4_add_sat"(int64_t a, int64_t b) noexcept
@@ -83,6 +90,10 @@ cdef extern from * nogil:
     int64_t abs_sat "bot4_abs_sat"(int64_t a) noexcept
     int64_t units_up "bot4_units"(int64_t px_ticks, int64_t qty_lots, uint64_t value_q32) noexcept
     int64_t share_down "bot4_share"(int64_t base, int64_t ppm) noexcept
+    ctypedef struct parts_t "bot4_parts_t":
+        pass
+    parts_t parts_of "bot4_parts"(int64_t base) noexcept
+    int64_t part_down "bot4_part"(parts_t parts, int64_t ppm) noexcept
 
 cdef int64_t SECOND = 1_000_000_000
 cdef int64_t MINUTE = 60_000_000_000
@@ -248,6 +259,9 @@ cdef void _check_size(const limits_t* limits, const account_t* a, const gate_sym
     cdef int64_t worst = _worst_lots(s, buys, sells)
     cdef int64_t added = units_up(px, sub_sat(worst, _worst_lots(s, 0, 0)), s.value_q32)
     cdef int64_t net, least, most, leverage, required, share
+    # What is written into `room` might be the account, for all the compiler knows: what is used twice is read once.
+    cdef parts_t equity = parts_of(a.equity)
+    cdef int64_t gross = add_sat(a.gross_worst, added)
     notional_out[0] = notional
     least = sub_sat(qty, s.qty_min_lots)
     most = sub_sat(s.qty_max_lots, qty)
@@ -256,16 +270,16 @@ cdef void _check_size(const limits_t* limits, const account_t* a, const gate_sym
     most = sub_sat(s.notional_max, notional)
     _put(room, RULE_NOTIONAL_RANGE, least if least < most else most)
     _put(room, RULE_ORDER_NOTIONAL, sub_sat(limit(limits, LIMIT_ORDER_NOTIONAL), notional))
-    share = share_down(a.equity, limit(limits, LIMIT_POSITION_SHARE_PPM))
+    share = part_down(equity, limit(limits, LIMIT_POSITION_SHARE_PPM))
     _put(room, RULE_POSITION_SHARE, sub_sat(share_down(share, a.position_scale_ppm), units_up(px, worst, s.value_q32)))
-    share = share_down(a.equity, limit(limits, LIMIT_GROSS_SHARE_PPM))
-    _put(room, RULE_GROSS, sub_sat(share, add_sat(a.gross_worst, added)))
+    share = part_down(equity, limit(limits, LIMIT_GROSS_SHARE_PPM))
+    _put(room, RULE_GROSS, sub_sat(share, gross))
     net = sub_sat(value, a.short_worst) if ask.sell else add_sat(a.long_worst, value)
-    _put(room, RULE_NET, sub_sat(share_down(a.equity, limit(limits, LIMIT_NET_SHARE_PPM)), net))
+    _put(room, RULE_NET, sub_sat(part_down(equity, limit(limits, LIMIT_NET_SHARE_PPM)), net))
     leverage = limit(limits, LIMIT_LEVERAGE_TIER_PPM)
     if limit(limits, LIMIT_LEVERAGE_REGIME_PPM) < leverage:
         leverage = limit(limits, LIMIT_LEVERAGE_REGIME_PPM)
-    _put(room, RULE_LEVERAGE, sub_sat(share_down(a.equity, leverage), add_sat(a.gross_worst, added)))
+    _put(room, RULE_LEVERAGE, sub_sat(part_down(equity, leverage), gross))
     # Rounded up twice, both times against us: the margin, and the share of it that must be there.
     required = add_sat(share_down(notional, s.margin_ppm), 1)
     _put(room, RULE_MARGIN, sub_sat(a.margin_available, add_sat(share_down(required, limit(limits, LIMIT_MARGIN_PPM)), 1)))

@@ -6,7 +6,8 @@ through `place` like any order), the rules before the first child (own limits, d
 
 A child is known by its tag (the parent's row), its leg (the child's number) and its signal (the parent's number), so
 a late report of an older parent's child reaches no newer one. A parent that has ended stands for its wish until that is
-another one, so what was done is never begun again; then its row is free.
+another one, so what was done is never begun again; then its row is free. An iceberg that the venue does not have is such a
+parent too; it stands in for one order, so once it is filled the same wish is a new one, as with any order.
 Cost: nothing while no parent lives; then one pass over the rows for each price of their symbol.
 """
 from libc.stdint cimport int64_t, uint16_t, uint32_t
@@ -16,12 +17,14 @@ from engine._core.orders cimport order_t
 from engine._core.step_out cimport core_t
 from engine._core.strategy_abi cimport wish_t
 from engine._core.types cimport event_t
+from engine._core.world cimport world_t
 
 
 cdef enum:
     TAG_ALGO = 0x4000             # and the row of the parent; its child's number is the order's leg
 
 
+cdef bint is_sliced(const world_t* w, uint16_t symbol, const wish_t* wish) noexcept nogil
 cdef int64_t start_algo(core_t* core, const event_t* cause, uint32_t strategy, bint sell, const wish_t* wish,
                         int* status) noexcept nogil
 cdef void forget_algo(core_t* core, const algo_t* a) noexcept nogil

@@ -2,7 +2,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from engine._core.algos cimport (
-    ACTION_PLACE, ALGO_POV, ALGO_TWAP, ALGO_VWAP, CATCH_UP_SPREAD, END_SHORT, END_SWEEP, PROFILE_MAX,
+    ACTION_PLACE, ALGO_ICEBERG, ALGO_POV, ALGO_TWAP, ALGO_VWAP, CATCH_UP_SPREAD, END_SHORT, END_SWEEP, PROFILE_MAX,
     STYLE_REST, STYLE_TAKE, algo_action_t, algo_cancel, algo_cancel_refused, algo_child_ended, algo_config_t, algo_fill,
     algo_is_live, algo_t, algo_time, algos_find, algos_release, algos_rows, algos_start, algos_t,
 )
@@ -15,10 +15,10 @@ from engine._core.step_orders cimport cancel, place, place_t
 from engine._core.step_out cimport core_t, next_output
 from engine._core.strategy cimport strategy_t
 from engine._core.strategy_abi cimport (
-    STATE_MAX, TYPE_TWAP, TYPE_VWAP, WISH_POST_ONLY, WISH_REDUCE_ONLY, wish_t,
+    STATE_MAX, TYPE_ICEBERG, TYPE_TWAP, TYPE_VWAP, WISH_POST_ONLY, WISH_REDUCE_ONLY, wish_slices, wish_t,
 )
 from engine._core.types cimport (
-    ALGO_BAD_CONFIG, FLAG_SELL, KIND_ALGO, OK, SYMBOL_ALL, algo_event_t, event_t,
+    ALGO_BAD_CONFIG, CAN_ICEBERG, FLAG_SELL, KIND_ALGO, OK, SYMBOL_ALL, algo_event_t, event_t,
 )
 from engine._core.world cimport (
     SECTION_ALGOS, world_algos, world_has, world_instruments, world_orders, world_strategies, world_t,
@@ -30,6 +30,7 @@ cdef enum:
     CARRY_FLAGS = 1               # WISH_REDUCE_ONLY, WISH_POST_ONLY
 
 cdef int64_t E8_PER_PPM = 100
+cdef int64_t ICEBERG_RETRY_NS = 1_000_000_000    # before the next try, after a shown part that ended short
 
 
 # ------------------------------------------------------------------------------------------------------ records, the end
@@ -54,6 +55,24 @@ cdef void forget_algo(core_t* core, const algo_t* a) noexcept nogil:
 
 
 # -------------------------------------------------------------------------------------------------------------- starting
+cdef bint is_sliced(const world_t* w, uint16_t symbol, const wish_t* wish) noexcept nogil:
+    """A parent of the core's: by its type, or an iceberg where the venue has none."""
+    return wish_slices(wish) or (wish.type == TYPE_ICEBERG and not world_instruments(w)[symbol].can & CAN_ICEBERG)
+
+
+cdef inline int64_t _kind_of(const wish_t* wish) noexcept nogil:
+    if wish.type == TYPE_ICEBERG:
+        return ALGO_ICEBERG
+    return ALGO_TWAP if wish.type == TYPE_TWAP else ALGO_VWAP if wish.type == TYPE_VWAP else ALGO_POV
+
+
+cdef void _show_part(algo_config_t* c, const wish_t* wish) noexcept nogil:
+    """An iceberg's terms: one shown part after the other at its own price, until all is filled or nobody wants it."""
+    c.end_ns, c.slice_ns = 0, ICEBERG_RETRY_NS
+    c.slice_max_lots = wish.display_lots if wish.display_lots >= c.slice_min_lots else c.slice_min_lots
+    c.cap_e8, c.style, c.end_policy = 0, STYLE_REST, END_SHORT
+
+
 cdef bint _configure(const world_t* w, uint32_t strategy, bint sell, const wish_t* wish, algo_config_t* c) noexcept nogil:
     """The parent's terms. As many equal slices as the largest child needs; False when there is no such schedule."""
     cdef const strategy_t* s = &world_strategies(w)[strategy]
@@ -61,13 +80,16 @@ cdef bint _configure(const world_t* w, uint32_t strategy, bint sell, const wish_
     cdef int64_t slices = (wish.qty_lots - 1) // wish.display_lots + 1, span = wish.expire_ns - w.now_ns
     cdef int at
     memset(c, 0, sizeof(algo_config_t))
+    c.kind = _kind_of(wish)
+    c.symbol, c.strategy, c.sell = s.symbol, strategy, sell
+    c.qty_lots, c.limit_px_ticks, c.start_ns = wish.qty_lots, wish.px_ticks, w.now_ns
+    c.slice_min_lots = i.qty_min_lots if i.qty_min_lots > 0 else 1
+    if c.kind == ALGO_ICEBERG:
+        _show_part(c, wish)
+        return True
     if span < slices or s.limits.share_ppm < 0 or s.limits.share_ppm > 1_000_000:
         return False
-    c.kind = ALGO_TWAP if wish.type == TYPE_TWAP else ALGO_VWAP if wish.type == TYPE_VWAP else ALGO_POV
-    c.symbol, c.strategy, c.sell = s.symbol, strategy, sell
-    c.qty_lots, c.limit_px_ticks = wish.qty_lots, wish.px_ticks
-    c.start_ns, c.end_ns, c.slice_ns = w.now_ns, wish.expire_ns, span // slices
-    c.slice_min_lots = i.qty_min_lots if i.qty_min_lots > 0 else 1
+    c.end_ns, c.slice_ns = wish.expire_ns, span // slices
     c.slice_max_lots = wish.display_lots if wish.display_lots >= c.slice_min_lots else c.slice_min_lots
     c.cap_e8 = s.limits.share_ppm * E8_PER_PPM
     c.catch_up = CATCH_UP_SPREAD
@@ -108,10 +130,13 @@ cdef algo_t* find_algo(core_t* core, int64_t id_algo) noexcept nogil:
 
 
 cdef bint algo_looks_like(const algo_t* a, const wish_t* wish) noexcept nogil:
-    """Whether the parent carries out this very wish."""
-    cdef int64_t kind = ALGO_TWAP if wish.type == TYPE_TWAP else ALGO_VWAP if wish.type == TYPE_VWAP else ALGO_POV
-    return (a.config.kind == kind and a.config.qty_lots == wish.qty_lots and a.config.limit_px_ticks == wish.px_ticks
-            and a.config.end_ns == wish.expire_ns)
+    """Whether the parent carries out this very wish. An iceberg that has ended is like any order that has: gone."""
+    if a.config.kind != _kind_of(wish) or a.config.qty_lots != wish.qty_lots or a.config.limit_px_ticks != wish.px_ticks:
+        return False
+    if a.config.kind == ALGO_ICEBERG:
+        return algo_is_live(a) and (a.config.slice_max_lots == wish.display_lots
+                                    or a.config.slice_max_lots == a.config.slice_min_lots > wish.display_lots)
+    return a.config.end_ns == wish.expire_ns
 
 
 # -------------------------------------------------------------------------------------------------------------- children

@@ -136,6 +136,12 @@ cdef int _quote(core_t* core, const quote_event_t* e) noexcept nogil:
     return OK
 
 
+cdef void _mark(world_t* w, const mark_event_t* e) noexcept nogil:
+    """What strategies are shown of funding. What it costs is the ledger's, when it is charged."""
+    cdef world_symbol_t* y = &world_symbols(w)[e.symbol]
+    y.mark_px_e8, y.funding_rate_e8, y.funding_ns = e.mark_px_e8, e.funding_rate_e8, e.ts_funding_ns
+
+
 cdef int market_event(core_t* core, const event_t* event) noexcept nogil:
     cdef world_t* w = core.world
     cdef int status
@@ -154,6 +160,8 @@ cdef int market_event(core_t* core, const event_t* event) noexcept nogil:
             return WORLD_BAD_EVENT
         return _from_book(core, event, book_apply(world_book(w, event.symbol), event))
     if event.kind == KIND_MARK or event.kind == KIND_LIQUIDATION or event.kind == KIND_BAR_PRICES or event.kind == KIND_BAR_TOTALS:
+        if event.kind == KIND_MARK:
+            _mark(w, <const mark_event_t*>event)
         # Judged and counted; the feature section reads them through its own pass.
         if core.features != NULL:
             run_strategies(core, event)

@@ -119,15 +119,16 @@ cdef void plans_on_report(core_t* core, const event_t* cause, uint16_t symbol) n
     cdef bint sell = lots > 0
     cdef uint32_t at = orders_symbols(world_orders(w))[symbol].head
     cdef order_t* o
+    while at != <uint32_t>ORDER_NONE:
+        o = &orders_slots(world_orders(w))[at]
+        if o.sell == sell and lots != 0 and _protects(o):
+            open_lots -= order_open_lots(o)
+            if o.px_stop_ticks and (nearest == 0 or (o.px_stop_ticks > nearest) == sell):
+                nearest = o.px_stop_ticks
+        at = o.next
+    # Where the stop stands is known whoever placed it; that there is one is promised where brackets are.
+    world_symbols(w)[symbol].stop_px_ticks = nearest
     if world_has(w, SECTION_BRACKETS):
-        while at != <uint32_t>ORDER_NONE:
-            o = &orders_slots(world_orders(w))[at]
-            if o.sell == sell and lots != 0 and _protects(o):
-                open_lots -= order_open_lots(o)
-                if o.px_stop_ticks and (nearest == 0 or (o.px_stop_ticks > nearest) == sell):
-                    nearest = o.px_stop_ticks
-            at = o.next
-        world_symbols(w)[symbol].stop_px_ticks = nearest
         if open_lots <= 0:
             world_symbols(w)[symbol].unprotected_lots = 0
         elif world_symbols(w)[symbol].unprotected_lots == 0:

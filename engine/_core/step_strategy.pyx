@@ -4,9 +4,10 @@ from libc.string cimport memset
 from engine._core.algos cimport algo_is_live, algo_t
 from engine._core.book cimport book_level_t, book_levels
 from engine._core.brackets cimport (
-    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_terms_t, brackets_slots,
+    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_held_lots, bracket_t,
+    bracket_terms_t, brackets_slots, brackets_t,
 )
-from engine._core.debug cimport unlikely
+from engine._core.debug cimport likely, unlikely
 from engine._core.discipline cimport (
     CLAIM_CONFIDENCE, CLAIM_EV, CLAIM_P, CLAIM_SHARPE, FACT_UNKNOWN, corrective_action_t, discipline_check,
     discipline_position, discipline_result, discipline_verdict_t, facts_t,
@@ -17,7 +18,7 @@ from engine._core.limits cimport LIMIT_BOOK_AGE_NS, LIMIT_POSITION_SHARE_PPM, li
 from engine._core.money cimport mul_div_ceil
 from engine._core.orders cimport (
     LOTS_MAX, NEVER_NS, STATE_OPEN, STATE_PARTIAL, TIF_GTC, TIF_GTX, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_TRAILING,
-    order_open_lots, order_t, orders_find, orders_symbols,
+    order_open_lots, order_t, orders_find, orders_find_key, orders_symbols,
 )
 from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
 from engine._core.routing cimport (
@@ -25,7 +26,7 @@ from engine._core.routing cimport (
     routing_groups,
 )
 from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
-from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, start_algo
+from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, is_sliced, start_algo
 from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
 from engine._core.step_out cimport core_t, deny, note
 from engine._core.step_plans cimport TAG_PLAN
@@ -34,8 +35,8 @@ from engine._core.strategy cimport (
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, signal_t, view_t, wish_slices,
-    wish_t, wishes_at, wishes_clear,
+    STRATEGY_OK, TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t, signal_t,
+    view_peer, view_t, wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
     CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
@@ -174,23 +175,37 @@ cdef bint _disciplined(core_t* core, const event_t* cause, uint32_t strategy, in
     return False
 
 
+cdef bint _flatten_brackets(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
+    """Out of every bracket of a symbol. True when one of them holds something: it closes that by itself."""
+    cdef brackets_t* t = world_brackets(core.world)
+    cdef bint holds = False
+    cdef bracket_t* b
+    cdef uint64_t i
+    for i in range(t.config.capacity):
+        b = &brackets_slots(t)[i]
+        if b.symbol == symbol and b.handle and b.phase != PHASE_CLOSED:
+            holds = holds or bracket_held_lots(b) != 0
+            flatten_bracket(core, cause, b.handle)
+    return holds
+
+
 cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
-    """A position beyond its stop that is still there is closed now: nobody waits for it to come back."""
+    """A position beyond its stop that is still there is closed now: nobody waits for it to come back.
+
+    Brackets close what they hold; what no bracket holds, like a position behind a stop of its own, is closed here. Not
+    both at once: a fill of the one would count as closing what the other holds. The demand comes again, so the rest
+    follows when the brackets are done.
+    """
     cdef world_t* w = core.world
     cdef corrective_action_t action
     cdef facts_t facts
     cdef place_t p
-    cdef uint64_t i
     if not world_has(w, SECTION_DISCIPLINE) or gate_symbols(world_gate(w))[symbol].lots == 0:
         return
     _facts(w, symbol, &facts)
     if not discipline_position(world_discipline(w), symbol, &facts, w.now_ns, &action):
         return
-    if world_has(w, SECTION_BRACKETS):
-        for i in range(world_brackets(w).config.capacity):
-            if (brackets_slots(world_brackets(w))[i].symbol == symbol and brackets_slots(world_brackets(w))[i].handle
-                    and brackets_slots(world_brackets(w))[i].phase != PHASE_CLOSED):
-                flatten_bracket(core, cause, brackets_slots(world_brackets(w))[i].handle)
+    if world_has(w, SECTION_BRACKETS) and _flatten_brackets(core, cause, symbol):
         return
     memset(&p, 0, sizeof(p))
     p.symbol, p.strategy, p.tag, p.lane = symbol, STRATEGY_NONE, TAG_PLAN, LANE_PROTECTIVE
@@ -200,7 +215,9 @@ cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexc
     p.type, p.tif = TYPE_MARKET, TIF_IOC
     if not world_instruments(w)[symbol].can & CAN_MARKET:
         p.type, p.tif, p.px_ticks = TYPE_LIMIT, TIF_GTC, facts.bid_px_ticks if p.sell else facts.ask_px_ticks
-    place(core, cause, &p)
+    # One at a time: the one before it is on its way, or the plan's own order closes already.
+    if orders_find_key(world_orders(w), STRATEGY_NONE, symbol, p.sell, TAG_PLAN) == NULL:
+        place(core, cause, &p)
 
 
 # ------------------------------------------------------------------------------------------------------------ routing
@@ -377,6 +394,9 @@ cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexce
     cdef place_t p
     if not world_has(w, SECTION_ALGOS) or (wish.type == TYPE_POV and s.limits.share_ppm <= 0):
         return False
+    # An iceberg's wish may name a target, or a date: its parts have none.
+    if wish.target_px_ticks or (wish.type == TYPE_ICEBERG and wish.tif != TIF_GTC and wish.tif != TIF_GTX):
+        return False
     # Many children are no bracket each: with brackets the stop is the one that follows the net position.
     if (world_has(w, SECTION_BRACKETS) and not wish.flags & WISH_REDUCE_ONLY
             and (not s.limits.nets or world_instruments(w)[s.symbol].group)):
@@ -384,6 +404,8 @@ cdef bint _can_slice(core_t* core, uint32_t strategy, const wish_t* wish) noexce
     memset(&p, 0, sizeof(p))
     p.symbol = <uint16_t>s.symbol
     p.tif = <uint8_t>(TIF_GTX if wish.tif == TIF_GTX or wish.flags & WISH_POST_ONLY else TIF_IOC)
+    if wish.type == TYPE_ICEBERG and p.tif == TIF_IOC:
+        p.tif = <uint8_t>TIF_GTC
     return carries(core, &p) == CARRY_VENUE
 
 
@@ -433,13 +455,15 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
     cdef algo_t* a
+    cdef bint sliced
     if wish.kind == WISH_KEEP:
         return held
+    sliced = is_sliced(core.world, <uint16_t>world_strategies(core.world)[strategy].symbol, wish)
     if held < 0:
         a = find_algo(core, -held)
         if a != NULL:
             # An ended parent stands for its wish until that is another one: what was done is not begun again.
-            if wish.kind == WISH_REST and wish_slices(wish) and algo_looks_like(a, wish):
+            if wish.kind == WISH_REST and sliced and algo_looks_like(a, wish):
                 return held
             call_off(core, cause, a)
             if algo_is_live(a):
@@ -460,7 +484,7 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
         # The new order waits until the old one is gone: two at once could both fill.
         take_back(core, cause, o)
         return strategy_held(&world_strategies(core.world)[strategy], tag, sell)[0]
-    if wish.kind == WISH_REST and wish_slices(wish):
+    if wish.kind == WISH_REST and sliced:
         return _start(core, cause, strategy, tag, sell, wish)
     if wish.kind == WISH_REST:
         return _place(core, cause, strategy, tag, sell, wish)
@@ -488,11 +512,28 @@ cdef void take_back_all(core_t* core, const event_t* cause, strategy_t* s) noexc
 
 
 # ------------------------------------------------------------------------------------------------------------ calling
+cdef void _show_peer(const world_t* w, peer_t* p) noexcept nogil:
+    """Another symbol as it stands now; prices and lots are its own, so what they mean stands beside them."""
+    cdef const instrument_t* i = &world_instruments(w)[p.symbol]
+    cdef const world_symbol_t* y = &world_symbols(w)[p.symbol]
+    p.bid_px_ticks, p.bid_qty_lots = i.bid_px_ticks, i.bid_qty_lots
+    p.ask_px_ticks, p.ask_qty_lots = i.ask_px_ticks, i.ask_qty_lots
+    p.last_px_ticks, p.book_ns = i.last_px_ticks, i.book_ts_ns
+    p.position_lots = world_positions(w)[p.symbol].lots
+    p.open_buy_lots = orders_symbols(world_orders(w))[p.symbol].open_buy_lots
+    p.open_sell_lots = orders_symbols(world_orders(w))[p.symbol].open_sell_lots
+    p.book_trusted = gate_symbols(world_gate(w))[p.symbol].book_trusted
+    p.mark_px_e8, p.funding_rate_e8, p.funding_ns = y.mark_px_e8, y.funding_rate_e8, y.funding_ns
+    p.tick_e8, p.lot_e8 = i.tick_e8, i.lot_e8
+
+
 cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil:
     """Fill the view's head with the state of the world now."""
     cdef world_t* w = core.world
     cdef instrument_t* i = &world_instruments(w)[s.symbol]
+    cdef const world_symbol_t* y = &world_symbols(w)[s.symbol]
     cdef view_t* view = &s.view
+    cdef int64_t at
     view.now_ns = w.now_ns
     view.cause = cause.kind
     view.bid_px_ticks = i.bid_px_ticks
@@ -505,6 +546,10 @@ cdef inline void _show(core_t* core, const event_t* cause, strategy_t* s) noexce
     view.open_buy_lots = orders_symbols(world_orders(w))[s.symbol].open_buy_lots
     view.open_sell_lots = orders_symbols(world_orders(w))[s.symbol].open_sell_lots
     view.book_trusted = gate_symbols(world_gate(w))[s.symbol].book_trusted
+    view.mark_px_e8, view.funding_rate_e8, view.funding_ns = y.mark_px_e8, y.funding_rate_e8, y.funding_ns
+    view.tick_e8, view.lot_e8, view.book_ns = i.tick_e8, i.lot_e8, i.book_ts_ns
+    for at in range(view.peer_count):
+        _show_peer(w, view_peer(view, at))
     if core.features != NULL:
         view.feature_count = core.features(world_section(w, SECTION_FEATURES), cause, <uint32_t>view.strategy, view)
 
@@ -539,12 +584,23 @@ cdef void _decide(core_t* core, const event_t* cause, uint32_t strategy) noexcep
         take_back_all(core, cause, s)
 
 
+cdef bint _watches(strategy_t* s, uint32_t symbol) noexcept nogil:
+    """Whether an event of this symbol wakes it: its own, or a peer's."""
+    cdef int64_t at
+    if likely(s.symbol == symbol):
+        return True
+    for at in range(s.view.peer_count):
+        if view_peer(&s.view, at).symbol == symbol:
+            return True
+    return False
+
+
 cdef void run_strategies(core_t* core, const event_t* cause) noexcept nogil:
     cdef uint32_t strategy
     cdef strategy_t* s
     for strategy in range(core.world.strategy_count):
         s = &world_strategies(core.world)[strategy]
-        if s.symbol == cause.symbol and core.decide[strategy] != NULL:
+        if _watches(s, cause.symbol) and core.decide[strategy] != NULL:
             if unlikely(s.stopped):
                 take_back_all(core, cause, s)
             else:

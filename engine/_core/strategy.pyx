@@ -3,6 +3,7 @@ from libc.stdint cimport INT64_MAX, int64_t, uint32_t
 
 import numpy as np
 
+from engine._core.strategy_abi import VIEW as _VIEW
 from engine._core.strategy_abi import WISH
 
 from engine._core.debug cimport static_assert_c
@@ -13,7 +14,7 @@ from engine._core.types cimport OK, STRATEGY_BAD_ACT, raise_status
 
 cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(strategy_limits_t) == 64)
-    static_assert_c(sizeof(strategy_t) == 1280)
+    static_assert_c(sizeof(strategy_t) == 1792)
     static_assert_c(<size_t>&(<strategy_t*>NULL).limits == 64)
     static_assert_c(<size_t>&(<strategy_t*>NULL).held == 128)
     static_assert_c(<size_t>&(<strategy_t*>NULL).signal == 192)
@@ -22,7 +23,20 @@ cdef void _layout() noexcept nogil:
 
 cdef strategy_t _row
 cdef strategy_limits_t _limits
-STRATEGY = np.asarray(<strategy_t[:1]>&_row).dtype
+
+
+def _with_view(flat):
+    """The row's dtype with the view as strategies see it."""
+    fields = {name: flat.fields[name] for name in flat.names}
+    return np.dtype({
+        "names": list(fields),
+        "formats": [_VIEW if name == "view" else kind for name, (kind, _) in fields.items()],
+        "offsets": [at for _, at in fields.values()],
+        "itemsize": flat.itemsize,
+    })
+
+
+STRATEGY = _with_view(np.asarray(<strategy_t[:1]>&_row).dtype)
 STRATEGY_LIMITS = np.asarray(<strategy_limits_t[:1]>&_limits).dtype
 StopReason = stop_reason_t
 StrategyRule = strategy_rule_t

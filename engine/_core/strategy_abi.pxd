@@ -14,7 +14,7 @@ from libc.stdint cimport int64_t
 
 
 cdef enum:
-    STRATEGY_ABI = 2
+    STRATEGY_ABI = 3
 
     STRATEGY_STOP = 0             # a compiled strategy that raised returns 0: it is stopped alone
     STRATEGY_OK = 1
@@ -25,6 +25,7 @@ cdef enum:
     STATE_MAX = 32
     STATE_F64_MAX = 16
     TAGS = 2                      # wishes per side: say, a quote and an exit
+    PEERS_MAX = 4                 # other symbols that a strategy watches
 
 
 # What to do about one side and tag.
@@ -84,7 +85,26 @@ cpdef enum wish_fault_t:
     FAULT_BRACKET = 1024          # stop or target on the wrong side of the entry, or on an exit
 
 
-cdef struct view_t:               # 1,024 bytes
+cdef struct peer_t:               # 128 bytes: another symbol that a strategy watches and does not trade
+    int64_t symbol
+    int64_t bid_px_ticks          # in ticks and lots of its own
+    int64_t bid_qty_lots
+    int64_t ask_px_ticks
+    int64_t ask_qty_lots
+    int64_t last_px_ticks
+    int64_t position_lots         # the whole account's
+    int64_t open_buy_lots
+    int64_t open_sell_lots
+    int64_t book_trusted
+    int64_t book_ns               # when its touch was last told
+    int64_t mark_px_e8            # the three are 0 where nobody told them
+    int64_t funding_rate_e8
+    int64_t funding_ns
+    int64_t tick_e8
+    int64_t lot_e8
+
+
+cdef struct view_t:               # 1,536 bytes
     # line 0
     int64_t abi                   # STRATEGY_ABI
     int64_t now_ns
@@ -103,12 +123,21 @@ cdef struct view_t:               # 1,024 bytes
     int64_t feature_count         # features that are filled in; the rest is 0.0
     int64_t strategy              # its own number
     int64_t book_trusted
-    int64_t reserved[8]
+    # line 2
+    int64_t mark_px_e8            # as the venue told it last, 0 where it tells none
+    int64_t funding_rate_e8       # what a long pays a short at the next exchange, of the position's value
+    int64_t funding_ns            # when that is
+    int64_t tick_e8               # what a price and a quantity mean: to compare them with a peer's
+    int64_t lot_e8
+    int64_t peer_count            # peers that are filled in
+    int64_t book_ns               # when the own touch was last told: a peer's may have woken the strategy
+    int64_t reserved
     double features[32]
     int64_t params[16]
     double params_f64[8]
     int64_t state[32]             # its own, kept from call to call
     double state_f64[16]
+    int64_t peers[4][16]          # peer_t each: the buffer protocol keeps the length of plain numbers alone
 
 
 cdef struct wish_t:               # 96 bytes
@@ -155,6 +184,10 @@ cdef extern from * nogil:
     }
     """
     void clear_lines "bot4_clear_lines"(void* block, size_t size) noexcept
+
+
+cdef inline peer_t* view_peer(view_t* view, int64_t at) noexcept nogil:
+    return <peer_t*>&view.peers[at][0]
 
 
 cdef inline void wishes_clear(wishes_t* wishes) noexcept nogil:

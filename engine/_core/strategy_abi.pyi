@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 VIEW: np.dtype[Any]
+PEER: np.dtype[Any]
 WISH: np.dtype[Any]
 SIGNAL: np.dtype[Any]
 WISHES: np.dtype[Any]

@@ -6,17 +6,20 @@ from engine._core.debug cimport static_assert_c
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(view_t) == 1024)
+    static_assert_c(sizeof(view_t) == 1536)
+    static_assert_c(sizeof(peer_t) == 128)
     static_assert_c(sizeof(wish_t) == 96)
     static_assert_c(sizeof(signal_t) == 64)
     static_assert_c(sizeof(wishes_t) == 448)
     static_assert_c(sizeof(double) == 8)
     static_assert_c(<size_t>&(<view_t*>NULL).last_px_ticks == 64)
+    static_assert_c(<size_t>&(<view_t*>NULL).mark_px_e8 == 128)
     static_assert_c(<size_t>&(<view_t*>NULL).features == 192)
     static_assert_c(<size_t>&(<view_t*>NULL).params == 448)
     static_assert_c(<size_t>&(<view_t*>NULL).params_f64 == 576)
     static_assert_c(<size_t>&(<view_t*>NULL).state == 640)
     static_assert_c(<size_t>&(<view_t*>NULL).state_f64 == 896)
+    static_assert_c(<size_t>&(<view_t*>NULL).peers == 1024)
     static_assert_c(<size_t>&(<wishes_t*>NULL).ask == 192)
     static_assert_c(<size_t>&(<wishes_t*>NULL).signal == 384)
     # The arrays' lengths and the constants that authors read are one truth.
@@ -26,15 +29,31 @@ cdef void _layout() noexcept nogil:
     static_assert_c(sizeof((<view_t*>NULL).state) == STATE_MAX * 8)
     static_assert_c(sizeof((<view_t*>NULL).state_f64) == STATE_F64_MAX * 8)
     static_assert_c(sizeof((<wishes_t*>NULL).bid) == TAGS * 96)
+    static_assert_c(sizeof((<view_t*>NULL).peers) == PEERS_MAX * sizeof(peer_t))
 
 
 cdef view_t _view
 cdef wish_t _wish
 cdef signal_t _signal
+cdef peer_t _peer
 
 # The dtypes are read back from the structs: the compiler alone knows the layout. The buffer protocol drops the
 # length of an array of structs, so the wishes are put together from their parts, at the compiler's offsets.
-VIEW = np.asarray(<view_t[:1]>&_view).dtype
+PEER = np.asarray(<peer_t[:1]>&_peer).dtype
+
+
+def _with_peers(flat):
+    """The view's dtype with its peers as records: they stand in the same bytes."""
+    fields = {name: flat.fields[name] for name in flat.names}
+    return np.dtype({
+        "names": list(fields),
+        "formats": [(PEER, (PEERS_MAX,)) if name == "peers" else kind for name, (kind, _) in fields.items()],
+        "offsets": [at for _, at in fields.values()],
+        "itemsize": flat.itemsize,
+    })
+
+
+VIEW = _with_peers(np.asarray(<view_t[:1]>&_view).dtype)
 WISH = np.asarray(<wish_t[:1]>&_wish).dtype
 SIGNAL = np.asarray(<signal_t[:1]>&_signal).dtype
 WISHES = np.dtype({
@@ -49,7 +68,7 @@ OK = STRATEGY_OK
 STOP = STRATEGY_STOP
 SIZES = {
     "features": FEATURES_MAX, "params": PARAMS_MAX, "params_f64": PARAMS_F64_MAX, "state": STATE_MAX,
-    "state_f64": STATE_F64_MAX, "tags": TAGS,
+    "state_f64": STATE_F64_MAX, "tags": TAGS, "peers": PEERS_MAX,
 }
 WishKind = wish_kind_t
 WishType = wish_type_t

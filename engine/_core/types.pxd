@@ -704,9 +704,6 @@ cdef enum:
 cdef inline int64_t terms_pack(int64_t strategy, int64_t order_type, int64_t tif, int64_t flags) noexcept nogil:
     return (strategy & 0xFFFF) | (order_type & 0xFF) << 16 | (tif & 0xFF) << 24 | (flags & 0xFF) << 32
 
-cdef inline int64_t terms_strategy(int64_t terms) noexcept nogil:
-    return terms & 0xFFFF
-
 cdef inline int64_t terms_type(int64_t terms) noexcept nogil:
     return terms >> 16 & 0xFF
 

@@ -42,7 +42,7 @@ from engine._core.positions cimport position_t
 from engine._core.risk cimport account_t, gate_bytes, gate_init, gate_symbol_t, gate_symbols
 from engine._core.routing cimport POLICY_SMART, routing_add, routing_bytes, routing_groups, routing_init
 from engine._core.strategy cimport strategy_limits_t, strategy_t
-from engine._core.strategy_abi cimport PARAMS_F64_MAX, PARAMS_MAX, STRATEGY_ABI
+from engine._core.strategy_abi cimport PARAMS_F64_MAX, PARAMS_MAX, PEERS_MAX, STRATEGY_ABI, view_peer
 from engine._core.triggers cimport triggers_bytes, triggers_check, triggers_init
 from engine._core.types cimport CAN_ALL, OK, WORLD_BAD_LAYOUT, WORLD_UNKNOWN_SYMBOL, raise_status
 from engine._core.validate cimport (
@@ -51,7 +51,7 @@ from engine._core.validate cimport (
 )
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
-cdef uint32_t LAYOUT = 4
+cdef uint32_t LAYOUT = 5
 cdef int64_t E8 = 100_000_000
 cdef int64_t SECOND = 1_000_000_000
 cdef enum:
@@ -361,13 +361,21 @@ cdef class World:
                     or correlation_track(world_correlation(self.c), <uint16_t>symbol) != OK):
                 raise_status(WORLD_BAD_LAYOUT, f"no room to track symbol {symbol}")
 
-    def set_strategy(self, uint32_t strategy, uint32_t symbol, params=(), params_f64=(), limits=None):
-        """Bind a strategy slot to a symbol with its parameters and its own limits, by the names of STRATEGY_LIMITS."""
+    def set_strategy(self, uint32_t strategy, uint32_t symbol, params=(), params_f64=(), limits=None, peers=()):
+        """Bind a strategy slot to a symbol with its parameters and its own limits, by the names of STRATEGY_LIMITS.
+
+        `peers` are other symbols that it watches: it is called on their touches too, and trades none of them.
+        """
+        cdef uint32_t peer
         if strategy >= self.c.strategy_count or symbol >= self.c.symbol_count:
             raise_status(WORLD_UNKNOWN_SYMBOL, f"strategy {strategy}, symbol {symbol}")
         cdef strategy_t* s = &world_strategies(self.c)[strategy]
         if len(params) > PARAMS_MAX or len(params_f64) > PARAMS_F64_MAX:
             raise_status(WORLD_BAD_LAYOUT, f"{len(params)} and {len(params_f64)} parameters")
+        if len(peers) > PEERS_MAX or symbol in peers or len(set(peers)) != len(peers):
+            raise_status(WORLD_BAD_LAYOUT, f"peers {list(peers)} of symbol {symbol}: up to {PEERS_MAX} different ones")
+        for peer in peers:
+            self._symbol(peer)
         s.symbol = symbol
         s.view.symbol = symbol
         s.view.strategy = strategy
@@ -375,6 +383,9 @@ cdef class World:
             s.view.params[at] = value
         for at, value in enumerate(params_f64):
             s.view.params_f64[at] = value
+        s.view.peer_count = len(peers)
+        for at, value in enumerate(peers):
+            view_peer(&s.view, at).symbol = value
         _fill_row(np.asarray(<strategy_limits_t[:1]>&s.limits), dict(limits or {}), "a strategy's limits")
 
     def put_discipline(self, const unsigned char[::1] image not None):

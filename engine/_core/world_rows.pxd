@@ -21,7 +21,10 @@ cdef struct world_symbol_t:       # two cache lines
     uint32_t book_on              # depth is kept for it
     uint32_t halted_by            # halt_cause_t, or-ed
     int64_t dust_lots             # of the position, not owned: fees in the base asset took them
-    int64_t reserved[5]
+    int64_t mark_px_e8            # the venue's last word on its mark and its funding; 0 where it says none
+    int64_t funding_rate_e8
+    int64_t funding_ns
+    int64_t reserved[2]
 
 
 cdef enum halt_cause_t:

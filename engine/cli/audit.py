@@ -54,6 +54,10 @@ def as_dict(record: Record) -> dict[str, Any]:
     }
 
 
+# In a report each of these stands by itself; the others are counted.
+WRITTEN_OUT = ("trip", "sequence", "reset", "mode", "config", "drill", "key", "tier")
+
+
 @click.group()
 def audit() -> None:
     """The audit: what was done, by whom and why, and whether anybody changed it since."""
@@ -165,7 +169,7 @@ def to_markdown(records: list[Record], checked: Report, begin: str, end: str) ->
     ]
     for record in records:
         row = as_dict(record)
-        if row["human_override"] or row["kind"] in ("trip", "sequence", "reset", "mode", "config", "drill", "courier"):
+        if row["human_override"] or row["kind"] in WRITTEN_OUT:
             cells = [row[name] for name in ("time", "id", "action", "trigger", "rule", "affected", "decided_by")]
             cells += ["yes" if row["human_override"] else "no", row["explanation"]]
             # A record's own text must not become part of the table.

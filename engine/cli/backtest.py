@@ -9,13 +9,14 @@ from typing import Any
 import click
 
 from engine.cli.output import echo_json
+from engine.cli.progress import progress
 from engine.cli.replay import parse_time
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
-from engine.research import dataset, recorded, report, shipped
+from engine.research import dataset, recorded, report, report_page, shipped
 from engine.research.assumed import AWAY_TICKS
 from engine.research.dataset import Dataset, Meta
-from engine.runtime.backtest import Asked, run_backtest, sample
+from engine.runtime.backtest import Asked, generated, run_backtest
 from engine.settings.units import from_text
 
 
@@ -93,8 +94,10 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.command()
 @click.argument("strategy")
 @click.option(
-    "--data", "path", type=DATA_FILE, help="A data set, any form of `bot4 data import`, a journal, or sample:NAME."
-)
+    "--data", "paths", type=DATA_FILE, multiple=True,
+    help="A data set, any form of `bot4 data import`, a journal, or sample:NAME. Again for each symbol it watches.",
+)  # fmt: skip
+@click.option("--beside", metavar="STRATEGY", help="Another strategy, on the first watched symbol.")
 @with_meaning
 @click.option("--from", "since", metavar="TIME", help="Leave out what was received before, UTC.")
 @click.option("--to", "until", metavar="TIME", help="Leave out what was received at or after, UTC.")
@@ -112,13 +115,18 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
     "--trials", type=click.IntRange(1), default=1, show_default=True, help="Variants tried, for the deflation."
 )
 @click.option("--check/--no-check", default=True, show_default=True, help="Run again on cut data: does it look ahead?")
+@click.option(
+    "--sensitivity/--no-sensitivity", default=None,
+    help="Run again with other fees and latencies.  [default: with --report]",
+)  # fmt: skip
 @click.option("--report", "out", type=click.Path(dir_okay=False, path_type=Path), help="Write the page to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def backtest(
-    strategy: str, path: Path | str | None, symbol: str | None, tick: str | None, lot: str | None, market: str,
+    strategy: str, paths: tuple[Path | str, ...], beside: str | None,
+    symbol: str | None, tick: str | None, lot: str | None, market: str,
     since: str | None, until: str | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
     sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
-    check: bool, out: Path | None, as_json: bool,
+    check: bool, sensitivity: bool | None, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Run STRATEGY over market data on simulated time, against the embedded venue.
 
@@ -131,15 +139,28 @@ def backtest(
     Example: bot4 backtest quoter --events 50000 --set qty=3 --report quoter.html
 
     Example: bot4 backtest trend --data sample:vision-klines --set bar_s=300 --from 2024-01-02 --to 2024-01-05
+
+    Example: bot4 backtest funding --data perpetual.parquet --data spot.parquet
     """
-    data = read_data(path, symbol, tick, lot, market) if path else sample(seed=seed, count=events)
-    data = Dataset(data.meta, data.events[:events] if path is None or _given("events") else data.events)
+    data = [read_data(path, symbol, tick, lot, market) for path in paths] or generated(strategy, seed, events)
+    if _given("events"):
+        data = [Dataset(one.meta, one.events[:events]) for one in data]
     if since is not None or until is not None:
-        data = dataset.between(data, parse_time(since), parse_time(until))
-    asked = Asked(strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks)
-    told = run_backtest(read_settings(files, None, tier).settings, asked, data)
+        data = [dataset.between(one, parse_time(since), parse_time(until)) for one in data]
+    asked = Asked(
+        strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks,
+        out is not None if sensitivity is None else sensitivity, beside,
+    )  # fmt: skip
+    settings = read_settings(files, None, tier).settings
+    with progress("backtest", quiet=as_json) as advance:
+        first = min(int(one.events["ts_recv_ns"][0]) for one in data)
+        length = max(int(one.events["ts_recv_ns"][-1]) for one in data) - first
+        told = run_backtest(
+            settings, asked, *data,
+            seen=lambda now_ns: advance((now_ns - first) // 10**9, length // 10**9, "seconds of data"),
+        )  # fmt: skip
     if out is not None:
-        out.write_text(report.page(told))
+        out.write_text(report_page.page(told))
     if as_json:
         echo_json(report.as_json(told))
     else:

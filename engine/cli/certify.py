@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from functools import partial
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engine._core.clock import monotonic_ns
 from engine._core.step import Core
+from engine.cli.progress import progress
 from engine.runtime.wiring import ACCOUNT, INSTRUMENT, LIMITS, make_core
 from engine.sim.world.certify import certify as run_certify
 from engine.sim.world.engine import Setup
@@ -66,19 +65,17 @@ def certify(
     # Here first: a name that is none, or a source that cannot be built, is one plain line and not one a worker.
     _core(strategy)
     start = monotonic_ns()
-    columns = (TextColumn("certify"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    quiet = as_json or not os.isatty(2)
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), disable=quiet, transient=True) as bar:
-        task = bar.add_task("certify", total=seeds, rate="")
-        done = [0.0]
+    with progress("certify", quiet=as_json) as advance:
+        trials, simulated = 0, 0.0
 
-        def progress(outcome: Outcome) -> None:
-            done[0] += outcome.hours
+        def ended(outcome: Outcome) -> None:
+            nonlocal trials, simulated
+            trials, simulated = trials + 1, simulated + outcome.hours
             minutes = max(1e-9, (monotonic_ns() - start) / 60e9)
-            bar.update(task, advance=1, rate=f"{done[0] / minutes:,.0f} simulated hours a minute")
+            advance(trials, seeds, f"{simulated / minutes:,.0f} simulated hours a minute")
 
         found = run_certify(partial(make_setup, strategy, market), seeds=seeds, hours=hours, first_seed=first_seed,
-                            workers=workers, progress=progress)  # fmt: skip
+                            workers=workers, progress=ended)  # fmt: skip
     minutes = max(1e-9, (monotonic_ns() - start) / 60e9)
     if as_json:
         out = {k: v for k, v in asdict(found).items() if k not in ("failed", "script")}

@@ -10,14 +10,13 @@ import click
 import msgspec
 
 from engine._core.clock import utc_ns
-from engine.cli.keys import passphrase
+from engine.cli.keys import unseal_settings
 from engine.cli.output import echo_json, iso
 from engine.errors import SettingsInvalid
 from engine.settings import document, keys
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded, load
 from engine.settings.problems import dotted
-from engine.settings.seal import open_sealed
 
 _files = click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings file; later ones win."
@@ -28,12 +27,7 @@ _tier = click.option("--tier", default=None, help="Take this tier in place of th
 
 def read(files: tuple[Path, ...], tier: str | None = None) -> Loaded:
     """The settings of these files and this environment."""
-    return load(files, environ=os.environ, tier=tier, unseal=_unseal)
-
-
-def _unseal(content: bytes) -> bytes:
-    """Opens a sealed file; the passphrase is asked for only when there is one."""
-    return open_sealed(content, passphrase("Passphrase of the sealed settings"))
+    return load(files, environ=os.environ, tier=tier, unseal=unseal_settings)
 
 
 @click.group()

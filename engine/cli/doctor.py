@@ -15,10 +15,12 @@ from pathlib import Path
 import click
 
 from engine._core import isa
+from engine._core.memory import Arena
 from engine.cli.config import read
 from engine.cli.output import EXIT_UNHEALTHY, echo_json
 from engine.cli.reach import reach
 from engine.errors import Bot4Error
+from engine.safety.tuning import arena_row
 from engine.settings.schema import Settings
 
 OK, WARNING, FAIL = "ok", "warning", "fail"
@@ -86,6 +88,10 @@ def _cpu(s: Settings) -> Iterator[Line]:
     good = "[madvise]" in pages or "[always]" in pages
     mend = "" if good else "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"
     yield Line("huge pages", OK if good else WARNING, pages, mend)
+    sample = Arena(2**22, huge_pages=s.core.huge_pages, lock=s.core.lock_memory)
+    row = arena_row(sample)
+    mend = "" if row.granted else "LimitMEMLOCK=infinity in the unit; transparent_hugepage=madvise"
+    yield Line("arena", OK if row.granted else WARNING, f"pages of {sample.pages}; locked: {sample.locked}", mend)
     governor = _word("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     if governor is None:
         yield Line("cpu governor", OK, "not visible, as in a virtual machine")

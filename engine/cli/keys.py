@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import click
@@ -33,6 +34,27 @@ def passphrase(prompt: str = "Passphrase of the keystore", *, new: bool = False)
         require_private(Path(path))
         return Path(path).read_text(encoding="utf-8").removesuffix("\n")
     return str(click.prompt(prompt, hide_input=True, confirmation_prompt=new, err=True))
+
+
+def secrets_of(directory: Path) -> Secrets:
+    """The secrets of the engine with this folder. The passphrase of its keystore is asked for when it is needed."""
+
+    def opened() -> Keystore | None:
+        path = keystore_path(directory)
+        return Keystore(path, passphrase()) if path.exists() else None
+
+    return Secrets(os.environ, opened)
+
+
+@cache
+def _settings_passphrase() -> str:
+    """Asked for once: a reload has nobody to ask."""
+    return passphrase("Passphrase of the sealed settings")
+
+
+def unseal_settings(content: bytes) -> bytes:
+    """Opens a sealed settings file; the passphrase is asked for only when there is one."""
+    return open_sealed(content, _settings_passphrase())
 
 
 def _secret(name: str) -> str:
@@ -74,7 +96,7 @@ def list_(directory: Path | None, as_json: bool) -> None:
     """
     path = keystore_path(directory)
     store = Keystore(path, passphrase()) if path.exists() else None
-    sources = Secrets(os.environ, store).names()
+    sources = Secrets(os.environ, lambda: store).names()
     days = {name: (added, rotated) for name, added, rotated in (store.listing() if store else [])}
     if as_json:
         echo_json([{"name": name, "source": source} for name, source in sorted(sources.items())])
@@ -132,5 +154,5 @@ def unseal(sealed: Path) -> None:
 
     Example: bot4 keys unseal live.sealed > live.toml
     """
-    content = open_sealed(sealed.read_bytes(), passphrase("Passphrase of the sealed settings"))
+    content = unseal_settings(sealed.read_bytes())
     click.echo(content.decode(), nl=False)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine.cli.output import echo_json, iso
+from engine.cli.progress import progress
 from engine.errors import ParityBroken
 from engine.journal.layout import find_session
 from engine.research.parity import PARTS, Parity, Row, Seen
+from engine.runtime.evidence import as_evidence, keep_parity, root_of
 from engine.runtime.parity import run_parity
 
 TOLD = {
@@ -36,23 +36,23 @@ def parity(session: Path, latency_ms: float | None, orders: int, as_json: bool) 
 
     SESSION is one session of `bot4 run`, or a journal, of which the newest is taken. The parts are latency, queue, fee,
     data and decision; they add up to the gap. The decision part must be zero: the core, given what it was given then,
-    decides what it decided then, byte for byte.
+    decides what it decided then, byte for byte. For a live session the two results are kept in the engine's folder as
+    evidence: `bot4 tiers` reads it when a promotion is asked for.
 
     Exit codes: 0 the decision part is zero; 1 it is not, or the session cannot be run again.
 
     Example: bot4 parity var/journal --latency-ms 20
     """
     found = find_session(session)
-    columns = (TextColumn("parity"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, disable=as_json or not os.isatty(2), transient=True) as bar:
-        task = bar.add_task("parity", total=None)
-        held = run_parity(
-            found, latency_ms=latency_ms, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with progress("parity", quiet=as_json) as advance:
+        held = run_parity(found, latency_ms=latency_ms, progress=lambda done, total: advance(done, total, ""))
+    comparison = as_evidence(found, held)
+    kept = keep_parity(root_of(found), comparison) if comparison is not None else None
     if as_json:
-        echo_json(_json(found.path.name, held))
+        echo_json(_json(found.path.name, held) | {"evidence": None if kept is None else str(kept)})
     else:
         click.echo(_told(found.path.name, held, orders))
+        click.echo(f"  evidence: {kept or 'none, only a live session whose decisions are the same counts for a tier'}")
     if not held.holds:
         raise ParityBroken(f"{held.decisions_differing:,} outputs differ, the first: {held.first_difference}.")
 

@@ -17,7 +17,7 @@ from engine.cli.progress import Advance, progress
 from engine.journal.layout import find_session
 from engine.journal.record import Source, from_array, from_session
 from engine.journal.record import record as run_record
-from engine.runtime.exchanges import MARKETS, endpoints_of
+from engine.runtime.endpoints import MARKETS, endpoints_of
 from engine.runtime.market_source import VenueMarket
 from engine.settings.schema import Venue
 from engine.sim.market import random_walk

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
 import click
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from engine._core.clock import monotonic_ns
+from engine.cli.progress import progress
 from engine.journal.layout import find_session
 from engine.journal.reader import open_session
 from engine.journal.replay import replay_session
@@ -71,19 +70,16 @@ def replay(
     core = core_of(session)
     opened = open_session(session, chain=False).must_be_sound()
     pace = _Pace(speed)
-    quiet = as_json or not os.isatty(2)
-    columns = (TextColumn("replay"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[when]}"))
     start = monotonic_ns()
-    with Progress(*columns, TimeElapsedColumn(), disable=quiet, transient=True) as bar:
-        task = bar.add_task("replay", total=None, when="")
+    with progress("replay", quiet=as_json) as advance:
 
-        def progress(done: int, total: int, now_ns: int) -> None:
-            bar.update(task, completed=done, total=total, when=iso(now_ns))
+        def reached(done: int, total: int, now_ns: int) -> None:
+            advance(done, total, iso(now_ns))
             pace.keep(now_ns)
 
         done = replay_session(
             core, session, compare=verify, since_ns=parse_time(since), until_ns=parse_time(until), opened=opened,
-            progress=progress,
+            progress=reached,
         )  # fmt: skip
     seconds = max(1, monotonic_ns() - start) / 1e9
     rate = done.inputs / seconds

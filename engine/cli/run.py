@@ -12,10 +12,20 @@ from typing import TypeVar
 import click
 import uvloop
 
+from engine.cli.keys import secrets_of, unseal_settings
 from engine.cli.live import LiveView
 from engine.cli.output import echo_json, program
 from engine.cli.screen import duration, number
-from engine.errors import LatchBadFile, LatchNotDurable, LatchTripped, SettingsError, SwitchOpen, TierError
+from engine.errors import (
+    LatchBadFile,
+    LatchNotDurable,
+    LatchTripped,
+    RehearsalMissing,
+    SettingsError,
+    SwitchMissing,
+    SwitchOpen,
+    TierError,
+)
 from engine.observe import logs
 from engine.observe.commands import Handlers
 from engine.observe.status import StatusSource
@@ -23,7 +33,6 @@ from engine.runtime.lifecycle import EXIT_TRIPPED
 from engine.runtime.session import Ended, Session
 from engine.settings.load import Loaded, config_directory, load
 from engine.settings.schema import Settings
-from engine.settings.secrets import Secrets
 from engine.strategy.meter import Meter
 from engine.web.faces import Faces
 
@@ -59,7 +68,7 @@ def run(
     Example: bot4 run --config paper.toml --seconds 60
     """
     loaded = _or_leave(lambda: read_settings(files, directory))
-    secrets = Secrets(os.environ)
+    secrets = secrets_of(Path(loaded.settings.engine.directory))
     shown: list[Faces] = []
 
     def faces(settings: Settings, source: StatusSource, handlers: Handlers) -> Faces:
@@ -67,7 +76,14 @@ def run(
         return shown[0]
 
     session = _or_leave(
-        lambda: Session(loaded, speed=speed, meter=Meter(), reread=lambda: read_settings(files, directory), faces=faces)
+        lambda: Session(
+            loaded,
+            speed=speed,
+            meter=Meter(),
+            reread=lambda: read_settings(files, directory),
+            faces=faces,
+            secrets=secrets,
+        )
     )
     watch = sys.stdout.isatty() and not plain
     _begin_logs(loaded, session.root, to_file=watch)
@@ -97,7 +113,7 @@ def _or_leave(build: Callable[[], T]) -> T:
         return build()
     except (LatchTripped, LatchBadFile, LatchNotDurable, SwitchOpen) as error:
         code, text = EXIT_TRIPPED, str(error)
-    except (SettingsError, TierError) as error:
+    except (SettingsError, TierError, SwitchMissing, RehearsalMissing) as error:
         code, text = EXIT_SETTINGS, str(error)
     click.echo(f"bot4: {text}", err=True)
     sys.exit(code)
@@ -118,7 +134,7 @@ def read_settings(files: tuple[Path, ...], directory: Path | None, tier: str | N
     environ = dict(os.environ)
     if directory is not None:
         environ["BOT4__ENGINE__DIRECTORY"] = str(directory)
-    return load(found, environ=environ, tier=tier)
+    return load(found, environ=environ, tier=tier, unseal=unseal_settings)
 
 
 def _found(path: Path) -> Path:
@@ -160,6 +176,8 @@ def summary(ended: Ended) -> str:
     lines.append(f"  {ended.records:,} records in {ended.directory}; state {ended.state_hash}")
     if status.latch.tripped:
         lines.append(f"  HALTED: {', '.join(status.latch.reasons)}; nothing starts before `{bot4} reset`")
+    if ended.rehearsed:
+        lines.append(f"  rehearsal: {ended.rehearsed}")
     lines += [
         f"replay it, byte for byte:  {bot4} replay {ended.directory} --verify",
         f"look at its events:        {bot4} events {ended.directory} --type fill",

@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engine._core.clock import monotonic_ns
 from engine.cli.backtest import DATA_FILE, read_data, with_meaning
 from engine.cli.output import echo_json
+from engine.cli.progress import progress
 from engine.cli.run import read_settings
 from engine.errors import LookAheadFound
-from engine.research import report, splits, sweep_report
+from engine.research import report_page, splits, sweep_report
 from engine.research.dataset import Dataset
 from engine.research.sweep import SCORES, SEARCHES, Store, Trial, size
 from engine.runtime.backtest import sample
@@ -85,21 +85,19 @@ def sweep(
     store = Store(out, plan)
     crew = Crew(workers or len(os.sched_getaffinity(0)), memory_mb, ray)
     begun, finished = monotonic_ns(), 0
-    columns = (TextColumn("sweep"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     try:
-        with Progress(*columns, disable=as_json or not os.isatty(2), transient=True) as bar:
-            task = bar.add_task("sweep", total=count)
+        with progress("sweep", quiet=as_json) as advance:
 
             def done(trial: Trial) -> None:
                 nonlocal finished
                 finished += 1
-                bar.update(task, completed=finished, description=f"trial {trial.number}")
+                advance(finished, count, f"trial {trial.number}")
 
             result, told = run_sweep(plan, store, settings, data, crew, done)
     except KeyboardInterrupt:
         click.echo(f"stopped with {finished} of {count} trials in {out}; the same command goes on", err=True)
         raise SystemExit(130) from None
-    store.finish(sweep_report.as_json(result, told), sweep_report.page(result, told), report.page(told))
+    store.finish(sweep_report.as_json(result, told), sweep_report.page(result, told), report_page.page(told))
     if as_json:
         echo_json(sweep_report.as_json(result, told))
     else:

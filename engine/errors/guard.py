@@ -30,6 +30,12 @@ class SwitchMissing(SafetyError):
     remedy = "Wire one (docs/safety/wiring.md), trade on paper, or acknowledge switch = none in the tier file."
 
 
+class RehearsalMissing(SafetyError):
+    code = "BOT4-1307"
+    sentence = "Real money waits for a rehearsal: the same engine, live, at a venue's testnet."
+    remedy = "Run mode = live at the venue's testnet until it ends in order; docs/howto/go-live.md has the steps."
+
+
 class GuardNotReady(SafetyError):
     code = "BOT4-1305"
     sentence = "The safety system is not ready, so nothing may trade."

@@ -74,3 +74,9 @@ class ParityBroken(ResearchError):
     remedy = (
         "Compare the versions of engine and strategy, and `bot4 journal verify`; until then no backtest speaks of it."
     )
+
+
+class ScalerMismatch(ResearchError, ValueError):
+    code = "BOT4-2012"
+    sentence = "A scaler does not belong to these features."
+    remedy = "Learn it again on the features that are used; `bot4 features prepare` writes both."

@@ -10,7 +10,7 @@ from typing import Any
 from engine._core.algos import AlgoState
 from engine.errors import AlgoBadConfig, AlgoNotLive, AlgoTableFull, AlgoUnknown, AlgoUnknownChild
 
-TWAP, VWAP, POV = 1, 2, 3
+TWAP, VWAP, POV, ICEBERG = 1, 2, 3, 4
 NEVER, SPREAD, AT_ONCE = 0, 1, 2
 TAKE, REST = 0, 1
 SHORT, SWEEP = 0, 1
@@ -62,6 +62,8 @@ class Parent:
         want = self.want
         if want["kind"] == POV:
             return min(want["qty_lots"], self.by_volume())
+        if want["kind"] == ICEBERG:
+            return want["qty_lots"]
         if index < 0:
             return 0
         if index >= self.slices - 1:
@@ -80,6 +82,10 @@ class Parent:
     def settle(self) -> None:
         want = self.want
         target = self.cumulative(self.slice)
+        if want["kind"] == ICEBERG:
+            self.schedule = self.release = target
+            self.settled = True
+            return
         before = self.schedule if want["kind"] == POV else self.cumulative(self.slice - 1)
         arrears = max(0, before - self.filled - self.given_up)
         if want["catch_up"] == NEVER:
@@ -138,13 +144,16 @@ class Parent:
         if index != self.slice:
             self.slice, self.settled, self.closed = index, False, False
         if self.open:
-            return self.ask_cancel() if self.child_slice != self.slice or self.too_much() else []
+            over = self.child_slice != self.slice and self.want["kind"] != ICEBERG
+            return self.ask_cancel() if over or self.too_much() else []
         if self.closed:
             return []
         if not self.settled:
             self.settle()
         takes = self.want["style"] == TAKE
         qty, px = self.size(self.release - self.filled - self.given_up), self.price(bid, ask, takes)
+        if px and self.want["kind"] == ICEBERG:
+            px = self.want["limit_px_ticks"]
         return self.place(qty, px, takes) if qty and px else []
 
     def end(self, bid: int, ask: int) -> list[tuple[Any, ...]]:
@@ -162,7 +171,8 @@ class Parent:
         self.now_ns = max(self.now_ns, now_ns)
         if self.state == AlgoState.ALGO_WAITING and self.now_ns >= self.want["start_ns"]:
             self.state = AlgoState.ALGO_WORKING
-        if self.state == AlgoState.ALGO_WORKING and self.now_ns >= self.want["end_ns"]:
+        ends = self.want["kind"] != ICEBERG
+        if self.state == AlgoState.ALGO_WORKING and ends and self.now_ns >= self.want["end_ns"]:
             self.state = AlgoState.ALGO_ENDING
         if self.state == AlgoState.ALGO_WORKING:
             return self.work(bid, ask)
@@ -187,8 +197,17 @@ class Parent:
 
 def _is_good(want: dict[str, int], weights: tuple[int, ...]) -> bool:
     span = want["end_ns"] - want["start_ns"]
+    iceberg = want["kind"] == ICEBERG
+    shown = (
+        want["end_ns"] == 0
+        and want["cap_e8"] == 0
+        and want["limit_px_ticks"] > 0
+        and want["slice_max_lots"] > 0
+        and (want["style"], want["end_policy"]) == (REST, SHORT)
+    )
     return (
-        want["kind"] in (TWAP, VWAP, POV)
+        want["kind"] in (TWAP, VWAP, POV, ICEBERG)
+        and (shown or not iceberg)
         and want["sell"] in (0, 1)
         and want["symbol"] >= 0
         and want["catch_up"] in (NEVER, SPREAD, AT_ONCE)
@@ -196,7 +215,7 @@ def _is_good(want: dict[str, int], weights: tuple[int, ...]) -> bool:
         and want["end_policy"] in (SHORT, SWEEP)
         and want["limit_px_ticks"] >= 0
         and want["start_ns"] >= 0
-        and 0 < span < 2**47
+        and (iceberg or 0 < span < 2**47)
         and want["slice_ns"] > 0
         and 1 <= want["slice_min_lots"] <= want["qty_lots"] < 2**43
         and (want["slice_max_lots"] == 0 or want["slice_max_lots"] >= want["slice_min_lots"])

@@ -53,11 +53,27 @@ class Judge:
             anchor.px2 = anchor.next_px2 or bid + ask
             anchor.next_px2, anchor.next_ns = bid + ask, now
 
-    def check(self, now: int, strategy: int, symbol: int, sell: bool, wish: dict[str, int], *, touch: dict[str, int],
-              lots: int, equity: int, share_ppm: int, value_q32: int) -> tuple[bool, dict[str, Any]]:  # fmt: skip
-        """Whether a wish passes, and the verdict. Without brackets no stop is known to stand."""
+    def facts(self, symbol: int, *, touch: dict[str, int], lots: int, equity: int, share_ppm: int,
+              stop: int) -> dict[str, int]:  # fmt: skip
         bid, ask, anchor = touch["bid"], touch["ask"], self.anchors[symbol].px2
         trusted = bool(touch["trusted"])
+        return {
+            "equity": equity, "position_share_ppm": share_ppm, "position_lots": lots, "px_stop_ticks": stop,
+            "bid_px_ticks": bid if trusted else 0, "ask_px_ticks": ask if trusted else 0,
+            "rise_ppm": math.trunc(Fraction((bid + ask - anchor) * PPM, anchor)) if anchor > 0 else UNKNOWN,
+            "sentiment_ppm": UNKNOWN,
+            "px_band_low_ticks": bid - bid // 20, "px_band_high_ticks": ask + ask // 20,
+        }  # fmt: skip
+
+    def position(self, now: int, symbol: int, **known: Any) -> dict[str, int] | None:
+        """What a position beyond its stop calls for."""
+        return self.table.position(now, symbol, self.facts(symbol, **known))
+
+    def check(self, now: int, strategy: int, symbol: int, sell: bool, wish: dict[str, int], *, touch: dict[str, int],
+              lots: int, equity: int, share_ppm: int, value_q32: int,
+              stop: int) -> tuple[bool, dict[str, Any]]:  # fmt: skip
+        """Whether a wish passes, and the verdict. `stop` is where the nearest live stop stands, 0: there is none."""
+        bid, ask, trusted = touch["bid"], touch["ask"], bool(touch["trusted"])
         px, qty = wish["px_ticks"], wish["qty_lots"]
         signal = {
             "strategy": strategy, "symbol": symbol, "sell": int(sell), "px_ticks": px, "qty_lots": qty,
@@ -65,18 +81,12 @@ class Judge:
             # No trade is heard in these histories, so nobody but the quotes confirms it.
             "sources": self.said.get(strategy, 1) | (QUOTES if trusted and 0 < bid < ask else 0),
         }  # fmt: skip
-        facts = {
-            "equity": equity, "position_share_ppm": share_ppm, "position_lots": lots, "px_stop_ticks": 0,
-            "bid_px_ticks": bid if trusted else 0, "ask_px_ticks": ask if trusted else 0,
-            "rise_ppm": math.trunc(Fraction((bid + ask - anchor) * PPM, anchor)) if anchor > 0 else UNKNOWN,
-            "sentiment_ppm": UNKNOWN,
-            "px_band_low_ticks": bid - bid // 20, "px_band_high_ticks": ask + ask // 20,
-        }  # fmt: skip
+        facts = self.facts(symbol, touch=touch, lots=lots, equity=equity, share_ppm=share_ppm, stop=stop)
         status, verdict = self.table.check_signal(now, signal, facts)
         return status == Status.OK, verdict
 
     def filled(self, now: int, strategy: int, symbol: int, sell: bool, px: int, qty: int, before: int,
-               value_q32: int) -> None:  # fmt: skip
+               value_q32: int, stop: int = 0) -> None:  # fmt: skip
         """Every fill of a strategy's orders. From flat to flat is one trade, and a turn through zero two."""
         trade, closing, way = self.trades[strategy], 0, 1 if sell else -1
         if before and (before > 0) == sell:
@@ -89,6 +99,8 @@ class Judge:
                 trade.cash = trade.stake = trade.stop_ppm = 0
         if qty > closing:
             value = units(px, qty - closing, value_q32)
+            if trade.stake == 0:
+                trade.stop_ppm = stop_ppm(px, stop) if stop else 0
             trade.cash += way * value
             trade.stake += value
 

@@ -218,7 +218,7 @@ class Status(_Part, frozen=True, kw_only=True):
     version: int = VERSION
     name: str
     session: str = ""
-    run: str = "paper"  # paper, live
+    run: str = "paper"  # paper, rehearsal, live
     ts_ns: int
     started_ns: int = 0
     mode: str = ""  # Normal, Paused, Reduced, Emergency

@@ -64,7 +64,10 @@ class Market:
         }[self.basis]
 
     def parts(self, events: Records) -> Iterator[Part]:
-        """The events as they are played, oldest first, each with its route."""
+        """The events as they are played, oldest first, each with its route. Several symbols are laid out whole."""
+        symbols = np.unique(events["symbol"])
+        if len(symbols) > 1:
+            return iter([_together([_of_symbol(self, events, int(symbol)) for symbol in symbols])])
         if self.basis == "bars":
             return _bars(events, self.away_ticks)
         return iter([_trades(events, self.away_ticks) if self.basis == "trades" else _as_recorded(events)])
@@ -87,6 +90,20 @@ def quotes_of(market: Market, events: Records) -> Records:
         mine = (part["kind"] == int(Kind.KIND_QUOTE)) & ((route & int(Route.ROUTE_CORE)) != 0)
         found.append(np.ascontiguousarray(part[mine]).view(QUOTE))
     return np.concatenate(found)
+
+
+def _of_symbol(market: Market, events: Records, symbol: int) -> Part:
+    parts = list(market.parts(np.ascontiguousarray(events[events["symbol"] == symbol])))
+    rows = np.concatenate([part for part, _ in parts])
+    rows["symbol"] = symbol
+    return rows, np.concatenate([route for _, route in parts])
+
+
+def _together(parts: list[Part]) -> Part:
+    """Several symbols in the order of time; of one moment in the order of symbols, each as it was laid out."""
+    rows, route = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(rows["ts_recv_ns"], kind="stable")
+    return np.ascontiguousarray(rows[order]), np.ascontiguousarray(route[order])
 
 
 def _as_recorded(events: Records) -> Part:

@@ -29,6 +29,8 @@ from engine.research.lockstep import Lockstep, Route, Stop
 from engine.sim.venue.embedded import EmbeddedVenue
 
 Records = npt.NDArray[Any]
+# Told how far the time of the data has come, at every sample.
+Seen = Callable[[int], None]
 SAMPLES = 1_000
 NO_TIME = 2**62
 E8 = 10**8
@@ -56,6 +58,7 @@ class Fill:
     fee: int  # 1e-8 of the account's asset
     mid_ticks: float  # when it filled
     mid_decided_ticks: float  # when its order was decided
+    symbol: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,8 @@ class Run:
     state_hash: str
     times_ns: npt.NDArray[np.int64]
     equity: npt.NDArray[np.int64]
-    position: npt.NDArray[np.int64]
-    mids: npt.NDArray[np.float64]
+    positions: npt.NDArray[np.int64]  # a row a sample, a column a symbol; so the next
+    prices: npt.NDArray[np.float64]
     fills: tuple[Fill, ...]
     denials: dict[str, int]
     counts: dict[str, int]
@@ -77,6 +80,15 @@ class Run:
     funding: int  # received, 1e-8 of the account's asset; negative when paid
 
     @property
+    def position(self) -> npt.NDArray[np.int64]:
+        """Of the symbol that the strategy is about; others are legs or watched."""
+        return np.ascontiguousarray(self.positions[:, 0])
+
+    @property
+    def mids(self) -> npt.NDArray[np.float64]:
+        return np.ascontiguousarray(self.prices[:, 0])
+
+    @property
     def tape_hash(self) -> str:
         return hashlib.sha256(self.tape.tobytes()).hexdigest()
 
@@ -84,14 +96,16 @@ class Run:
 class _Driver:
     """Says who is next: the market and the core in lockstep, the venue's own affairs between them."""
 
-    def __init__(self, machine: Machine, market: Market, events: Records) -> None:
+    def __init__(self, machine: Machine, market: Market, events: Records, seen: Seen = lambda _now_ns: None) -> None:
+        self.seen = seen
         self.core, self.venue, self.loop = machine.core, machine.venue, machine.loop
         self.market, self.events = market, events
-        self.perpetual = self.venue.config.instruments[0].perpetual
-        self.path = int(Route.ROUTE_LOW_FIRST)
-        # When funding is exchanged next, and at which rate.
-        self.funding: tuple[int, int] | None = None
-        self.samples: list[tuple[int, int, int, float]] = []
+        self.perpetual = [instrument.perpetual for instrument in self.venue.config.instruments]
+        # The path inside the bar of each symbol.
+        self.paths = [int(Route.ROUTE_LOW_FIRST)] * len(self.perpetual)
+        # By symbol: when funding is exchanged next, and at which rate.
+        self.funding: dict[int, tuple[int, int]] = {}
+        self.samples: list[tuple[int, int, list[int], list[float]]] = []
 
     def run(self) -> None:
         times = self.events["ts_recv_ns"]
@@ -107,17 +121,20 @@ class _Driver:
         at = 0
         while True:
             due = self._due_ns()
-            at, why = self.loop.play(part, route, at, due, self.path)
+            packed = sum(path << 8 * symbol for symbol, path in enumerate(self.paths))
+            at, why = self.loop.play(part, route, at, due, packed)
+            symbol = int(part[at - 1]["symbol"]) if at else 0
             if why & Stop.STOP_TOLD:
-                self.venue.met(0, self.loop.now_ns)
+                self.venue.met(symbol, self.loop.now_ns)
             if why & Stop.STOP_OUTPUTS:
                 self._submit()
             if why & Stop.STOP_SAMPLE:
                 self._sample()
-            if why & Stop.STOP_MARK and self.perpetual:
+                self.seen(self.loop.now_ns)
+            if why & Stop.STOP_MARK and self.perpetual[symbol]:
                 self._mark(part[at - 1])
             if why & Stop.STOP_FORK:
-                self.path = self._worse(part[at - 1])
+                self.paths[symbol] = self._worse(part[at - 1])
             if why & Stop.STOP_DUE:
                 self._advance(due)
             if why & Stop.STOP_END:
@@ -126,14 +143,13 @@ class _Driver:
     def _due_ns(self) -> int:
         due = self.venue.next_due_ns()
         due = NO_TIME if due is None else due
-        return min(due, self.funding[0]) if self.funding else due
+        return min([due, *(at for at, _ in self.funding.values())])
 
     def _advance(self, due: int) -> None:
         """What arrives at the same moment as a market event was on its way before it."""
         reports = self.venue.advance(due)
-        if self.funding and self.funding[0] <= due:
-            self.venue.settle_funding(0, self.funding[1])
-            self.funding = None
+        for symbol in [symbol for symbol, (at, _) in self.funding.items() if at <= due]:
+            self.venue.settle_funding(symbol, self.funding.pop(symbol)[1])
         at = 0
         while at < len(reports):
             at += self.loop.show(reports[at:])
@@ -148,28 +164,29 @@ class _Driver:
 
     def _sample(self) -> None:
         world = self.core.world
-        row, lots = world.instruments()[0], int(world.positions()[0]["lots"])
-        mid = (int(row["bid_px_ticks"]) + int(row["ask_px_ticks"])) / 2
+        lots = world.positions()["lots"].tolist()
+        rows = world.instruments()
+        mids = ((rows["bid_px_ticks"] + rows["ask_px_ticks"]) / 2).tolist()
         now, every = self.loop.now_ns, self.loop.sample_every_ns
         at = self.samples[-1][0] + every if self.samples else now
         # In a silence that no timer broke nothing changed: its samples are all the same.
         while at <= now:
-            self.samples.append((at, world.account()["equity"], lots, mid))
+            self.samples.append((at, world.account()["equity"], lots, mids))
             at += every
 
     def _mark(self, event: Any) -> None:
         mark = np.frombuffer(event.tobytes(), MARK)[0]
         self.venue.pass_time(self.loop.now_ns)
         if mark["mark_px_e8"] > 0:
-            self.venue.set_mark(0, int(mark["mark_px_e8"]))
+            self.venue.set_mark(int(mark["symbol"]), int(mark["mark_px_e8"]))
         if int(mark["ts_funding_ns"]) > self.loop.now_ns:
-            self.funding = int(mark["ts_funding_ns"]), int(mark["funding_rate_e8"])
+            self.funding[int(mark["symbol"])] = int(mark["ts_funding_ns"]), int(mark["funding_rate_e8"])
 
     def _worse(self, event: Any) -> int:
         """The path against us: what is held meets the extreme that hurts first; a resting entry meets it last."""
         bar = np.frombuffer(event.tobytes(), BAR_PRICES)[0]
-        held = self.venue.net_lots(0)
-        buys, sells = self.venue.open_sides(0)
+        held = self.venue.net_lots(int(bar["symbol"]))
+        buys, sells = self.venue.open_sides(int(bar["symbol"]))
         low, high = int(Route.ROUTE_LOW_FIRST), int(Route.ROUTE_HIGH_FIRST)
         if held:
             return low if held > 0 else high
@@ -178,24 +195,25 @@ class _Driver:
         return low if bar["open_ticks"] - bar["low_ticks"] < bar["high_ticks"] - bar["open_ticks"] else high
 
 
-def run(machine: Machine, market: Market, events: Records) -> Run:
-    """Run a fresh machine over the events of one symbol, oldest first."""
-    if not len(events) or np.any(np.diff(events["ts_recv_ns"]) < 0) or np.any(events["symbol"] != 0):
-        raise BacktestImpossible("events of symbol 0 in order of receipt are needed")
+def run(machine: Machine, market: Market, events: Records, seen: Seen = lambda _now_ns: None) -> Run:
+    """Run a fresh machine over the events of its symbols, oldest first."""
+    markets = machine.loop.markets if machine is not None else 1
+    if not len(events) or np.any(np.diff(events["ts_recv_ns"]) < 0) or np.any(events["symbol"] >= markets):
+        raise BacktestImpossible(f"events of symbols below {markets} in order of receipt are needed")
     start = machine.core.world.account()["equity"]
-    driver = _Driver(machine, market, np.ascontiguousarray(events))
+    driver = _Driver(machine, market, np.ascontiguousarray(events), seen)
     driver.run()
     machine.core.world.check()
     tape = machine.records().copy()
-    fills = _fills(tape, quotes_of(market, events), machine.venue.config.instruments[0].tick_e8)
-    times, equity, position, mids = (np.array(column) for column in zip(*driver.samples, strict=True))
+    fills = _fills(tape, quotes_of(market, events), [i.tick_e8 for i in machine.venue.config.instruments])
+    times, equity, positions, prices = (np.array(column) for column in zip(*driver.samples, strict=True))
     return Run(
         tape=tape,
         state_hash=machine.core.world.state_hash(),
         times_ns=times.astype(np.int64),
         equity=equity.astype(np.int64),
-        position=position.astype(np.int64),
-        mids=mids.astype(np.float64),
+        positions=positions.astype(np.int64),
+        prices=prices.astype(np.float64),
         fills=fills,
         denials=_denials(tape),
         counts=machine.core.world.counts,
@@ -222,18 +240,19 @@ def _of(tape: Records, kind: Kind, dtype: np.dtype[Any]) -> Records:
     return np.ascontiguousarray(tape[tape["kind"] == int(kind)]).view(dtype)
 
 
-def _fills(tape: Records, quotes: Records, tick_e8: int) -> tuple[Fill, ...]:
+def _fills(tape: Records, quotes: Records, ticks_e8: list[int]) -> tuple[Fill, ...]:
     """Fills with their fees, each beside the mid of its moment and of its decision."""
     fees: dict[tuple[int, int], tuple[int, bool, bool]] = {}
     for fee in _of(tape, Kind.KIND_FEE, FEE):
         fees[int(fee["id_order"]), int(fee["id_trade"])] = (int(fee["amount"]), bool(fee["maker"]), bool(fee["asset"]))
     decided = {int(r["id_order"]): int(r["ts_recv_ns"]) for r in _of(tape, Kind.KIND_INTENT_PLACE, INTENT)}
     decided |= {int(r["id_order"]): int(r["ts_recv_ns"]) for r in _of(tape, Kind.KIND_INTENT_AMEND, INTENT)}
-    mids = (quotes["bid_px_ticks"] + quotes["ask_px_ticks"]) / 2
+    touches = [quotes[quotes["symbol"] == symbol] for symbol in range(len(ticks_e8))]
 
-    def mid(ts_ns: int) -> float:
-        at = int(np.searchsorted(quotes["ts_recv_ns"], ts_ns, side="right")) - 1
-        return float(mids[max(at, 0)])
+    def mid(symbol: int, ts_ns: int) -> float:
+        at = max(int(np.searchsorted(touches[symbol]["ts_recv_ns"], ts_ns, side="right")) - 1, 0)
+        row = touches[symbol][at]
+        return (int(row["bid_px_ticks"]) + int(row["ask_px_ticks"])) / 2
 
     out, seen = [], set()
     for fill in _of(tape, Kind.KIND_ORDER_FILL, ORDER):
@@ -242,15 +261,15 @@ def _fills(tape: Records, quotes: Records, tick_e8: int) -> tuple[Fill, ...]:
             continue  # an answer to a question tells a fill again
         seen.add((order, trade))
         # The venue stamps a fill when it happens; it is received a journey later.
-        happened = int(fill["ts_venue_ns"])
+        happened, symbol = int(fill["ts_venue_ns"]), int(fill["symbol"])
         began = decided.get(order, happened)
         paid, maker, in_base = fees.get((order, trade), (0, False, False))
         # A spot venue takes a buyer's fee from what was bought: stated at the price of the fill.
-        paid = paid * int(fill["px_ticks"]) * tick_e8 // E8 if in_base else paid
+        paid = paid * int(fill["px_ticks"]) * ticks_e8[symbol] // E8 if in_base else paid
         out.append(
             Fill(
                 happened, began, order, bool(int(fill["flags"]) & Flag.FLAG_SELL), int(fill["px_ticks"]),
-                int(fill["qty_lots"]), maker, paid, mid(happened), mid(began),
+                int(fill["qty_lots"]), maker, paid, mid(symbol, happened), mid(symbol, began), symbol,
             )
         )  # fmt: skip
     return tuple(out)

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from sortedcontainers import SortedDict  # type: ignore[import-untyped]
 
-from engine._core.types import BAR_PRICES, BAR_TOTALS, EVENT, LEVEL, QUOTE, TRADE, Flag, Kind
+from engine._core.types import BAR_PRICES, BAR_TOTALS, EVENT, LEVEL, MARK, QUOTE, TRADE, Flag, Kind
 from engine.errors import DatasetUnreadable, ExtraMissing
 
 Records = npt.NDArray[Any]
@@ -330,6 +330,19 @@ def _ticks(grid: Grid, c: Columns, _path: Path) -> Read:
 
 
 # The first whose columns are all there.
+FUNDING_TOLD_NS = 10**9
+
+
+def _funding(_grid: Grid, c: Columns, _path: Path) -> Read:
+    """Funding that was exchanged, as the marks that told it: the time to the minute, without the venue's jitter."""
+    due = (times_ns(c["ts"]) + 30 * 10**9) // (60 * 10**9) * (60 * 10**9)
+    out = _blank(len(due), MARK, Kind.KIND_MARK, due - FUNDING_TOLD_NS, due - FUNDING_TOLD_NS)
+    out["funding_rate_e8"] = np.rint(np.asarray(c["funding_rate"], np.float64) * E8).astype(np.int64)
+    out["mark_px_e8"] = np.rint(np.asarray(c["mark_open"], np.float64) * E8).astype(np.int64)
+    out["ts_funding_ns"] = due
+    return Read(out.view(EVENT), "funding rates", ["a rate is known one second before it is exchanged"])
+
+
 _FORMS: tuple[tuple[frozenset[str], Callable[[Grid, Columns, Path], Read]], ...] = (
     (frozenset(VISION["trades"][:6]), _vision_trades),
     (frozenset(VISION["aggTrades"][:7]), _vision_agg),
@@ -341,6 +354,7 @@ _FORMS: tuple[tuple[frozenset[str], Callable[[Grid, Columns, Path], Read]], ...]
     (frozenset({"ts", "open", "high", "low", "close", "volume"}), _candles),
     (frozenset({"date", "open", "high", "low", "close", "volume"}), _candles),
     (frozenset({"timestamp", "price", "amount"}), _ticks),
+    (frozenset({"ts", "funding_rate", "mark_open"}), _funding),
 )
 
 

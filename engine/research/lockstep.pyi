@@ -30,9 +30,18 @@ class Stop(IntEnum):
 class Lockstep:
     now_ns: int
     sample_every_ns: int
-    def __init__(self, core: Core, tape: Tape, recorded: Recorded) -> None: ...
+    markets: int
+    def __init__(
+        self,
+        core: Core,
+        tape: Tape,
+        recorded: Recorded,
+        second: Recorded | None = ...,
+        third: Recorded | None = ...,
+        fourth: Recorded | None = ...,
+    ) -> None: ...
     def begin(self, first_ns: int, sample_every_ns: int) -> None: ...
     def play(
-        self, events: npt.NDArray[Any], route: npt.NDArray[Any], at: int, due_ns: int, path: int
+        self, events: npt.NDArray[Any], route: npt.NDArray[Any], at: int, due_ns: int, paths: int
     ) -> tuple[int, int]: ...
     def show(self, events: npt.NDArray[Any]) -> int: ...

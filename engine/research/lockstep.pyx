@@ -11,12 +11,13 @@ Timers come every 100 ms while the core heard something within the last second. 
 nothing that waits for a time is decided later than the next event. Asking for samples changes no timer.
 """
 cimport cython
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
+from engine._core.debug cimport likely, unlikely
 from engine._core.step cimport Core, step
 from engine._core.tape cimport Tape, tape_append
-from engine._core.types cimport KIND_TIMER, OK, event_t, raise_status
+from engine._core.types cimport KIND_TIMER, OK, WORLD_UNKNOWN_SYMBOL, event_t, raise_status
 from engine.sim.venue.recorded cimport Recorded
 
 cpdef enum route_t:               # of an event; bits
@@ -45,20 +46,40 @@ cdef int64_t EVERY = 100_000_000, QUIET = 1_000_000_000
 @cython.nonecheck(False)
 @cython.final
 cdef class Lockstep:
-    """One core and one recorded market, and the tape that both are written on."""
+    """One core and up to four recorded markets, and the tape that all are written on."""
     cdef Core core
     cdef Tape tape
-    cdef Recorded recorded
+    # Of symbols 0 to 3: a list could not be read without the interpreter lock.
+    cdef Recorded recorded, second, third, fourth
     cdef int64_t timer_ns, last_ns, sample_ns
     cdef readonly int64_t now_ns, sample_every_ns
+    cdef readonly int markets
 
-    def __cinit__(self, Core core not None, Tape tape not None, Recorded recorded not None):
+    def __cinit__(self, Core core not None, Tape tape not None, Recorded recorded not None, Recorded second=None,
+                  Recorded third=None, Recorded fourth=None):
         self.core, self.tape, self.recorded = core, tape, recorded
+        # What is not there is never asked for: `play` refuses events of symbols that have no market.
+        self.second, self.third, self.fourth = second or recorded, third or recorded, fourth or recorded
+        self.markets = 1 + (second is not None) + (third is not None) + (fourth is not None)
 
     def begin(self, int64_t first_ns, int64_t sample_every_ns):
         """The first timer and the first sample come with the first event; samples are whole timers apart."""
         self.timer_ns = self.last_ns = self.sample_ns = self.now_ns = first_ns
         self.sample_every_ns = max(EVERY, sample_every_ns - sample_every_ns % EVERY)
+
+    cdef inline bint meets(self, const event_t* e) noexcept nogil:
+        """Let the event's own market play it. Whether an order of ours was touched."""
+        if likely(e.symbol == 0):
+            self.recorded.apply_one(e)
+            return self.recorded.m.event_count and self.recorded.told()
+        if e.symbol == 1:
+            self.second.apply_one(e)
+            return self.second.m.event_count and self.second.told()
+        if e.symbol == 2:
+            self.third.apply_one(e)
+            return self.third.m.event_count and self.third.told()
+        self.fourth.apply_one(e)
+        return self.fourth.m.event_count and self.fourth.told()
 
     cdef int take(self, const event_t* event) noexcept nogil:
         """Write an event down, step it, write what came out. The tape's status."""
@@ -92,8 +113,8 @@ cdef class Lockstep:
         self.timer_ns += EVERY
         return status
 
-    def play(self, events, const uint8_t[::1] route not None, Py_ssize_t at, int64_t due_ns, int path):
-        """From event `at` on, until something wants Python; returns (the next event, why).
+    def play(self, events, const uint8_t[::1] route not None, Py_ssize_t at, int64_t due_ns, uint64_t paths):
+        """From event `at` on, until something wants Python; returns (the next event, why). `paths` has a byte a symbol.
 
         Something due comes before a timer and a market event of the same moment: it was on its way before them.
         """
@@ -126,12 +147,13 @@ cdef class Lockstep:
                 if r & ROUTE_FORK:
                     why = STOP_FORK
                     break
-                if r & (ROUTE_LOW_FIRST | ROUTE_HIGH_FIRST) and not r & path:
+                if unlikely(e.symbol >= self.markets):
+                    status = WORLD_UNKNOWN_SYMBOL
+                    break
+                if r & (ROUTE_LOW_FIRST | ROUTE_HIGH_FIRST) and not r & <uint8_t>(paths >> 8 * e.symbol):
                     continue
-                if r & ROUTE_VENUE:
-                    self.recorded.apply_one(e)
-                    if self.recorded.m.event_count and self.recorded.told():
-                        why |= STOP_TOLD
+                if r & ROUTE_VENUE and self.meets(e):
+                    why |= STOP_TOLD
                 if r & ROUTE_CORE:
                     self.last_ns = e.ts_recv_ns
                     status = self.take(e)

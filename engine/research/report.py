@@ -1,25 +1,24 @@
-"""What a backtest says: the figures, a summary for the terminal, a page that needs nothing from outside.
+"""What a backtest says: the figures, as data and as a summary for the terminal.
 
-Owns: how a run is told. Does not own: the run (backtest.py), the definitions of the figures (figures.py). Every amount
-is in the account's asset. The page is one file: styles and drawings inside, no script.
+Owns: how a run is told. Does not own: the run (backtest.py), the definitions of the figures (figures.py, breakdown.py),
+the page (report_page.py). Every amount is in the account's asset.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from engine.research import figures
+from engine.research import breakdown, figures
 from engine.research.backtest import Difference, Fill, Run
 from engine.research.dataset import Meta
-from engine.research.page import POINTS, Floats, Scale, cell, curve, document, escaped, table, words
+from engine.research.page import Floats
 
 E8 = 10**8
 YEAR_NS = 365 * 86_400 * 10**9
-TRADES_SHOWN = 500
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,17 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Varied:
+    """The same run with other costs or another latency."""
+
+    what: str
+    net: float
+    fills: int
+    sharpe: float
+    sharpe_error: float
+
+
+@dataclass(frozen=True)
 class Told:
     """A run with what is needed to tell it."""
 
@@ -51,18 +61,28 @@ class Told:
     check: Checked
     trials: int = 1
     basis: str = ""  # what the market was made of, and what had to be assumed
+    others: tuple[Meta, ...] = ()  # legs and peers, in the order of their symbols
+    varied: tuple[Varied, ...] = ()
 
     @property
-    def unit(self) -> float:
-        """One tick times one lot, in the asset."""
-        return self.data.tick_e8 * self.data.lot_e8 / E8**2
+    def units(self) -> tuple[float, ...]:
+        """One tick times one lot of each symbol, in the asset."""
+        return tuple(one.tick_e8 * one.lot_e8 / E8**2 for one in (self.data, *self.others))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Symbols by number; one that two venues have is told apart by its place."""
+        seen: list[str] = []
+        for one in (self.data, *self.others):
+            seen.append(one.symbol if one.symbol not in seen else f"{one.symbol} ({len(seen) + 1})")
+        return tuple(seen)
 
 
 def costs(told: Told) -> dict[str, float]:
     """Where the result went. Without the costs it would have been `at mid`."""
-    fills, unit = told.run.fills, told.unit
-    spread = sum(_paid(fill, fill.px_ticks - fill.mid_ticks) for fill in fills) * unit
-    delay = sum(_paid(fill, fill.mid_ticks - fill.mid_decided_ticks) for fill in fills) * unit
+    fills, units = told.run.fills, told.units
+    spread = sum(_paid(fill, fill.px_ticks - fill.mid_ticks) * units[fill.symbol] for fill in fills)
+    delay = sum(_paid(fill, fill.mid_ticks - fill.mid_decided_ticks) * units[fill.symbol] for fill in fills)
     fees, funding = told.run.fees / E8, told.run.funding / E8
     net = float(told.run.equity[-1] - told.run.start_equity) / E8
     return {
@@ -82,6 +102,9 @@ def measures(told: Told) -> dict[str, float | int | str | None]:
     span = float(run.times_ns[-1] - run.times_ns[0])
     periods = YEAR_NS * len(returns) / span if len(returns) else 1.0
     error = figures.sharpe_error(returns)
+    boot = breakdown.bootstrap_sharpe(returns, seed=told.seed)
+    gross, net = breakdown.exposure(run, told.units)
+    closed, _ = breakdown.trips(run.fills, told.units)
     values: dict[str, float | int | str | None] = {
         "equity_start": run.start_equity / E8,
         "equity_end": float(run.equity[-1]) / E8,
@@ -93,10 +116,20 @@ def measures(told: Told) -> dict[str, float | int | str | None]:
         "sharpe_error": error,
         "sharpe_year": figures.sharpe(returns, periods),
         "deflated_sharpe": figures.deflated_sharpe(returns, told.trials, error),
+        "sharpe_bootstrap": boot.mean if boot else math.nan,
+        "sharpe_bootstrap_error": boot.error if boot else math.nan,
+        "sharpe_bootstrap_low": boot.low if boot else math.nan,
+        "sharpe_bootstrap_high": boot.high if boot else math.nan,
         "value_at_risk_5": figures.value_at_risk(returns),
         "expected_shortfall_5": figures.expected_shortfall(returns),
         "fills": len(run.fills),
         "makers": sum(fill.maker for fill in run.fills),
+        "trips": len(closed),
+        "trips_won": sum(trip.net > 0 for trip in closed),
+        "exposure_mean": float(gross.mean()),
+        "exposure_most": float(gross.max()),
+        "exposure_net_mean": float(net.mean()),
+        "time_in_market": float(np.mean(gross > 0)),
         "position_end_lots": int(run.position[-1]),
         **{f"cost_{name.replace(' ', '_')}": value for name, value in costs(told).items()},
     }
@@ -115,6 +148,12 @@ def as_json(told: Told) -> dict[str, Any]:
         "symbol": told.data.symbol, "latency": told.latency, "market": told.basis,
         "events": run.counts["events"], "measures": measures(told), "funding": run.funding / E8, "denials": run.denials,
         "counts": run.counts, "venue": run.venue_counts, "data_notes": told.done, "look_ahead": told.check.text,
+        "months": dict(breakdown.months(run)), "attribution": breakdown.attribution(run, told.units, told.names),
+        "slippage": {name: None if math.isnan(v) else v for name, v in breakdown.slippage(run).items()},
+        "sensitivity": [
+            {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in asdict(one).items()}
+            for one in told.varied
+        ],
         "state": run.state_hash, "tape": run.tape_hash,
     }  # fmt: skip
 
@@ -143,11 +182,15 @@ def summary(told: Told) -> str:
         f"at mid it would be {_n(m['cost_at_mid'])}",
         f"  Sharpe      {_n(m['sharpe_period'], 4)} +- {_n(m['sharpe_error'], 4)} a period of {_n(m['period_s'], 1)} s"
         f", deflated for {told.trials} trials {_n(m['deflated_sharpe'], 3)}",
-        f"              {verdict(told)}",
+        f"              {verdict(told)}; bootstrapped {_n(m['sharpe_bootstrap'], 4)} +- "
+        f"{_n(m['sharpe_bootstrap_error'], 4)}",
+        f"  exposure    mean {_n(m['exposure_mean'], 3, 100)} %, most {_n(m['exposure_most'], 3, 100)} % of equity, "
+        f"{_n(m['time_in_market'], 1, 100)} % of the time; {m['trips']:,} trips, {m['trips_won']:,} won",
         f"  5 % tail    value at risk {_n(m['value_at_risk_5'], 5, 100)} %, shortfall "
         f"{_n(m['expected_shortfall_5'], 5, 100)} % a period",
         f"  look-ahead  {told.check.text}",
     ]
+    lines += [f"  with {one.what:<15} {one.net:+,.4f} {asset}, {one.fills:,} fills" for one in told.varied]
     lines += [f"  denied      {count:,} x {reason}" for reason, count in list(run.denials.items())[:5]]
     notes = [f"{name.replace('_', ' ')} {value:,}" for name, value in told.done.items() if value]
     lines += [f"  data        {', '.join(notes)}"] if notes else []
@@ -156,68 +199,3 @@ def summary(told: Told) -> str:
 
 def _n(value: Any, digits: int = 2, times: float = 1.0) -> str:
     return "-" if value is None else f"{value * times:,.{digits}f}"
-
-
-# --------------------------------------------------------------------------------------------------------------- page
-def page(told: Told) -> str:
-    """The whole report as one HTML file."""
-    run = told.run
-    equity = run.equity / E8
-    peak = np.maximum.accumulate(equity)
-    x = (run.times_ns - run.times_ns[0]) / 1e9
-    title = f"{told.strategy} on {told.data.symbol}"
-    failed = ' class="bad"' if told.check.difference else ""
-    parts = [
-        f"<h1>{escaped(title)}</h1>",
-        f'<p class="soft">{escaped(told.data.source)}, seed {told.seed}, latency {escaped(told.latency)}; parameters '
-        f"{escaped(', '.join(f'{k} = {v}' for k, v in told.params.items()) or 'as the strategy has them')}</p>",
-        f"<p>Market: {escaped(told.basis)}.</p>",
-        f"<p><b>{escaped(verdict(told))}.</b> <span{failed}>Look-ahead check {escaped(told.check.text)}.</span></p>",
-        "<h2>Figures</h2>", table(("figure", "value"), ((words(k), cell(v)) for k, v in measures(told).items())),
-        f"<h2>Equity, {escaped(told.asset)}</h2>", curve(x, equity, "curve"),
-        "<h2>Fall from the peak, %</h2>", curve(x, (equity / peak - 1) * 100, "fall", zero=True),
-        f"<h2>Price and fills, {escaped(told.data.symbol)}</h2>", _prices(told, x),
-        "<h2>Position, lots</h2>", curve(x, run.position.astype(np.float64), "curve"),
-        f"<h2>Costs, {escaped(told.asset)}</h2>",
-        table(("part", "amount"), ((k, f"{v:,.4f}") for k, v in costs(told).items())),
-        "<p class='soft'>Spread: fills against the mid of their moment. Delay: that mid against the one at the "
-        "decision, for a resting order it is what waiting gained or lost. At mid: net without fees and spread.</p>",
-        "<h2>Why not</h2>", table(("reason", "count"), ((k, f"{v:,}") for k, v in run.denials.items())),
-        "<h2>Data</h2>", table(("note", "count"), ((words(k), f"{v:,}") for k, v in told.done.items())),
-        f"<h2>Fills{f', the first {TRADES_SHOWN} of {len(run.fills):,}' if len(run.fills) > TRADES_SHOWN else ''}</h2>",
-        f'<div class="box">{_trades(told)}</div>',
-        f'<p class="soft">state {run.state_hash}<br>tape {run.tape_hash}</p>',
-    ]  # fmt: skip
-    return document(title, parts)
-
-
-def _prices(told: Told, x: Floats) -> str:
-    run, tick = told.run, told.data.tick_e8 / E8
-    known = run.mids > 0
-    if not known.any():
-        return '<p class="soft">none</p>'
-    x, y = x[known], run.mids[known] * tick
-    shown = run.fills[:: max(1, len(run.fills) // POINTS)]
-    marks = [((f.ts_ns - run.times_ns[0]) / 1e9, f.px_ticks * tick, f.sell) for f in shown]
-    scale = Scale(x, np.concatenate([y, [px for _, px, _ in marks]]))
-    dots = "".join(
-        f'<path class="{"sell" if sell else "buy"}" d="M{scale.x(at):.1f} {scale.y(px):.1f}'
-        f'{"l-4 -7h8z" if sell else "l-4 7h8z"}"/>'
-        for at, px, sell in marks
-    )
-    return scale.frame(f'<polyline class="curve" points="{scale.line(x, y)}"/>{dots}')
-
-
-def _trades(told: Told) -> str:
-    tick, lot, held = told.data.tick_e8 / E8, told.data.lot_e8 / E8, 0
-    rows = []
-    for fill in told.run.fills[:TRADES_SHOWN]:
-        held += -fill.lots if fill.sell else fill.lots
-        rows.append(
-            (
-                str(np.datetime64(fill.ts_ns, "ns").astype("datetime64[ms]")), "sell" if fill.sell else "buy",
-                f"{fill.lots * lot:g}", f"{fill.px_ticks * tick:,.8g}", "maker" if fill.maker else "taker",
-                f"{fill.fee / E8:,.6f}", f"{held * lot:g}",
-            )
-        )  # fmt: skip
-    return table(("time", "side", "quantity", "price", "role", "fee", "held after"), rows)

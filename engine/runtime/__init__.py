@@ -1,1 +1,1 @@
-"""Puts the parts together and drives them. wiring.py is the only place that knows everybody."""
+"""Puts the parts together and drives them: session.py composes a run, wiring.py the smallest core there is."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.types import DECISION, INTENT, ORDER, Flag, Kind
+from engine._core.modes import Mode
+from engine._core.types import DECISION, INTENT, MODE, ORDER, Flag, Kind
 from engine.observe.decisions import explain, is_refusal
 from engine.runtime.build import strategies_of, symbols_of
 from engine.runtime.engine import Engine
@@ -41,6 +42,7 @@ class OrderAudit:
         self._numbers: Counter[tuple[str, str, str]] = Counter()
         self._refused: Counter[tuple[int, int, int]] = Counter()  # origin, symbol, mask: explained once a minute
         self._samples: dict[tuple[int, int, int], Any] = {}
+        self._mode = Mode(int(engine.core.world.modes["mode"]))
         self._due_ns = engine.now_ns + MINUTE_NS
         engine.watch(self._reports, self._intents)
 
@@ -57,7 +59,11 @@ class OrderAudit:
     def _write(self, kind: About, action: str, counts: Counter[tuple[str, str, str]]) -> None:
         if counts:
             rows = [[*key, number] for key, number in sorted(counts.items())]
-            self._audit.note(Entry(kind, action, rule="DESIGN 5", affected="orders", data={"counts": rows}))
+            text = f"{sum(counts.values())} in all, by strategy, symbol and what became of them"
+            self._audit.note(
+                Entry(kind, action, trigger="minute", rule="DESIGN 5", affected="orders", explanation=text,
+                      data={"counts": rows})
+            )  # fmt: skip
             counts.clear()
 
     def _denials(self) -> Counter[tuple[str, str, str]]:
@@ -75,6 +81,8 @@ class OrderAudit:
         kinds = outputs["kind"]
         for at in np.flatnonzero(kinds == int(Kind.KIND_INTENT_PLACE)):
             self._placed(outputs[at : at + 1].view(INTENT)[0])
+        for at in np.flatnonzero(kinds == int(Kind.KIND_MODE)):
+            self._switched(outputs[at : at + 1].view(MODE)[0])
         for at in np.flatnonzero(kinds == int(Kind.KIND_DECISION)):
             decision = outputs[at : at + 1].view(DECISION)[0]
             if not is_refusal(decision):
@@ -87,7 +95,8 @@ class OrderAudit:
         strategy, symbol = self._slot(int(intent["terms"]) & 0xFFFF), self._symbols[int(intent["symbol"])]
         self._numbers[strategy, symbol, "placed"] += 1
         if self._each:
-            self._note(About.INTENT, "place", intent, strategy, qty_lots=int(intent["qty_lots"]))
+            self._note(About.INTENT, "place", intent, strategy, "it passed every rule of the gate",
+                       qty_lots=int(intent["qty_lots"]))  # fmt: skip
 
     def _reports(self, events: Records) -> None:
         kinds = events["kind"]
@@ -98,9 +107,27 @@ class OrderAudit:
             report = events[at : at + 1].view(ORDER)[0]
             self._numbers["", self._symbols[int(report["symbol"])], name] += 1
             if self._each:
-                self._note(About.OUTCOME, name, report, "", qty_lots=int(report["qty_lots"]))
+                self._note(About.OUTCOME, name, report, "", "the venue said so", qty_lots=int(report["qty_lots"]))
 
-    def _note(self, kind: About, action: str, row: Any, strategy: str, **data: int) -> None:
+    def _switched(self, row: Any) -> None:
+        """The mode as the core put it out, whoever asked: a person has a record of his own beside this one."""
+        before, self._mode = self._mode, Mode(int(row["mode"]))
+        if self._mode == before:
+            return
+        name = {mode: mode.name.removeprefix("MODE_").capitalize() for mode in (before, self._mode)}
+        self._audit.note(
+            Entry(
+                About.MODE,
+                "switch",
+                trigger="core",
+                rule="DESIGN 6.6",
+                affected="all symbols",
+                explanation=f"{name[before]} to {name[self._mode]}",
+                at_ns=int(row["ts_recv_ns"]),
+            )
+        )
+
+    def _note(self, kind: About, action: str, row: Any, strategy: str, why: str, **data: int) -> None:
         self._audit.note(
             Entry(
                 kind,
@@ -108,6 +135,7 @@ class OrderAudit:
                 trigger=strategy or "venue",
                 rule="DESIGN 5",
                 affected=f"{self._symbols[int(row['symbol'])]} order {int(row['id_order']):x}",
+                explanation=why,
                 data={"sell": bool(row["flags"] & Flag.FLAG_SELL), "px_ticks": int(row["px_ticks"]), **data},
                 at_ns=int(row["ts_recv_ns"]),
             )

@@ -34,7 +34,8 @@ LOOK_NS = 10**9
 # A network that is gone takes data and venue with it and comes back by itself; one more, and it is the machine.
 OPEN_SHARE = 0.75
 PERMITS_MAX = 4_096
-_ANSWERS = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_FILL, Kind.KIND_ORDER_REJECTED, Kind.KIND_ORDER_CANCELED)
+# Whatever a venue says first of an order is an answer: one of no duration may expire without ever being acknowledged.
+_ANSWERS = tuple(kind for kind in Kind if Kind.KIND_ORDER_ACK <= kind < Kind.KIND_ORDER_LOST)
 _LOUD = (Change.CHANGE_CLOSED_TO_OPEN, Change.CHANGE_HALF_OPEN_TO_OPEN, Change.CHANGE_GLOBAL_OPENED)
 STATES = {
     State.BREAKER_CLOSED: "closed", State.BREAKER_IS_OPEN: "open", State.BREAKER_HALF_OPEN: "half-open",
@@ -164,7 +165,9 @@ class Board:
         reason = Reason(event.reason).name.removeprefix("REASON_").replace("_", " ").lower()
         text = f"{event.component}: {change}, {reason}" + (f"; open: {', '.join(event.open)}" if event.open else "")
         self._note("breaker", self._engine.now_ns, text, severity="error" if event.change in _LOUD else "info")
-        self._record(Entry(About.BREAKER, change, trigger=event.component, rule="E-16", explanation=text))
+        self._record(
+            Entry(About.BREAKER, change, trigger=reason, rule="E-16", affected=event.component, explanation=text)
+        )
         if event.change == Change.CHANGE_GLOBAL_OPENED:
             self._cascade(event.open)
 

@@ -14,18 +14,23 @@ import msgspec
 
 from engine._core.book import Quotes, Rule
 from engine._core.features_feed import feed_address, feed_bytes, feed_init
+from engine._core.routing import Policy
 from engine._core.step import Core
 from engine._core.types import Can
 from engine._core.validate import Class, defaults
 from engine._core.world import World
 from engine.errors import SessionMissing, StrategyNotAccepted
 from engine.journal.layout import Session
+from engine.runtime.endpoints import discipline_of
 from engine.runtime.wiring import make_core
 from engine.settings.schema import Settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
 from engine.strategy.meter import Meter
 
+POLICIES = {
+    "best_price": Policy.POLICY_BEST_PRICE, "lowest_fee": Policy.POLICY_LOWEST_FEE, "smart": Policy.POLICY_SMART,
+}  # fmt: skip
 HOUR_NS = 3_600 * 10**9
 # A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
@@ -37,6 +42,11 @@ SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after ha
 def symbols_of(settings: Settings) -> dict[str, int]:
     """Index of each instrument, in the order of the settings."""
     return {name: at for at, name in enumerate(settings.instruments)}
+
+
+def venues_of(settings: Settings) -> dict[str, int]:
+    """Index of each venue that an instrument is at, in the order of the instruments."""
+    return {name: at for at, name in enumerate(dict.fromkeys(row.venue for row in settings.instruments.values()))}
 
 
 def strategies_of(settings: Settings) -> dict[str, int]:
@@ -67,7 +77,7 @@ def build_core(
     discipline that an earlier session left. Only research is not `disciplined`: it gathers the results that the rules
     would judge, and nobody is tempted there.
     """
-    symbols, slots = symbols_of(settings), strategies_of(settings)
+    symbols, slots, venues = symbols_of(settings), strategies_of(settings), venues_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
     levels, ticks = book or (BOOK_LEVELS if over else 0, BOOK_TICKS)
     capacity = settings.capacity
@@ -80,6 +90,9 @@ def build_core(
         orders=capacity.orders,
         brackets=capacity.brackets,
         triggers=capacity.orders,
+        algos=capacity.parents,
+        groups=len(settings.routes),
+        venues=max(1, len(venues)),
         tracked=len(symbols),
         sample_ns=SAMPLE_NS,
         book_levels=levels,
@@ -89,7 +102,7 @@ def build_core(
         epoch=epoch,
         modes=settings.modes.core(),
         # A world without strategies has no signals to judge.
-        discipline=settings.discipline.core(settings.engine.mode) if slots and disciplined else None,
+        discipline=settings.discipline.core(discipline_of(settings)) if slots and disciplined else None,
         rise_ns=settings.discipline.rise_window_s * 10**9,
         # Live begins paused, and so does whatever comes after a reset: the way to Normal has its conditions.
         mode="paused" if paused or settings.engine.mode == "live" else "normal",
@@ -103,7 +116,8 @@ def build_core(
             # The embedded venue keeps a perpetual's amended order in its place, as spot's does.
             can = can | SPOT_CAN if paper_can is None else paper_can
         # Spot is traded without a loan: nobody sells what the account does not have.
-        world.set_instrument(symbol, linear=int(linear), cash_only=int(not linear), can=int(can), **row.core())
+        world.set_instrument(symbol, linear=int(linear), cash_only=int(not linear), can=int(can),
+                             venue=venues[row.venue], **row.core())  # fmt: skip
         world.set_gate_symbol(symbol, **row.gate())
         if book is not None:
             world.set_book(symbol, rule=int(Rule.RULE_NONE))
@@ -113,6 +127,8 @@ def build_core(
             # Spot's best bid and ask carry a number and no time.
             timeless = 0 if linear else 1 << Class.CLASS_QUOTE
             world.set_validate(symbol, needs_time=int(defaults()["needs_time"]) & ~timeless)
+    for group, route in enumerate(settings.routes.values()):
+        world.set_group(group, [symbols[name] for name in route.instruments], policy=int(POLICIES[route.policy]))
     world.set_tracked(list(symbols.values()))
     world.set_account(**settings.account.core())
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
@@ -136,6 +152,7 @@ def build_core(
             chosen.params,
             chosen.limits,
             registry.Budget(chosen.budget_ns, chosen.hard_ns, chosen.strikes_max, chosen.forgive_count),
+            tuple(symbols[name] for name in chosen.peers),
         )
         registry.bind(core, slot, placement, cache=cache, meter=meter)
     return core

@@ -70,7 +70,8 @@ class Care:
         self._counting = asyncio.Lock()
 
     # ----------------------------------------------------------------------------------------------------------- tasks
-    def _once(self, name: str, make: Act) -> None:
+    def begin(self, name: str, make: Act) -> None:
+        """A task of that name, unless one is under way."""
         if name not in self.running:
             self.running[name] = asyncio.get_running_loop().create_task(self._guarded(name, make))
 
@@ -91,10 +92,6 @@ class Care:
         finally:
             del self.running[name]
 
-    def begin(self, name: str, make: Act) -> None:
-        """A task of that name, unless one is under way."""
-        self._once(name, make)
-
     def stop(self) -> None:
         for task in self.running.values():
             task.cancel()
@@ -108,9 +105,9 @@ class Care:
             if name != "clock" and self.live.clock.why_not_sign(now_ns):
                 self.duties.failed(name, now_ns)
             else:
-                self._once(name, self._acts[name])
+                self.begin(name, self._acts[name])
         if not self.judge(now_ns) and self._compare and self.live.connection is not None:
-            self._once("reconcile", self._reconcile)
+            self.begin("reconcile", self._reconcile)
 
     def judge(self, now_ns: int) -> bool:
         """The lights of clock, duties and budget as they are now; whether the budget is closed."""
@@ -130,7 +127,7 @@ class Care:
     # ---------------------------------------------------------------------------------------------------------- images
     def want_images(self, symbols: Iterable[int]) -> None:
         for symbol in symbols:
-            self._once(f"image {symbol}", lambda symbol=symbol: self._image(symbol))  # type: ignore[misc]
+            self.begin(f"image {symbol}", lambda symbol=symbol: self._image(symbol))  # type: ignore[misc]
 
     async def _image(self, symbol: int) -> None:
         instrument = self.live.directory.at(symbol)
@@ -278,7 +275,7 @@ class Care:
             await self.live.account.cancel(order)
 
     def look(self, next_trade: dict[int, int], take: Callable[[VenueView], None]) -> None:
-        self._once("books", lambda: self._look(next_trade, take))
+        self.begin("books", lambda: self._look(next_trade, take))
 
     async def _look(self, next_trade: dict[int, int], take: Callable[[VenueView], None]) -> None:
         """Balances and open orders between two equal lists of trades: nothing happened while they were asked."""
@@ -312,12 +309,12 @@ class Care:
         """Where the order connection has no such request, REST has."""
         instrument = self.live.directory.at(symbol)
         if instrument is not None:
-            self._once(f"cancel all {symbol}", lambda: self.live.account.cancel_all(instrument))
+            self.begin(f"cancel all {symbol}", lambda: self.live.account.cancel_all(instrument))
 
     def verify(self, symbols: Iterable[int]) -> None:
         """The plan asks what the venue holds: its own list of trades says so."""
         names = sorted(set(symbols))
-        self._once("verify", lambda: self._verify(names))
+        self.begin("verify", lambda: self._verify(names))
 
     async def _verify(self, symbols: list[int]) -> None:
         await self._count_trades(young_ns=0)

@@ -27,7 +27,7 @@ from engine.safety.audit import Audit
 from engine.safety.drill import overdue
 from engine.safety.guard import Guard, Plan
 from engine.safety.lines import Lines
-from engine.safety.pins import Lamps, Pins, SharedFactory, require_switch
+from engine.safety.pins import Lamps, Pins, SharedFactory
 from engine.safety.pulse import Pulse
 from engine.safety.sentry import Sentry
 from engine.safety.stall import StallWatch
@@ -126,13 +126,6 @@ class Chain:
         if safety.switch != "gpio":
             return None
         return Lamps((safety.pin_green, safety.pin_yellow, safety.pin_red))
-
-    @staticmethod
-    def words(safety: Safety, *, live: bool) -> str:
-        """What start-up says about the switch. Raises where live trading would have none."""
-        if safety.switch == "simulated" and not live:
-            return "kill switch: simulated (bot4 halt, or SIGUSR1)"
-        return require_switch(safety.switch, live=live, acknowledged=False)
 
     def start(self) -> None:
         """From here on a trip ends the process. Raises what is missing before anything trades."""

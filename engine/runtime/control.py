@@ -105,6 +105,13 @@ class Control:
         self._notes.note(kind, self._engine.now_ns, f"{text} (by {peer})", severity="warning")
         self._record(
             Entry(
-                About.HUMAN, kind, trigger="command", rule="DESIGN 6.6", actor=str(peer), explanation=text, human=True
+                About.HUMAN,
+                kind,
+                trigger="command",
+                rule="DESIGN 6.6",
+                affected="all orders",
+                actor=str(peer),
+                explanation=text,
+                human=True,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +14,7 @@ from engine.journal.port import VenueOrder, VenueTrade, VenueView
 from engine.journal.reconcile import Row
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as InstrumentSettings
-from engine.sim.market import FlowMarket, FlowSymbol, Market, Walk, WalkMarket
+from engine.sim.market import EchoMarket, FlowMarket, FlowSymbol, Market, Walk, WalkMarket
 from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue
 from engine.sim.venue.instruments import Instrument
 from engine.sim.venue.orders import Order
@@ -27,7 +28,7 @@ class EmbeddedExchange:
     """Gives market events and reports in one order of time; takes intents."""
 
     def __init__(self, settings: Settings, start_ns: int) -> None:
-        instruments = [venue_instrument(name, row) for name, row in settings.instruments.items()]
+        instruments = venue_instruments(settings)
         assets = {settings.account.asset: 0} | {i.base: 1 + at for at, i in enumerate(instruments)}
         self.venue = EmbeddedVenue(
             EmbeddedConfig(
@@ -155,6 +156,12 @@ def _number(order: Order) -> int:
 def market_of(settings: Settings, start_ns: int) -> Market:
     """The generated market that the settings ask for."""
     chosen, seed = settings.market, settings.engine.seed
+    echoes = echoes_of(settings)
+    if echoes:
+        leads = [at for at in range(len(settings.instruments)) if at not in echoes]
+        alone = {name: row for at, (name, row) in enumerate(settings.instruments.items()) if at not in echoes}
+        inner = market_of(msgspec.structs.replace(settings, instruments=alone, routes={}), start_ns)
+        return EchoMarket(inner, leads, echoes, seed=seed)
     rows = settings.instruments
     if chosen.kind == "walk":
         walks = [Walk(row.ticks(row.px_start)) for row in rows.values()]
@@ -165,6 +172,27 @@ def market_of(settings: Settings, start_ns: int) -> Market:
     ]
     regime = None if chosen.regime == "follow" else chosen.regime
     return FlowMarket(symbols, seed=seed, start_ns=start_ns, regime=regime, pace=chosen.pace)
+
+
+def echoes_of(settings: Settings) -> dict[int, int]:
+    """Of each route the first instrument has a market of its own; the others follow it on their venues."""
+    index = {name: at for at, name in enumerate(settings.instruments)}
+    return {
+        index[one]: index[route.instruments[0]] for route in settings.routes.values() for one in route.instruments[1:]
+    }
+
+
+def venue_instruments(settings: Settings) -> list[Instrument]:
+    """Every instrument as the venue has it. What lies at one venue cannot be sold at another: spot of the same asset is
+    an asset of its own at each; the quote asset is one pool."""
+    out: list[Instrument] = []
+    owner: dict[str, str] = {}
+    for name, row in settings.instruments.items():
+        mine = row
+        if owner.setdefault(row.base, row.venue) != row.venue:
+            mine = msgspec.structs.replace(row, base=f"{row.base}.{row.venue}")
+        out.append(venue_instrument(name, mine))
+    return out
 
 
 def venue_instrument(name: str, row: InstrumentSettings) -> Instrument:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.limits import Limit
+from engine._core.strategy import StopReason, StrategyAct
 from engine._core.types import CONTROL, EVENT, Kind
 
 Records = npt.NDArray[Any]
@@ -51,4 +52,11 @@ def fees_event(now_ns: int, symbol: int, maker_e8: int, taker_e8: int) -> Record
     event = _blank(Kind.KIND_SYMBOL, now_ns)
     event["symbol"] = symbol
     event["word"][0, :4] = SYMBOL_FEES, 0, maker_e8, taker_e8
+    return event
+
+
+def strategy_event(now_ns: int, slot: int, act: StrategyAct, why: StopReason) -> Records:
+    """A strategy is stopped, or goes on, and for what reason."""
+    event = _blank(Kind.KIND_STRATEGY, now_ns)
+    event["word"][0, :3] = slot, int(act), int(why)
     return event

@@ -19,13 +19,17 @@ import msgspec
 
 from engine._core.clock import utc_ns
 from engine._core.latch import Latch
-from engine.errors import JournalError
+from engine.errors import Bot4Error, JournalError
 from engine.journal.layout import Session, sessions, write_whole
+from engine.research.parity import Parity
+from engine.runtime.endpoints import Stage, stage_of
 from engine.safety import drill
 from engine.safety.audit import Kind, Report, read
+from engine.settings.schema import Settings
 from engine.settings.tiers import DAY_NS, PPM, Evidence
 
 PARITY = "parity"
+E8 = 10**8
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +46,7 @@ class Shown:
     """The evidence and what it was made of, for a person."""
 
     evidence: Evidence
-    days_paper: int  # days on paper, which count for nothing
+    days_paper: int  # days without real money, which count for nothing
     trips: tuple[int, ...]  # when, oldest first
     drills_failed: int
     comparisons: int
@@ -57,13 +61,31 @@ def keep_parity(root: Path, found: Comparison) -> Path:
     return path
 
 
+def as_evidence(session: Session, held: Parity) -> Comparison | None:
+    """What a session's comparison shows for a promotion: nothing on paper, nor where decisions differ.
+
+    It is dated by the session's end, so that the same session compared twice counts once.
+    """
+    if session.file is None or not held.holds or _stage(session) is not Stage.LIVE:
+        return None
+    return Comparison(
+        session=session.path.name, at_ns=_end_ns(session), live=round(held.recorded * E8),
+        paper=round(held.simulated * E8),
+    )  # fmt: skip
+
+
+def root_of(session: Session) -> Path:
+    """The engine's folder that a session belongs to: its journal stands in it."""
+    return session.path.parent.parent
+
+
 def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
     """Everything that the folder shows since `since_ns`, and which drills are overdue now."""
     trips = tuple(sorted(ts_ns for ts_ns in _trips(root) if ts_ns >= since_ns))
     clean_from = max([since_ns, *trips])
     live, paper = set[int](), set[int]()
-    for mode, day in _days(root):
-        if mode != "live":
+    for stage, day in _days(root):
+        if stage is not Stage.LIVE:
             paper.add(day)
         elif day * DAY_NS >= clean_from:
             # A day counts from its first moment: that of the trip, or of the promotion, does not.
@@ -84,8 +106,8 @@ def gather(root: Path, since_ns: int, now_ns: int | None = None) -> Shown:
     )
 
 
-def _days(root: Path) -> Iterator[tuple[str, int]]:
-    """(mode, day) of every day that a session of the journal ran on; days are counted from 1970."""
+def _days(root: Path) -> Iterator[tuple[Stage, int]]:
+    """(stage, day) of every day that a session of the journal ran on; days are counted from 1970."""
     try:
         found = sessions(root / "journal")
     except (OSError, JournalError):
@@ -93,10 +115,19 @@ def _days(root: Path) -> Iterator[tuple[str, int]]:
     for session in found:
         if session.file is None:
             continue
-        mode = session.file.meta.get("settings", {}).get("engine", {}).get("mode", "paper")
+        stage = _stage(session)
         first, last = session.file.created_ns // DAY_NS, _end_ns(session) // DAY_NS
         for day in range(first, last + 1):
-            yield mode, day
+            yield stage, day
+
+
+def _stage(session: Session) -> Stage:
+    """Settings that this version cannot read count as paper, which earns nothing."""
+    meta = session.file.meta if session.file is not None else {}
+    try:
+        return stage_of(msgspec.convert(meta["settings"], Settings))
+    except (KeyError, msgspec.ValidationError, Bot4Error):
+        return Stage.PAPER
 
 
 def _end_ns(session: Session) -> int:

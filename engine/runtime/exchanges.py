@@ -6,9 +6,7 @@ before the core is built and are kept with the session, so a replay builds the s
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +20,7 @@ from engine.net.link import LinkConfig
 from engine.net.transport import make as make_transport
 from engine.runtime.care import CareConfig
 from engine.runtime.embedded import EmbeddedExchange
+from engine.runtime.endpoints import MARKETS, endpoints_of, venue_of
 from engine.runtime.live import LiveConfig, LiveExchange
 from engine.settings.schema import Settings, Venue
 from engine.settings.secrets import Secrets
@@ -34,11 +33,8 @@ from engine.venues.directory import Assets, Directory, Instrument
 from engine.venues.port import SyncPort
 from engine.venues.sender import SenderConfig
 
-# The protocols that have a driver, and the kind of market each trades.
-MARKETS = {"binance_spot": "spot", "binance_usdm": "usdm"}
 KINDS = {"spot": "spot", "usdm": "linear"}
 CLOCK_TRIES = 20
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -50,28 +46,15 @@ class Opened:
     holdings: dict[int, int] | None = None  # by the ledger's asset, in its units; None: the settings' capital
 
 
-def venue_of(settings: Settings) -> tuple[str, Venue] | None:
-    """The one venue over sockets that the instruments trade at; None: the embedded one."""
-    used = sorted({row.venue for row in settings.instruments.values()})
-    over = [name for name in used if settings.venues[name].protocol != "embedded"]
-    if not over:
-        return None
-    if used != over or len(over) > 1:
-        raise VenueNotSupported(f"instruments at {', '.join(used)}: one session trades at one venue.")
-    return over[0], settings.venues[over[0]]
-
-
-def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = None) -> Opened:
+def open_exchange(settings: Settings, start_ns: int, secrets: Secrets) -> Opened:
     """What a session trades at. Asks the venue, so it is called before a loop runs."""
     found = venue_of(settings)
     if found is None:
         return Opened(settings, EmbeddedExchange(settings, start_ns))
     name, venue = found
-    if venue.protocol not in MARKETS:
-        raise VenueNotSupported(f"venues.{name}: no driver for {venue.protocol}; {' and '.join(MARKETS)} have one.")
-    market_of = MARKETS[venue.protocol]
     endpoints = endpoints_of(name, venue, paper=settings.engine.mode == "paper")
-    signer, secret = signer_of(venue, secrets or Secrets(os.environ))
+    market_of = MARKETS[venue.protocol]
+    signer, secret = signer_of(venue, secrets)
     facts = ask(settings, venue, endpoints, signer)
     directory = Directory(facts.instruments.values(), facts.assets)
     settings = msgspec.structs.replace(
@@ -112,24 +95,6 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets | None = N
 
 
 # ------------------------------------------------------------------------------------------------------ what is written
-def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
-    if venue.protocol == "binance_usdm":
-        own = market.USDM
-        if venue.testnet and not (venue.stream and venue.api and venue.rest):
-            raise SettingsError(f"venues.{name}: the testnet of USD-M wants rest, stream and api written out.")
-    else:
-        own = market.SPOT_TESTNET if venue.testnet else market.SPOT
-    stream = venue.stream or own.market_ws
-    out = market.Endpoints(
-        market_ws=stream, user_ws=f"{stream}/private", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
-    )
-    hosts = {urlsplit(url).hostname or "" for url in (out.market_ws, out.api_ws, out.rest, venue.stream_spare) if url}
-    if paper and not hosts <= set(LOOPBACK):
-        # Paper never reaches an account with money, whatever key is at hand.
-        raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
-    return out
-
-
 def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
     """The key of the account: `key` and `secret` lines, the secret a text (HMAC) or a PEM (Ed25519)."""
     if not venue.credential:

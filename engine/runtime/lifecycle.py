@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine._core.clock import monotonic_ns
+from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.histogram import Histogram
 from engine.runtime.engine import Engine
 
@@ -35,13 +35,17 @@ class Pace:
     speed: float = 1.0  # its seconds per second of this machine
     turn_s: float = 0.002  # between two looks at the clock
     turns_most: int = 50  # of its time that one turn catches up: a machine that is too slow still answers
+    wall: bool = False  # it is the machine's UTC: where what happens is stamped with that, nothing else agrees with it
 
     def now_ns(self, since_ns: int) -> int:
+        if self.wall:
+            return utc_ns()
         return self.start_ns + int((monotonic_ns() - since_ns) * self.speed)
 
     def until_ns(self, since_ns: int, now_ns: int) -> int:
-        """How far the next turn goes."""
-        return min(self.now_ns(since_ns), now_ns + int(self.turns_most * self.turn_s * self.speed * 1e9))
+        """How far the next turn goes: never back, and after a leap of the clock step by step."""
+        most_ns = now_ns + int(self.turns_most * self.turn_s * self.speed * 1e9)
+        return max(now_ns, min(self.now_ns(since_ns), most_ns))
 
 
 class Lifecycle:

@@ -40,6 +40,7 @@ from engine.observe.status import (
 )
 from engine.runtime import figures
 from engine.runtime.build import strategies_of, symbols_of
+from engine.runtime.endpoints import stage_of
 from engine.runtime.engine import Engine
 from engine.runtime.lifecycle import Lifecycle
 from engine.settings.load import Loaded
@@ -202,7 +203,7 @@ class Picture:
         return Status(
             name=self._settings.engine.name,
             session=self._session,
-            run=self._settings.engine.mode,
+            run=stage_of(self._settings),
             ts_ns=now_ns,
             started_ns=self._started_ns,
             mode=mode,
@@ -336,7 +337,7 @@ class Picture:
                     bid=bid * tick if known else None,
                     ask=ask * tick if known else None,
                     last=int(i["last_px_ticks"]) * tick or None,
-                    book_age_ns=now_ns - int(i["book_ts_ns"]) if known else None,
+                    book_age_ns=max(0, now_ns - int(i["book_ts_ns"])) if known else None,
                     bids=((bid * tick, int(i["bid_qty_lots"]) * lot),) if known else (),
                     asks=((ask * tick, int(i["ask_qty_lots"]) * lot),) if known else (),
                     position=lots * lot,

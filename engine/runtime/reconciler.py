@@ -143,7 +143,11 @@ class Reconciler:
         return stops[self.books.tolerances.halt[b.what]]
 
     def _say(self, action: str, trigger: str, text: str, **data: Any) -> None:
-        self._record(Entry(About.BOOKS, action, trigger=trigger, rule="DESIGN 7", explanation=text, data=data))
+        self._record(
+            Entry(
+                About.BOOKS, action, trigger=trigger, rule="DESIGN 7", affected="account", explanation=text, data=data
+            )
+        )
 
     # ------------------------------------------------------------------------------------------------- what is shown
     def status(self, now_ns: int) -> BooksStatus:

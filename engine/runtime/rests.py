@@ -20,6 +20,7 @@ from engine.journal.reader import open_session
 from engine.journal.replay import replay_session
 from engine.journal.snapshot import latest
 from engine.runtime.build import core_of, strategies_of, symbols_of
+from engine.runtime.endpoints import discipline_of
 from engine.settings.schema import Settings
 
 
@@ -29,7 +30,7 @@ def rests_of(journal: Path, settings: Settings, now_ns: int) -> bytes | None:
     earlier = sessions(journal) if journal.is_dir() else []
     if not earlier or not slots:
         return None
-    rules = settings.discipline.core(settings.engine.mode)
+    rules = settings.discipline.core(discipline_of(settings))
     mine = Discipline(strategies=len(slots), symbols=len(symbols), **rules)
     try:
         _take_over(mine, earlier[-1], slots, symbols)

@@ -5,6 +5,7 @@ The composition root of `bot4 run`. Nobody else knows all the parts; each of the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,19 +19,21 @@ from engine._core.latch import Latch
 from engine._core.modes import Mode, Phase, Who
 from engine._core.step import Core
 from engine._core.tape import Health
-from engine.errors import Bot4Error, GuardNotReady, SettingsError
+from engine.errors import Bot4Error, SettingsError
 from engine.journal.compare import epoch_of
 from engine.journal.layout import Session as RecordedSession
 from engine.journal.layout import last_epoch
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import SafetyStatus, Status, StatusSource
+from engine.runtime import rehearsal
 from engine.runtime.audited import OrderAudit
 from engine.runtime.breakers import Board, Looks
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
+from engine.runtime.endpoints import Stage, venue_of
 from engine.runtime.engine import Engine, at_venue
 from engine.runtime.events import control_event
 from engine.runtime.exchanges import Opened, open_exchange
@@ -41,16 +44,17 @@ from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
 from engine.runtime.rests import rests_of
-from engine.runtime.standing import TierWatch, enter
+from engine.runtime.standing import TierWatch, admit
 from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
 from engine.safety.notify import Notifier, Watchdog
-from engine.safety.tuning import NOT_ASKED, Collector, tune
+from engine.safety.tuning import NOT_ASKED, Collector, arena_row, tune, world_memory
 from engine.settings.cooldown import Cooldown
 from engine.settings.load import Loaded
 from engine.settings.schema import Journal, Settings
+from engine.settings.secrets import Secret, Secrets
 from engine.strategy.meter import Meter
 from engine.venues.tally import TallyStart
 
@@ -80,6 +84,7 @@ class Ended:
     state_hash: str
     left_open: int  # orders that the venue may still have
     status: Status
+    rehearsed: str = ""  # what a rehearsal came to
 
 
 def journal_config(journal: Journal) -> JournalConfig:
@@ -116,29 +121,26 @@ class Session:
         meter: Meter | None = None,
         reread: Callable[[], Loaded] | None = None,
         faces: Callable[[Settings, StatusSource, Handlers], Faces] | None = None,
+        secrets: Secrets | None = None,
     ) -> None:
         engine = loaded.settings.engine
         self.root = Path(engine.directory)
         self.root.mkdir(parents=True, exist_ok=True)
-        if engine.mode == "live":
-            enter(loaded, self.root, utc_ns())
-            # Everything is joined, and nobody has seen it at a venue with money: that is not found out with money.
-            raise GuardNotReady(
-                "`bot4 run` trades on paper, here or at a venue on this machine. Real money waits for a rehearsal at a "
-                "venue's testnet, and there is none on record."
-            )
-        self.switch = Chain.words(loaded.settings.safety, live=False)
+        self.stage, self.switch = admit(loaded, self.root, utc_ns())
+        self._secrets = secrets or Secrets(os.environ)
         with ExitStack() as undo:
             # First of all: a machine that was halted goes no further.
             self.latch = undo.enter_context(Latch(self.root / LATCH_NAME))
             self.latch.require_clear()
             # Its lock is the folder's: from here on no other engine writes in it.
             self.audit = undo.enter_context(Audit(self.root / "audit", paper_key(self.root)))
+            self._secrets.watch(self._secret_read)
             # What is looser than at the last start waits its day, also over a restart.
             self.cooldown = Cooldown(self.root / "settings.json")
             admitted = self.cooldown.admit(loaded.settings, utc_ns())
             self.settings = admitted.settings
             self.started_ns = utc_ns()
+            self.arena = world_memory(lock=self.settings.core.lock_memory, huge=self.settings.core.huge_pages)
             self._build(replace(loaded, settings=self.settings), meter, undo)
             undo.callback(self.chain.close)
             self.picture.waiting = len(admitted.waiting)
@@ -171,7 +173,7 @@ class Session:
         self.picture.books = self.books.status
         self.life = Lifecycle(
             self.engine,
-            Pace(self.started_ns, speed=speed),
+            Pace(self.started_ns, speed=speed, wall=isinstance(self.exchange, LiveExchange)),
             each_turn=self._each_turn,
             wind_down=self._wind_down,
             quiet=self._quiet,
@@ -182,12 +184,16 @@ class Session:
         self.picture.life = self.life
         self.waiting = Waiting(spin=self.settings.core.wait == "spin")
         self._paused_by_journal = False
+        self.arena.seal()
 
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
         """Core, journal, exchange, chain, picture: in this order, each over the ones before it."""
         settings, journal = self.settings, self.root / "journal"
+        # Everything compiled that is made from here to the end of the start stands in one block.
+        undo.callback(self.arena.seal)
+        self.arena.open()
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
-        opened = open_exchange(settings, self.started_ns)
+        opened = open_exchange(settings, self.started_ns, self._secrets)
         self.exchange = opened.exchange
         begun = self._begin(journal, opened, meter)
         self.journal = JournalWriter(
@@ -247,13 +253,15 @@ class Session:
             self._tune()
             self._stay_paused()
             self.audit.append(
-                Entry(About.START, "start", trigger=name, rule="DESIGN 6", explanation=self.switch,
-                      data={"settings": self.settings.hash(), "mode": self.settings.engine.mode})
+                Entry(About.START, "start", trigger=name, rule="DESIGN 6", affected=self._account,
+                      explanation=self.switch, data={"settings": self.settings.hash(), "stage": self.stage})
             )  # fmt: skip
             try:
                 if self.faces is not None:
                     await self.faces.start()
-                self.notifier.ready(f"paper session {name}; {self.switch}; dead-man timer: {self._devices().dead_man}")
+                self.notifier.ready(
+                    f"{self.stage} session {name}; {self.switch}; dead-man timer: {self._devices().dead_man}"
+                )
                 ready()
                 await self.exchange.start(self.engine)
                 with self.waiting:
@@ -263,7 +271,12 @@ class Session:
                 self.keeper.close()
                 status = self.picture.status()
                 self.orders.close()
-                self.audit.note(Entry(About.STOP, "stop", trigger=self.life.reason, data={"exit_code": code}))
+                left_open = len(at_venue(self.engine.core.world))
+                self.audit.note(
+                    Entry(About.STOP, "stop", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
+                          explanation=f"{left_open} orders left at the venue", data={"exit_code": code})
+                )  # fmt: skip
+                rehearsed = self._rehearsed(status, code, left_open)
             finally:
                 await self.exchange.close()
                 if self.faces is not None:
@@ -276,9 +289,40 @@ class Session:
             directory=str(self.journal.session.path),
             records=self.engine.tape.count,
             state_hash=self.engine.core.world.state_hash(),
-            left_open=len(at_venue(self.engine.core.world)),
+            left_open=left_open,
             status=status,
+            rehearsed=rehearsed,
         )
+
+    @property
+    def _account(self) -> str:
+        """What the session trades with, in words."""
+        found = venue_of(self.settings)
+        return f"account at {found[0]}" if found is not None else "paper account"
+
+    def _secret_read(self, secret: Secret) -> None:
+        """Every use of a key is on record: which, from where, never what."""
+        self.audit.note(
+            Entry(About.KEY, "read", trigger="session", rule="O-01", affected=secret.name,
+                  explanation=f"the engine read it from {secret.source}")
+        )  # fmt: skip
+
+    def _rehearsed(self, status: Status, code: int, left_open: int) -> str:
+        """At an orderly end of a rehearsal: its evidence is kept, or what it lacks is said."""
+        found = venue_of(self.settings)
+        if self.stage is not Stage.REHEARSAL or found is None:
+            return ""
+        seconds = (self.engine.now_ns - self.started_ns) / 1e9
+        lacks = rehearsal.lacking(self.settings, status, seconds=seconds, exit_code=code, left_open=left_open)
+        text = f"no evidence: {'; '.join(lacks)}" if lacks else f"real money at {found[1].protocol} is allowed"
+        if not lacks:
+            name = self.journal.session.path.name
+            rehearsal.keep(self.root, self.settings, status, protocol=found[1].protocol, session=name, seconds=seconds)
+        self.audit.note(
+            Entry(About.DRILL, "rehearsal", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
+                  explanation=text)
+        )  # fmt: skip
+        return text
 
     def _tune(self) -> None:
         """Ask the machine for what the settings want of it; a refusal costs time, not safety."""
@@ -287,6 +331,7 @@ class Session:
             lock=core.lock_memory, freeze=core.freeze, cpus=(core.cpu,) if core.cpu >= 0 else (),
             priority=core.real_time, huge=core.huge_pages,
         )  # fmt: skip
+        rows.append(arena_row(self.arena))
         self.picture.host = tuple(row.text() for row in rows if row.detail != NOT_ASKED)
         for row in rows:
             if not row.granted:
@@ -326,15 +371,16 @@ class Session:
 
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
-        self.chain.turn(monotonic_ns())
-        self.collector.turn(monotonic_ns())
-        self.watchdog.turn(monotonic_ns())
+        now_ns = monotonic_ns()
+        self.chain.turn(now_ns)
+        self.collector.turn(now_ns)
+        self.watchdog.turn(now_ns)
         self.limits.turn(self.engine.now_ns)
         self.breakers.turn(self.engine.now_ns)
         self.tier.turn(self.engine.now_ns)
         self.orders.turn()
         self.books.turn(self.engine.now_ns)
-        self.keeper.turn(monotonic_ns())
+        self.keeper.turn(now_ns)
         health = self.journal.health
         if health & BROKEN:
             self.chain.guard.trip("journal-failure", self.journal.health_text())
@@ -353,7 +399,9 @@ class Session:
         except Bot4Error as error:
             text = str(error)
         self.picture.note("settings", self.engine.now_ns, text, severity="warning")
-        self.audit.note(Entry(About.CONFIG, "reload", trigger="SIGHUP", explanation=text))
+        self.audit.note(
+            Entry(About.CONFIG, "reload", trigger="SIGHUP", rule="DESIGN 10", affected="settings", explanation=text)
+        )
         self.notifier.ready(text)
 
     def _devices(self) -> SafetyStatus:

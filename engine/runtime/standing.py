@@ -11,22 +11,41 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from engine._core.strategy import StopReason, StrategyAct
-from engine._core.types import EVENT, Kind
 from engine.errors import TierForbids, TierTooSmall
+from engine.runtime import rehearsal
 from engine.runtime.build import strategies_of
+from engine.runtime.endpoints import Stage, stage_of, venue_of
 from engine.runtime.engine import Engine
+from engine.runtime.events import strategy_event
 from engine.runtime.evidence import gather
 from engine.safety.audit import Entry
 from engine.safety.audit import Kind as About
+from engine.safety.pins import require_switch
 from engine.settings import tiers
 from engine.settings.keys import descriptions
 from engine.settings.load import Loaded, load
 
 LOOK_NS = 10**9
 FILE = "tier.json"
+
+
+def admit(loaded: Loaded, root: Path, now_ns: int) -> tuple[Stage, str]:
+    """How much depends on this start, and what stands in for the switch, in words. Raises what it lacks.
+
+    Where money is real: a kill switch on pins or the tier file's own word, an earned tier, a rehearsal. A rehearsal
+    asks none of that, else there would never be a first one.
+    """
+    settings = loaded.settings
+    stage = stage_of(settings)
+    words = require_switch(
+        settings.safety.switch, live=stage is Stage.LIVE, acknowledged=loaded.tier.live_without_switch
+    )
+    if stage is Stage.LIVE:
+        enter(loaded, root, now_ns)
+        venue = venue_of(settings)
+        rehearsal.require(root, settings, venue[1].protocol if venue is not None else "", now_ns)
+    return stage, words
 
 
 def enter(loaded: Loaded, root: Path, now_ns: int) -> tiers.Standing:
@@ -65,8 +84,12 @@ class TierWatch:
         self._engine, self._loaded, self._root = engine, loaded, root
         self._tighten, self._note, self._record = tighten, note, record
         self.tier = loaded.tier
-        # On paper a tier may be tried that the account is too small for: only a fall from where it began counts.
-        self._least = len(tiers.NAMES) if loaded.settings.engine.mode == "live" else -1
+        # The lowest rung it stood on. On paper a tier may be tried that the account is too small for: only a fall from
+        # where it began counts, which is not known before the first look.
+        self._lowest: int | None = None
+        self._live = stage_of(loaded.settings) is Stage.LIVE
+        if self._live:
+            self._lowest = tiers.NAMES.index(loaded.tier.name)
         self._due_ns = 0
 
     def turn(self, now_ns: int) -> None:
@@ -78,15 +101,15 @@ class TierWatch:
             return
         # Below the lowest bound the lowest tier's limits are the strictest there are.
         at = tiers.choose(self._loaded.ladder, equity, current=self.tier.name) or 0
-        if self._least < 0:
-            self._least = at
-        if at < min(self._least, tiers.NAMES.index(self.tier.name)):
-            self._least = at
+        if self._lowest is None:
+            self._lowest = at
+        if at < min(self._lowest, tiers.NAMES.index(self.tier.name)):
+            self._lowest = at
             self._demote(self._loaded.ladder[at].tier, equity, now_ns)
 
     def _demote(self, tier: tiers.Tier, equity: int, now_ns: int) -> None:
         before, self.tier = self.tier, tier
-        if self._loaded.settings.engine.mode == "live":
+        if self._live:
             tiers.write_standing(self._root / FILE, tiers.Standing(name=tier.name, since_ns=now_ns))
         acted = [*self._stricter(tier), *self._stopped(tier)]
         text = (
@@ -94,7 +117,15 @@ class TierWatch:
         )
         self._note("tier", now_ns, text, severity="warning")
         self._record(
-            Entry(About.TIER, "demote", trigger="equity", rule="F-14", explanation=text, data={"equity": equity})
+            Entry(
+                About.TIER,
+                "demote",
+                trigger="equity",
+                rule="F-14",
+                affected="account",
+                explanation=text,
+                data={"equity": equity},
+            )
         )
 
     def _stricter(self, tier: tiers.Tier) -> list[str]:
@@ -115,9 +146,7 @@ class TierWatch:
         for name, slot in strategies_of(self._loaded.settings).items():
             lacking = sorted(set(self._loaded.settings.strategies[name].features) - set(tier.grants.features))
             if lacking:
-                event = np.zeros(1, EVENT)
-                event["kind"], event["ts_recv_ns"] = Kind.KIND_STRATEGY, self._engine.now_ns
-                event["word"][0, :3] = slot, StrategyAct.STRATEGY_ACT_STOP, StopReason.STOPPED_OPERATOR
-                self._engine.take(event)
+                stop, why = StrategyAct.STRATEGY_ACT_STOP, StopReason.STOPPED_OPERATOR
+                self._engine.take(strategy_event(self._engine.now_ns, slot, stop, why))
                 acted.append(f"{name} stopped for want of {', '.join(lacking)}")
         return acted

@@ -63,7 +63,6 @@ class Kind(StrEnum):
     INTENT = "intent"
     OUTCOME = "outcome"
     HUMAN = "human"
-    COURIER = "courier"
     DRILL = "drill"
     STALL = "stall"
     BOOKS = "books"  # our books and the venue's were compared, differ, agree again
@@ -306,9 +305,23 @@ class Audit:
         if report.torn:
             os.ftruncate(self._file, os.fstat(self._file).st_size - len(report.torn))
             digest = hashlib.sha256(report.torn).hexdigest()
-            self.append(Entry(Kind.TORN, "cut", explanation=f"{len(report.torn)} bytes", data={"sha256": digest}))
+            self.append(
+                Entry(
+                    Kind.TORN,
+                    "cut",
+                    trigger="start",
+                    rule="I-11",
+                    affected="audit",
+                    explanation=f"{len(report.torn)} bytes of a half written record",
+                    data={"sha256": digest},
+                )
+            )
         if self._last.number == 0:
-            self.append(Entry(Kind.OPENED, "open", explanation="the first record"))
+            self.append(
+                Entry(
+                    Kind.OPENED, "open", trigger="start", rule="I-11", affected="audit", explanation="the first record"
+                )
+            )
 
     def _own_anchor(self) -> Anchor | None:
         try:
@@ -353,7 +366,10 @@ class Audit:
         if self._missing:
             missing, self._missing = self._missing, 0
             text = f"{missing} notes did not fit into the queue"
-            entries.append(Entry(Kind.MISSING, "lost", explanation=text, data={"count": missing}))
+            entries.append(
+                Entry(Kind.MISSING, "lost", trigger="queue", rule="I-11", affected="audit", explanation=text,
+                      data={"count": missing})
+            )  # fmt: skip
         return entries
 
     def _write(self, entries: list[Entry]) -> list[Record]:

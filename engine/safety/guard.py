@@ -283,7 +283,10 @@ class Guard:
         now_ns = monotonic_ns()
         hurry = self.pins.poll() if self.pins is not None else False
         if self.stall is not None and (found := self.stall.turn(now_ns)) is not None:
-            self._note(Kind.STALL, "stall", explanation=found.text(), data=found.as_dict())
+            self._note(
+                Kind.STALL, "stall", trigger="heart-beat", rule="DESIGN 6.4", affected="loop",
+                explanation=found.text(), data=found.as_dict(),
+            )  # fmt: skip
         if self.lamps is not None:
             self.lamps.turn(now_ns, self._pulse.beats if self._pulse is not None else 0)
         return hurry
@@ -325,7 +328,7 @@ class Guard:
                 affected="all orders",
                 actor="human" if ending.reason in ("switch", "command", "signal") else "engine",
                 human=ending.reason in ("switch", "command"),
-                explanation=self.latch.note,
+                explanation=self.latch.note or f"the latch was set by {ending.reason}",
                 data={"reasons": rows},
             ),
         )
@@ -458,6 +461,7 @@ class Guard:
                     "ended",
                     trigger=ending.reason,
                     rule="DESIGN 6.3",
+                    affected="all orders",
                     explanation=text,
                     data=ending.as_dict(),
                 ),

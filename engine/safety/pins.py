@@ -246,15 +246,17 @@ class Pins:
 def require_switch(switch: str, *, live: bool, acknowledged: bool) -> str:
     """What start-up says about the switch; SwitchMissing when live trading has none and nobody took that on himself.
 
-    `switch` is "gpio" or, in words, "none"; nothing else and no default switches it off.
+    `switch` is "gpio", "simulated" (a command and a signal), or, in words, "none"; nothing else and no default switches
+    it off. Where money is real only the first is one.
     """
     if switch == "gpio":
         return "kill switch: on GPIO"
-    if switch != "none":
-        raise SwitchMissing(f"switch = {switch!r} is neither gpio nor none")
+    if switch not in ("simulated", "none"):
+        raise SwitchMissing(f"switch = {switch!r} is none of gpio, simulated, none")
     if live and not acknowledged:
-        raise SwitchMissing("switch = none, and the tier file does not say live_without_switch = true")
-    return "kill switch: NONE" + (" (acknowledged in the tier file)" if live else " (paper)")
+        raise SwitchMissing(f"switch = {switch}, and the tier file does not say live_without_switch = true")
+    words = "kill switch: NONE" if switch == "none" else "kill switch: simulated (bot4 halt, or SIGUSR1)"
+    return words + (" (acknowledged in the tier file)" if live else " (no real money)" if switch == "none" else "")
 
 
 # -------------------------------------------------------------------------------------------------------------- lamps

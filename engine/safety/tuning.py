@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine._core.memory import Arena
+
 MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT = 1, 2, 4
 PR_SET_TIMERSLACK = 29
 NOT_ASKED = "not asked for"
@@ -105,6 +107,21 @@ def huge_pages() -> str:
     if mode == "never" and reserved == 0:
         raise OSError(0, "transparent huge pages are off and none are reserved")
     return f"transparent: {mode}, reserved and free: {reserved}"
+
+
+def world_memory(*, lock: bool, huge: bool) -> Arena:
+    """Address space of the machine's size, from which everything that is compiled is carved at start."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Arena(machine, huge_pages=huge, lock=lock, grows=True)
+
+
+def arena_row(arena: Arena) -> Tuned:
+    """What the arena got of what was asked for it."""
+    refused = arena.pages.startswith("4 KiB: huge pages refused") or arena.locked.startswith("no: ") != (
+        arena.locked == "no: not asked for"
+    )
+    size = f"{arena.used / 2**20:.1f} MiB in {arena.carved_count} blocks"
+    return Tuned("arena", not refused, f"{size}; pages of {arena.pages}; locked: {arena.locked}")
 
 
 def tune(

@@ -13,7 +13,7 @@ Breach = tuple[Key, str, str]
 
 
 def check_relations(settings: Settings, problems: Problems) -> None:
-    for part in (_sizes, _limits, _safety, _network, _names, _breakers, _instruments, _venues):
+    for part in (_sizes, _limits, _safety, _network, _names, _breakers, _instruments, _routes, _venues):
         for key, found, expected in part(settings):
             problems.add(key, found, expected)
 
@@ -82,8 +82,6 @@ def _safety(s: Settings) -> Iterator[Breach]:
         yield ("discipline", "biases"), '"observe"', "enforce: with real money haste is refused"
     if live and s.discipline.validator == "observe":
         yield ("discipline", "validator"), '"observe"', "auto or enforce: with real money a record decides"
-    if live and s.safety.switch == "none":
-        yield ("safety", "switch"), '"none"', "gpio or simulated: live trading needs a switch"
     if live and not s.journal.enabled:
         yield ("journal", "enabled"), "false", "true: live trading is always written down"
     if live and s.journal.mode == "off":
@@ -122,6 +120,10 @@ def _names(s: Settings) -> Iterator[Breach]:
     for name, strategy in s.strategies.items():
         if strategy.symbol not in s.instruments:
             yield ("strategies", name, "symbol"), shown(strategy.symbol), _one_of("instruments", s.instruments)
+        for peer in strategy.peers:
+            if peer not in s.instruments or peer == strategy.symbol:
+                others = [known for known in s.instruments if known != strategy.symbol]
+                yield ("strategies", name, "peers"), shown(peer), f"another symbol, {_one_of('instruments', others)}"
         if strategy.budget_ns > strategy.hard_ns:
             yield ("strategies", name, "budget_ns"), str(strategy.budget_ns), f"at most hard_ns, {strategy.hard_ns}"
     for name, instrument in s.instruments.items():
@@ -187,6 +189,38 @@ def _instruments(s: Settings) -> Iterator[Breach]:
             yield ("instruments", name, "quote"), shown(i.quote), f"the account's asset, {s.account.asset}"
         if i.fee_maker > i.fee_taker:
             yield ("instruments", name, "fee_maker"), f'"{to_text(i.fee_maker, "percent")}"', "at most fee_taker"
+
+
+ROUTE_VENUES = 8  # as many as the core compares for one order
+
+
+def _routes(s: Settings) -> Iterator[Breach]:
+    """What is routed must be the same thing in the same steps, a venue each, and stand in one route."""
+    taken: dict[str, str] = {}
+    for name, route in s.routes.items():
+        key = ("routes", name, "instruments")
+        unknown = [one for one in route.instruments if one not in s.instruments]
+        for one in unknown:
+            yield key, shown(one), _one_of("instruments", s.instruments)
+        if not 2 <= len(route.instruments) <= ROUTE_VENUES:
+            yield key, str(len(route.instruments)), f"two to {ROUTE_VENUES} instruments"
+        for one in route.instruments:
+            if taken.setdefault(one, name) != name:
+                yield key, shown(one), f"an instrument that routes.{taken[one]} does not have"
+        if unknown or len(set(route.instruments)) != len(route.instruments):
+            if not unknown:
+                yield key, ", ".join(route.instruments), "each instrument once"
+            continue
+        rows = [s.instruments[one] for one in route.instruments]
+        if len({row.venue for row in rows}) != len(rows):
+            yield key, ", ".join(row.venue for row in rows), "instruments of different venues"
+        for owner, strategy in s.strategies.items():
+            if strategy.enabled and strategy.symbol in route.instruments and strategy.limits.get("nets"):
+                allowed = f"0: routes.{name} spreads {strategy.symbol} over venues, and its stop follows one position"
+                yield ("strategies", owner, "limits"), "nets = 1", allowed
+        for field in ("base", "quote", "market", "tick", "lot"):
+            if len({getattr(row, field) for row in rows}) > 1:
+                yield key, ", ".join(route.instruments), f"instruments that agree in {field}"
 
 
 def _venues(s: Settings) -> Iterator[Breach]:

@@ -13,7 +13,7 @@ import msgspec
 
 from engine.settings.discipline import Discipline
 from engine.settings.reconcile import Reconcile
-from engine.settings.trading import Account, Capacity, Instrument, Limits, Section, Strategy
+from engine.settings.trading import Account, Capacity, Instrument, Limits, Route, Section, Strategy
 from engine.settings.units import plain, text, whole
 
 TierName = Literal["survival", "growth", "acceleration", "institutional", "whale"]
@@ -127,7 +127,8 @@ class Safety(Section, frozen=True, kw_only=True):
     """The kill switch and what happens when it is pressed. docs/howto/kill-switch.md shows the wiring."""
 
     switch: Annotated[
-        Literal["simulated", "gpio", "none"], plain("choice", "The switch: in software, on pins, or none (paper only).")
+        Literal["simulated", "gpio", "none"],
+        plain("choice", "The switch: in software, on pins, or none; with real money on pins."),
     ] = "simulated"
     chip: Annotated[str, text("The GPIO character device.", r"^/dev/gpiochip[0-9]+$")] = "/dev/gpiochip0"
     bias: Annotated[
@@ -154,6 +155,10 @@ class Safety(Section, frozen=True, kw_only=True):
         Literal["each", "summary"],
         plain("choice", "In the audit: every order and its end, or their numbers each minute; the journal has all."),
     ] = "summary"
+    rehearsal_s: Annotated[
+        int, whole("s", 1, 86_400, "How long a rehearsal at a testnet lasts before it allows real money.", "up")
+    ] = 3_600
+    rehearsal_days: Annotated[int, whole("days", 1, 365, "How old a rehearsal may be.", "down")] = 30
     dead_man_ms: Annotated[int, whole("ms", 0, 600_000, "The venue cancels all after this silence; 0: off.")] = 60_000
 
 
@@ -333,6 +338,7 @@ class Settings(Section, frozen=True, kw_only=True):
     alerts: Alerts = Alerts()
     venues: Annotated[dict[str, Venue], plain("tables", "Venues by name.")] = {}
     instruments: Annotated[dict[str, Instrument], plain("tables", "Instruments by symbol.")] = {}
+    routes: Annotated[dict[str, Route], plain("tables", "Underlyings that several venues hold, by name.")] = {}
     strategies: Annotated[dict[str, Strategy], plain("tables", "Strategies by name.")] = {}
     breakers: Annotated[dict[str, Breaker], plain("tables", "Breakers of data, journal and clock.")] = {}
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -19,6 +20,7 @@ from engine.settings.redact import REDACTOR
 
 CREDENTIALS = "CREDENTIALS_DIRECTORY"
 VARIABLE = "BOT4_SECRET_"
+UNIT = "bot4_"  # what systemd puts before the names of a folder of credentials
 
 
 @final
@@ -58,14 +60,24 @@ def require_private(path: Path) -> None:
 class Secrets:
     """The secrets of one engine, by name. Sources are asked in order; the first that knows the name is taken."""
 
-    def __init__(self, environ: Mapping[str, str], keystore: Keystore | None = None) -> None:
+    def __init__(self, environ: Mapping[str, str], keystore: Callable[[], Keystore | None] = lambda: None) -> None:
+        """`keystore` opens it, or answers that there is none: asked for the passphrase no sooner than it is needed."""
         self._environ = environ
-        self._keystore = keystore
+        self._open = keystore
+        self._read: list[Secret] = []
+        self._tell: Callable[[Secret], object] = self._read.append
+
+    def watch(self, tell: Callable[[Secret], object]) -> None:
+        """Be told of every secret that is read, those before this call included."""
+        for secret in self._read:
+            tell(secret)
+        self._tell = tell
 
     def get(self, name: str) -> Secret:
         """The secret of a name, or an error that names the sources and no value."""
         for source in (self._credential, self._stored, self._variable):
             if (found := source(name)) is not None:
+                self._tell(found)
                 return found
         raise SecretMissing(f"{name!r}: not among systemd credentials, keystore, {_variable(name)}.")
 
@@ -75,26 +87,30 @@ class Secrets:
         for variable in self._environ:
             if variable.startswith(VARIABLE):
                 known[variable[len(VARIABLE) :].lower()] = "environment"
-        if self._keystore is not None:
-            known |= dict.fromkeys(self._keystore.names(), "keystore")
+        if (keystore := self._store) is not None:
+            known |= dict.fromkeys(keystore.names(), "keystore")
         folder = self._environ.get(CREDENTIALS)
         if folder and Path(folder).is_dir():
-            known |= {path.name: "systemd" for path in Path(folder).iterdir() if path.is_file()}
+            known |= {path.name.removeprefix(UNIT): "systemd" for path in Path(folder).iterdir() if path.is_file()}
         return known
+
+    @cached_property
+    def _store(self) -> Keystore | None:
+        return self._open()
 
     def _credential(self, name: str) -> Secret | None:
         folder = self._environ.get(CREDENTIALS)
         # A name is no path: one with a slash could reach any file of the machine.
         if not folder or "/" in name or name.startswith("."):
             return None
-        path = Path(folder) / name
-        if not path.is_file():
+        path = next((path for path in (Path(folder) / (UNIT + name), Path(folder) / name) if path.is_file()), None)
+        if path is None:
             return None
         require_private(path)
         return Secret(name, path.read_text(encoding="utf-8").removesuffix("\n"), "systemd")
 
     def _stored(self, name: str) -> Secret | None:
-        value = self._keystore.find(name) if self._keystore is not None else None
+        value = self._store.find(name) if self._store is not None else None
         return None if value is None else Secret(name, value, "keystore")
 
     def _variable(self, name: str) -> Secret | None:

@@ -60,6 +60,9 @@ class Tier(Section, frozen=True, kw_only=True):
     capital_to: Annotated[int, amount("USD", "0", "40000000000", "Upper bound: in this tier.")]
     grants: Grants
     promotion: Promotion
+    live_without_switch: Annotated[
+        bool, plain("switch", "Real money without a kill switch on pins: said in words.")
+    ] = False
     why: Annotated[dict[str, str], plain("table", "Why a setting of this tier is looser than the base.")] = {}
     settings: Annotated[dict[str, Any], plain("table", "Settings of this tier, over the base.")] = {}
 

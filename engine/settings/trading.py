@@ -109,6 +109,9 @@ class Capacity(Section, frozen=True, kw_only=True):
     strategies: Annotated[int, whole("strategies", 0, 256, "Strategy slots.")] = 8
     orders: Annotated[int, whole("orders", 1, 65_535, "Orders alive at one time.")] = 1_024
     brackets: Annotated[int, whole("brackets", 1, 65_535, "Brackets alive at one time.")] = 512
+    parents: Annotated[
+        int, whole("parents", 0, 8_191, "Sliced orders alive at one time: TWAP, VWAP, POV, icebergs; 0: none.")
+    ] = 16
     components: Annotated[int, whole("components", 1, 64, "Breakers: each venue's, data, journal, clock.")] = 32
 
 
@@ -180,11 +183,22 @@ class Instrument(Section, frozen=True, kw_only=True):
         }
 
 
+class Route(Section, frozen=True, kw_only=True):
+    """Instruments that are one underlying on several venues: each order goes to the one where it costs least."""
+
+    instruments: Annotated[tuple[str, ...], plain("list", "Two to eight entries of [instruments], a venue each.")]
+    policy: Annotated[
+        Literal["best_price", "lowest_fee", "smart"],
+        plain("choice", "What is compared: price, fee, or price with fee, for all of the order."),
+    ] = "smart"
+
+
 class Strategy(Section, frozen=True, kw_only=True):
     """One strategy on one symbol. `bot4 strategy list` shows the parameters of each module."""
 
     module: Annotated[str, text("Module path of the strategy.", r"^[A-Za-z_][\w.]*$")]
     symbol: Annotated[str, text("Entry of [instruments] that it trades.")]
+    peers: Annotated[tuple[str, ...], plain("list", "Entries of [instruments] that it watches.")] = ()
     enabled: Annotated[bool, plain("switch", "Whether it runs.")] = True
     features: Annotated[tuple[str, ...], plain("list", "What it needs of the tier, like market_making.")] = ()
     params: Annotated[dict[str, int | float], plain("table", "Its parameters; the others have their default.")] = {}

@@ -40,6 +40,11 @@ def generated_views(seed: int, count: int, parameters: tuple[Parameter, ...] = (
     views["position_lots"] = rng.integers(-300, 301, count)
     views["symbol_position_lots"] = views["position_lots"]
     views["book_trusted"] = rng.random(count) < 0.9
+    views["tick_e8"] = views["lot_e8"] = 10**6
+    views["funding_rate_e8"] = rng.integers(-100_000, 100_001, count)
+    views["book_ns"] = views["now_ns"] - rng.integers(0, 2 * 10**9, count)
+    views["peer_count"] = views["peers"].shape[1]
+    _draw_peers(rng, views)
     views["features"] = rng.normal(0, 10, (count, views["features"].shape[1]))
     views["feature_count"] = rng.integers(0, 33, count)
     views["state"] = rng.integers(-1_000, 1_001, views["state"].shape)
@@ -59,6 +64,20 @@ def generated_views(seed: int, count: int, parameters: tuple[Parameter, ...] = (
     floats[hit & is_float] = rng.choice(EDGES_F64, int((hit & is_float).sum()))
     views["abi"] = ABI
     return views
+
+
+def _draw_peers(rng: np.random.Generator, views: npt.NDArray[Any]) -> None:
+    """Peers near the own price, some of them old, with steps of the same value."""
+    peers = views["peers"]
+    away = rng.integers(-40, 41, peers.shape)
+    peers["bid_px_ticks"] = views["bid_px_ticks"][:, None] + away
+    peers["ask_px_ticks"] = views["ask_px_ticks"][:, None] + away
+    peers["bid_qty_lots"], peers["ask_qty_lots"] = rng.integers(0, 500, (2, *peers.shape))
+    peers["position_lots"] = rng.integers(-300, 301, peers.shape)
+    peers["book_trusted"] = rng.random(peers.shape) < 0.9
+    peers["book_ns"] = views["now_ns"][:, None] - rng.integers(0, 2 * 10**9, peers.shape)
+    peers["funding_rate_e8"] = rng.integers(-100_000, 100_001, peers.shape)
+    peers["tick_e8"] = peers["lot_e8"] = 10**6
 
 
 def _draw_parameters(rng: np.random.Generator, views: npt.NDArray[Any], parameters: tuple[Parameter, ...]) -> None:

@@ -54,6 +54,8 @@ class Definition:
     decide: Callable[[Any, Any], int] | None
     plain: type[Any] | None
     features: Request | None = None
+    peers: int = 0  # how many other symbols it watches
+    legs: int = 1  # 2: one file placed on its own symbol and on its first peer, each watching the other
 
     @property
     def is_plain(self) -> bool:
@@ -83,6 +85,7 @@ class Placement:
     params: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, int] = field(default_factory=dict)
     budget: Budget | None = None
+    peers: tuple[int, ...] = ()
 
 
 def nearest(name: str, known: list[str] | tuple[str, ...]) -> str:
@@ -142,7 +145,19 @@ def define(module: ModuleType) -> Definition:
     for parameter in parameters:
         _checked(module.__name__, parameter, parameter.default)
     text = (module.__doc__ or "").strip()
-    return Definition(module.__name__, text, parameters, decide, plain, _request(module))
+    peers = _peers(module)
+    legs = getattr(module, "LEGS", 1)
+    if legs not in (1, 2) or legs - 1 > peers:
+        raise StrategyNotAccepted(f"{module.__name__}.LEGS = {legs!r}; 1, or 2 for one that watches a peer.")
+    return Definition(module.__name__, text, parameters, decide, plain, _request(module), peers, legs)
+
+
+def _peers(module: ModuleType) -> int:
+    """How many symbols a module watches beside its own: `PEERS` is that number, 0 where it says none."""
+    count = getattr(module, "PEERS", 0)
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= SIZES["peers"]:
+        raise StrategyNotAccepted(f"{module.__name__}.PEERS = {count!r}; a whole number up to {SIZES['peers']}.")
+    return count
 
 
 def _request(module: ModuleType) -> Request | None:
@@ -188,7 +203,11 @@ def bind(core: Core, slot: int, placement: Placement, *, cache: Cache, meter: Me
     definition = find(placement.name)
     ints, floats = definition.values(placement.params)
     limits = checked_limits(definition.name, placement.limits)
-    core.world.set_strategy(slot, placement.symbol, ints, floats, limits)
+    if len(placement.peers) != definition.peers:
+        raise StrategyBadParameter(
+            f"{definition.name} watches {definition.peers} other symbols, and {len(placement.peers)} are named."
+        )
+    core.world.set_strategy(slot, placement.symbol, ints, floats, limits, placement.peers)
     code: Any
     if definition.plain is not None:
         code = PythonHook(core.world, slot, definition.plain().decide)

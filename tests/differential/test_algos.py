@@ -359,6 +359,54 @@ def test_the_largest_parent_keeps_its_schedule_exact(impl):
     assert algos.row(parent)["filled_lots"] == 2**43 - 1
 
 
+# ------------------------------------------------------------------------------------------------------------ iceberg
+def shown(impl, **fields):
+    """Twenty lots, six of them shown, at 99; nobody waits longer than ten nanoseconds after a refusal."""
+    return start(impl, **({"kind": AlgoKind.ALGO_ICEBERG, "qty_lots": 20, "slice_max_lots": 6, "limit_px_ticks": 99,
+                           "end_ns": 0, "slice_ns": 10, "style": Style.STYLE_REST} | fields))  # fmt: skip
+
+
+def test_an_iceberg_shows_one_part_after_the_other_at_its_own_price(impl):
+    algos, parent = shown(impl)
+    parts = []
+    for child in range(1, 5):
+        (action,) = algos.time(parent, 1_000 + child, BID, ASK)
+        parts.append(action)
+        assert algos.time(parent, 1_000 + child, BID + 5, ASK + 5) == []
+        algos.fill(parent, child, action[2])
+    assert parts == [("place", 1, 6, 99, False), ("place", 2, 6, 99, False), ("place", 3, 6, 99, False),
+                     ("place", 4, 2, 99, False)]  # fmt: skip
+    assert algos.row(parent)["state"] == AlgoState.ALGO_FILLED
+
+
+def test_an_iceberg_has_no_end_and_its_part_stays_out_whatever_the_time(impl):
+    algos, parent = shown(impl)
+    algos.time(parent, 1_001, BID, ASK)
+    for now in (2_000, 10**15, 2**62):
+        assert algos.time(parent, now, BID, ASK) == []
+    algos.fill(parent, 1, 2)
+    assert algos.time(parent, 2**62, BID, ASK) == []
+    assert (algos.row(parent)["filled_lots"], algos.row(parent)["open_lots"]) == (2, 4)
+
+
+def test_an_iceberg_whose_part_was_refused_tries_again_after_its_wait(impl):
+    algos, parent = shown(impl)
+    algos.time(parent, 1_001, BID, ASK)
+    algos.child_ended(parent, 1)
+    assert algos.time(parent, 1_009, BID, ASK) == []
+    assert algos.time(parent, 1_010, BID, ASK) == [("place", 2, 6, 99, False)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"end_ns": 2_000}, {"limit_px_ticks": 0}, {"slice_max_lots": 0}, {"cap_e8": 1}, {"style": Style.STYLE_TAKE},
+     {"end_policy": EndPolicy.END_SWEEP}, {"weights": (1,)}],
+)  # fmt: skip
+def test_an_iceberg_with_what_only_a_schedule_has_is_refused(impl, wrong):
+    with pytest.raises(AlgoBadConfig):
+        shown(impl, **wrong)
+
+
 # ---------------------------------------------------------------------------------------------------------- properties
 configs = st.fixed_dictionaries(
     {
@@ -461,6 +509,15 @@ class Twins(RuleBasedStateMachine):
         fields = whole(config)
         fields["start_ns"] += self.now
         fields["end_ns"] += self.now
+        answer = self.same(lambda algos: algos.start(**fields))
+        if isinstance(answer, int):
+            self.ids.append(answer)
+
+    @rule(qty=st.integers(1, 60), part=st.integers(1, 60), px=st.integers(0, 101), sell=st.integers(0, 1),
+          wrong=st.sampled_from([{}, {}, {"end_ns": 9}, {"style": 0}, {"end_policy": 1}, {"cap_e8": 5}]))  # fmt: skip
+    def show(self, qty, part, px, sell, wrong):
+        fields = {"kind": AlgoKind.ALGO_ICEBERG, "sell": sell, "qty_lots": qty, "limit_px_ticks": px, "slice_ns": 7,
+                  "slice_min_lots": 1, "slice_max_lots": part, "start_ns": self.now, "style": 1} | wrong  # fmt: skip
         answer = self.same(lambda algos: algos.start(**fields))
         if isinstance(answer, int):
             self.ids.append(answer)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import settings
@@ -145,6 +149,36 @@ def test_returns_too_small_to_square_are_as_good_as_equal(impl):
     table.hold(0, 1)
     assert table.matrix()[0, 1] == 1.0
     assert (table.worst(1, False), table.worst(1, True)) == (1_000_000, -1_000_000)
+
+
+VERSIONS = """
+import hashlib
+import numpy as np
+from engine._core.correlation import Correlation
+rng, sums = np.random.default_rng(3), hashlib.sha256()
+for count in (1, 3, 4, 5, 63, 64, 65, 130):
+    table = Correlation(tracked=count, symbols=count, samples_min=2, weight=0.1)
+    for symbol in range(count):
+        table.hold(symbol, symbol % 3 - 1)
+    for row in 1_000_000 + rng.integers(-500, 500, (9, count)):
+        for symbol, px in enumerate(row):
+            table.price(symbol, int(px))
+        table.sample()
+        sums.update(table.matrix().tobytes())
+        sums.update(repr([table.worst(s, sell) for s in range(count) for sell in (False, True)]).encode())
+print(sums.hexdigest())
+"""
+
+
+def test_every_instruction_set_gives_the_same_bits():
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", VERSIONS], env=os.environ | level, capture_output=True, text=True, check=True
+        ).stdout
+        for level in ({}, {"BOT4_ISA": "baseline"})
+    }
+    assert len(seen) == 1
+    assert len(seen.pop()) == 65
 
 
 class Twins(RuleBasedStateMachine):

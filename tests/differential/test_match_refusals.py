@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from engine._core import match as core
@@ -158,25 +157,3 @@ def test_an_amend_to_a_price_without_a_page_leaves_the_order_where_it_rests():
 def test_a_shape_that_contradicts_itself_is_refused(bad):
     with pytest.raises(MatchBadConfig):
         make(core, **bad)
-
-
-# ------------------------------------------------------------------------------------------------------------ in bulk
-def test_many_at_once_leave_the_book_that_one_at_a_time_leaves():
-    rows = np.zeros(40, core.REQUEST)
-    rows["id"] = np.arange(1, 41)
-    rows["px_ticks"] = 100 + np.arange(40) * 7 % 11
-    rows["qty_lots"] = 1 + np.arange(40) % 5
-    rows["flags"] = np.arange(40) % 2
-    rows["id"][30] = 3  # a number that is, or was, in use
-    rows["qty_lots"][31] = 0
-    one, many = make(core, orders_max=128), make(core, orders_max=128)
-    taken = sum(
-        put(one, int(r["id"]), "sell" if r["flags"] else "buy", int(r["px_ticks"]), int(r["qty_lots"]), owner=0) == 0
-        for r in rows
-    )
-    assert many.submit_many(rows) == taken < 40
-    many.check()
-    for sell in (False, True):
-        assert many.depth(sell, 20) == one.depth(sell, 20)
-    assert (many.live_count, many.id_trade, many.nbytes) == (one.live_count, one.id_trade, one.nbytes)
-    assert len(many.events()) == 0

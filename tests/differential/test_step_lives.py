@@ -63,7 +63,8 @@ def move(rng, pair):
         ("report", at, rng.choice(ANSWERS), rng.choice([0, 0, 0, 1])): 25,
         ("fee", at, rng.choice([1, 50_000, 100_000]), rng.randint(0, 1)): 5,
         ("timer", rng.choice([1, SECOND, SECOND, 6 * SECOND, 31 * SECOND])): 5,
-        seldom(rng): 5,
+        # Where brackets live, longer spells of trading: what halts a symbol ends every exit with it.
+        seldom(rng): 1 if pair.twin.brackets else 5,
     }
     return rng.choices(list(moves), list(moves.values()))[0]
 
@@ -84,6 +85,10 @@ def test_step_and_twin_live_the_same_lives(suite):
         # Nobody has a record yet, so an enforcing validator refuses every entry.
         assert said[Kind.KIND_DECISION] >= 10 > said[Kind.KIND_INTENT_PLACE]
         return
+    if SUITES[suite].get("brackets"):
+        # Of brackets more is said than that they opened and closed.
+        assert said[Kind.KIND_BRACKET] >= 30
+        assert said[Kind.KIND_INTENT_TERMS] + said[Kind.KIND_INCIDENT] >= 5
     # A life in which nothing was ordered would agree about nothing.
     assert said[Kind.KIND_INTENT_PLACE] >= 10
     assert said[Kind.KIND_INTENT_CANCEL] + said[Kind.KIND_INTENT_AMEND] >= 3

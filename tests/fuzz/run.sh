@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzz the parser: tests/fuzz/run.sh SECONDS [libFuzzer options]
 #
-# Compiles the kernels with clang (coverage counters, AddressSanitizer) into a build of their own under build/fuzz,
+# Compiles the kernels that it needs with clang (coverage counters, AddressSanitizer) into a build of their own under build/fuzz,
 # links the target with libFuzzer and runs it. New inputs are kept in build/fuzz/corpus; `run.sh merge` reduces
 # them into the committed corpus. Needs clang with its runtime (Debian: clang libclang-rt-14-dev) and a shared libpython.
 set -euo pipefail
@@ -22,6 +22,15 @@ cp setup.py pyproject.toml README.md "$out/tree/"
 cp tests/__init__.py "$out/tree/tests/"
 cp tests/fuzz/*.py "$out/tree/tests/fuzz/"
 cp tests/support/*.py "$out/tree/tests/support/"
+# Only the kernels that the target loads: the others have nothing to say here, and take the compiler an hour.
+loaded=$("$python" -c "
+import sys, tests.fuzz.target
+print(*(m.__file__.split('/engine/')[1].split('.')[0] for n, m in sys.modules.items()
+        if n.startswith('engine.') and m.__file__.endswith('.so')))")
+find "$out/tree/engine" -name '*.pyx' | while read -r source; do
+    stem=${source#"$out/tree/engine/"}
+    case " $loaded " in *" ${stem%.pyx} "*) ;; *) rm -f "$source" ;; esac
+done
 flags="-O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address -DBOT4_DEBUG=1 -Wno-unused-command-line-argument"
 (cd "$out/tree" && BOT4_BENCH= CC="$clang" LDSHARED="$clang -shared" CFLAGS="$flags" LDFLAGS="-fsanitize=fuzzer-no-link" \
     "$python" setup.py --quiet build_ext --inplace >"$out/build.log" 2>&1) || { tail -30 "$out/build.log"; exit 1; }

@@ -21,8 +21,14 @@ from click.testing import CliRunner
 from engine._core.clock import utc_ns
 from engine._core.types import ORDER, Kind
 from engine.cli.main import cli
+from engine.errors import RehearsalMissing
 from engine.journal.layout import sessions
 from engine.journal.reader import open_session
+from engine.runtime import rehearsal
+from engine.runtime.evidence import gather
+from engine.safety.audit import Kind as About
+from engine.safety.audit import Report, read
+from engine.settings.load import load
 from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
 
@@ -107,13 +113,13 @@ def status(directory: Path) -> dict | None:
     return json.loads(done.stdout) if done.returncode in (0, 4) and done.stdout else None
 
 
-def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT, kind: str = "spot") -> dict:
+def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT, kind: str = "spot", **environ: str) -> dict:
     """Run the engine until `enough` says so of its status, and end it; its summary, or its last picture when killed."""
     settings = write_settings(tmp_path, port, kind)
     state = tmp_path / "state"
     child = subprocess.Popen(
         [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS | environ,
     )  # fmt: skip
     try:
         for _ in range(20_000):
@@ -220,3 +226,61 @@ def test_paper_never_leaves_this_machine(tmp_path):
     assert done.returncode == 78
     assert "on paper" in done.stderr
     assert not (tmp_path / "far" / "journal").exists()
+
+
+REHEARSAL = {
+    "BOT4__ENGINE__MODE": "live", "BOT4__DISCIPLINE__BIASES": "enforce", "BOT4__MODES__COOLDOWN_NS": "0",
+    "BOT4__VENUES__PAPER__CREDENTIAL": "account", "BOT4__RECONCILE__INTERVAL_S": "1",
+}  # fmt: skip
+
+
+def rehearse(tmp_path: Path, port: int, least_s: int) -> dict:
+    """Live at a venue without money, its key in the keystore: it starts Paused, and a person lets it go on."""
+    state, secret = tmp_path / "state", tmp_path / "passphrase"
+    secret.write_text("a long enough one\n")
+    secret.chmod(0o600)
+    added = subprocess.run(
+        [*BOT4, "keys", "add", "account", "-d", str(state)], input="key=key\nsecret=secret\n", capture_output=True,
+        text=True, check=False, env=os.environ | {"BOT4_PASSPHRASE_FILE": str(secret)},
+    )  # fmt: skip
+    assert added.returncode == 0, added.stderr
+
+    def enough(found: dict) -> bool:
+        assert found["run"] == "rehearsal"
+        if found["mode"] == "Paused":
+            subprocess.run([*BOT4, "resume", "-d", str(state)], capture_output=True, check=False)
+        books = found["books"]
+        return bool(found["mode"] == "Normal" and books.get("looks") and books.get("trades"))
+
+    environ = REHEARSAL | {"BOT4_PASSPHRASE_FILE": str(secret), "BOT4__SAFETY__REHEARSAL_S": str(least_s)}
+    return trade(tmp_path, port, enough, **environ)
+
+
+def test_a_rehearsal_trades_as_if_live_and_its_evidence_allows_real_money(tmp_path, venue):
+    state = tmp_path / "state"
+    settings = load([write_settings(tmp_path, venue)]).settings
+    with pytest.raises(RehearsalMissing, match="none for binance_spot"):
+        rehearsal.require(state, settings, "binance_spot", utc_ns())
+    held = rehearse(tmp_path, venue, 1)
+    assert held["rehearsed"] == "real money at binance_spot is allowed"
+    found = rehearsal.require(state, settings, "binance_spot", utc_ns())
+    assert found.session == Path(held["directory"]).name
+    assert found.trades >= 1
+    with pytest.raises(RehearsalMissing, match="31 days old"):
+        rehearsal.require(state, settings, "binance_spot", utc_ns() + 31 * 86_400 * 10**9 + 10**12)
+    with pytest.raises(RehearsalMissing, match="none for binance_usdm"):
+        rehearsal.require(state, settings, "binance_usdm", utc_ns())
+    records = [record.entry for record in read(state / "audit", None, Report())]
+    keys = [(entry.affected, entry.explanation) for entry in records if entry.kind is About.KEY]
+    assert keys == [("account", "the engine read it from keystore")]
+    assert [entry.action for entry in records if entry.kind is About.DRILL] == ["rehearsal"]
+    # Days without money earn no tier.
+    assert gather(state, 0).evidence.days_clean == 0
+
+
+def test_a_rehearsal_that_was_too_short_is_no_evidence_and_says_so(tmp_path, venue):
+    short = rehearse(tmp_path, venue, 86_400)
+    assert short["rehearsed"].startswith("no evidence: it lasted")
+    settings = load([write_settings(tmp_path, venue)]).settings
+    with pytest.raises(RehearsalMissing, match="none for binance_spot"):
+        rehearsal.require(tmp_path / "state", settings, "binance_spot", utc_ns())

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 
+import numpy as np
 import pytest
 
 from tests.integration.test_run import Running, nothing_is_left_behind  # noqa: F401 (a fixture)
@@ -49,3 +50,15 @@ def test_what_the_machine_refuses_is_shown_and_ends_nothing(tmp_path, settings, 
     code, summary = running.wait()
     assert code == 0
     assert any(line.startswith(word) for line in summary["status"]["host"]), summary["status"]["host"]
+
+
+def test_everything_compiled_of_a_session_stands_in_one_block_that_is_closed_when_it_begins(tmp_path):
+    hand = lived(tmp_path)
+    arena, world = hand.session.arena, hand.session.engine.core.world
+    arena.check()
+    assert arena.sealed
+    assert arena.carved_count > 10
+    address = np.frombuffer(world, np.uint8).ctypes.data
+    assert arena.address <= address < address + memoryview(world).nbytes <= arena.address + arena.size
+    told = next(line for line in hand.picture.status().host if line.startswith("arena: "))
+    assert f"in {arena.carved_count} blocks; pages of {arena.pages}; locked: {arena.locked}" in told

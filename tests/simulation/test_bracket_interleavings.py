@@ -92,6 +92,35 @@ def enumerate_all(desk: Desk, *, states_max: int = 5_000_000) -> Walked:
     return Walked(count, depth, len(below), phases)
 
 
+def enumerate_to(desk: Desk, moves_max: int) -> tuple[int, bool]:
+    """Every interleaving of so many moves and no more: the states met, and whether anything was left to happen."""
+    seen: dict[int, int] = {}
+    cut = False
+
+    def walk(left: int) -> None:
+        nonlocal cut
+        image, moves = desk.image(), desk.moves()
+        if not moves:
+            ends(desk)
+        if not left:
+            cut |= bool(moves)
+            return
+        for move in moves:
+            desk.do(move)
+            assert desk.orders.trouble_count == desk.brackets.trouble_count == 0
+            key = hash(desk.key())
+            # Met before with as many moves to go: all that follows was walked then.
+            if seen.get(key, -1) < left - 1:
+                if key not in seen:
+                    desk.check()
+                seen[key] = left - 1
+                walk(left - 1)
+            desk.load(image)
+
+    walk(moves_max)
+    return len(seen), not cut
+
+
 def ends(desk: Desk) -> None:
     """Nothing can happen any more: flat and closed, or an alarm stands."""
     phase = desk.brackets.brief(desk.handle)[0]
@@ -126,10 +155,16 @@ DEEP = [
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, CALM._replace(lates=1)),
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, CALM._replace(recalls=1)),
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, CALM._replace(cancels=1)),
-    ("OTOCO of 2", {**LONG, "qty": 2, "flags": AMENDS}, CALM),
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, Budget(1, 1, 0, 0, 0)),
     ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, Budget(0, 0, 1, 0, 0)),
-    ("OCO of 2", {**HELD, "qty": 2, "flags": AMENDS}, Budget(0, 1, 0, 0, 1)),
+]
+
+# Lives of more states than can be kept: every interleaving of so many moves, in the usual suite and in the deep form.
+BOUNDED = [
+    ("OTOCO of 2", {**LONG, "qty": 2, "flags": AMENDS}, CALM, 16, 24),
+    ("OTOCO of 2, no amend", {**LONG, "qty": 2}, CALM, 16, 24),
+    ("OTOCO of 1", {**LONG, "qty": 1, "flags": AMENDS}, Budget(1, 1, 1, 1, 1), 9, 14),
+    ("OCO of 2", {**HELD, "qty": 2, "flags": AMENDS}, Budget(0, 1, 0, 0, 1), 11, 17),
 ]
 
 
@@ -151,3 +186,13 @@ def test_every_interleaving_stays_within_the_worst_case_and_ends_flat_or_alarmed
 def test_every_interleaving_with_more_lots_and_more_trouble(name, terms, budget):
     walked = enumerate_all(new_desk(budget, terms))
     assert BracketPhase.PHASE_OVER in walked.phases
+
+
+@pytest.mark.parametrize(("name", "terms", "budget", "few", "many"), BOUNDED, ids=[b[0] for b in BOUNDED])
+def test_every_interleaving_of_so_many_moves_stays_within_the_worst_case(
+    name, terms, budget, few, many, record_property
+):
+    states, whole = enumerate_to(new_desk(budget, terms), many if STRESS else few)
+    record_property("walked", f"{states} states, {many if STRESS else few} moves")
+    assert states > 500
+    assert not whole, "it ends sooner: walk it whole"

@@ -218,6 +218,78 @@ def test_vwap_follows_the_profile_in_the_strategys_state():
     assert early == 2
 
 
+NO_ICEBERG = int(Can.CAN_ALL & ~Can.CAN_ICEBERG)
+
+
+def iceberg(can: int = NO_ICEBERG, **fields: Any) -> Desk:
+    return sliced(WishType.TYPE_ICEBERG, desk={"can": can}, **({"tif": 0, "expire_ns": 0} | fields))
+
+
+def test_an_iceberg_that_the_venue_does_not_have_is_shown_by_the_core_a_part_at_a_time():
+    desk = iceberg(px_ticks=50_000)
+    shown = []
+    for _ in range(5):
+        desk.quote()
+        (part,) = children(desk)
+        shown.append((int(part["qty_lots"]), int(part["px_ticks"]), terms_of(part)[1], int(part["token"]) != 0))
+        desk.ack(part)
+        desk.quote()
+        assert children(desk) == []
+        # A part that is filled in pieces is not topped up: the next one comes when it is gone.
+        desk.fill(part, 1)
+        desk.quote()
+        assert children(desk) == []
+        desk.fill(part, 1)
+    assert shown == [(2, 50_000, OrderTif.TIF_GTC, True)] * 5
+    assert (desk.lots, records(desk)) == (10, [(AlgoState.ALGO_FILLED, 10)])
+    # It stood in for one order: the same wish is a new one once that is filled, as with any order.
+    desk.quote()
+    assert [a["state"] for a in desk.world.algos()] == [AlgoState.ALGO_WAITING]
+
+
+def test_an_iceberg_that_the_venue_has_is_one_order_there():
+    desk = iceberg(int(Can.CAN_ALL), px_ticks=50_000)
+    assert [terms_of(p)[0] for p in desk.places] == [OrderType.TYPE_ICEBERG]
+    assert desk.world.algos() == []
+
+
+def test_an_iceberg_of_the_core_obeys_the_gate_with_each_part_and_tries_a_refused_one_once_a_second():
+    desk = iceberg(px_ticks=50_000)
+    desk.control(mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
+    refused = 0
+    for _ in range(30):
+        desk.quote(by=SECOND // 10)
+        assert children(desk) == []
+        refused += len(desk.denials)
+    assert 3 <= refused <= 4
+
+
+def test_another_iceberg_takes_the_shown_part_back_first():
+    desk = iceberg(px_ticks=50_000)
+    desk.quote()
+    part = children(desk)[0]
+    desk.ack(part)
+    desk.wants("bid", type=WishType.TYPE_ICEBERG, px_ticks=49_990, qty_lots=10, display_lots=3, stop_px_ticks=49_900)
+    desk.quote()
+    assert (desk.cancels["id_order"].tolist(), children(desk)) == ([part["id_order"]], [])
+    desk.canceled(part)
+    desk.quote()
+    desk.quote()
+    assert [(int(p["qty_lots"]), int(p["px_ticks"])) for p in children(desk)] == [(3, 49_990)]
+
+
+@pytest.mark.parametrize("fields", [{"target_px_ticks": 50_100}, {"tif": 4, "expire_ns": START + 9 * SECOND}])
+def test_an_iceberg_of_the_core_has_no_target_and_no_date(fields):
+    desk = iceberg(px_ticks=50_000, **fields)
+    assert [int(d["reasons"]) for d in desk.denials] == [1 << StrategyRule.STRATEGY_RULE_CARRY]
+
+
+def test_a_post_only_iceberg_of_the_core_posts_its_parts():
+    desk = iceberg(px_ticks=50_000, tif=GTX)
+    desk.quote()
+    assert [terms_of(p)[1] for p in children(desk)] == [OrderTif.TIF_GTX]
+
+
 def test_pov_takes_no_more_than_its_share_of_the_volume():
     desk = sliced(WishType.TYPE_POV, share=100_000)
     desk.quote(by=1)

@@ -78,6 +78,35 @@ def test_a_position_that_comes_back_inside_its_stop_is_left_alone():
         assert (closing(desk), len(desk.cancels)) == ([], 0)
 
 
+@pytest.mark.parametrize("brackets", [0, 16])
+def test_a_position_behind_a_stop_of_its_own_is_closed_by_force_and_once_a_second(brackets):
+    """No bracket holds it: with a table of brackets and without one it is closed all the same."""
+    desk = Desk(discipline={"paper": 1}, brackets=brackets)
+    entry = {"id_order": 77, "symbol": 0, "flags": 0, "px_ticks": 49_999, "qty_lots": 5}
+    desk.quote()
+    # Bought by nobody of ours, as after a start over a position that was there.
+    desk.fill(entry)
+    assert desk.lots == 5
+    desk.wants("ask", type=WishType.TYPE_STOP, px_ticks=0, trigger_px_ticks=49_900, stop_px_ticks=0, flags=2)
+    desk.quote()
+    desk.ack(desk.places[0])
+    assert int(desk.world.symbols()["stop_px_ticks"][0]) == 49_900
+    desk.wants_nothing()
+    desk.quote(49_950, 49_951)
+    assert closing(desk) == []
+    desk.quote(49_800, 49_801, by=SECOND)
+    assert closing(desk) == [(5, int(Flag.FLAG_SELL))]
+    order = desk.places[0]
+    # It is on its way: the demand that comes again sends no second one.
+    desk.quote(49_790, 49_791, by=2 * SECOND)
+    assert closing(desk) == []
+    desk.ack(order)
+    desk.fill(order)
+    assert desk.lots == 0
+    desk.quote(49_780, 49_781, by=2 * SECOND)
+    assert closing(desk) == []
+
+
 # --------------------------------------------------------------------------------------------------------------- wishes
 def test_a_wish_to_keep_leaves_the_order_where_it_is_at_any_price():
     desk = Desk(brackets=0)

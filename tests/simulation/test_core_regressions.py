@@ -57,6 +57,31 @@ def test_an_intent_that_is_replaced_again_and_again_runs_into_the_churn_limit():
     assert desk.world.counts["intents"] < 25
 
 
+def test_peers_7_fills_of_a_bracket_told_again_change_nothing():
+    """A replay counted the fills of a bracket twice: position, cash, legs and exits count each once."""
+    desk = Desk()
+    desk.wants("bid", stop_px_ticks=49_900, target_px_ticks=50_100)
+    desk.quote()
+    desk.wants_nothing()
+    entry = desk.places[0]
+    desk.fill(entry, 3, trade=1)
+    stop = desk.places[0]
+    desk.ack(stop)
+    target = desk.places[0]
+    desk.ack(target)
+    desk.fill(target, 2, trade=2)
+
+    def facts() -> list[object]:
+        legs = [(leg["total_lots"], leg["qty_lots"]) for leg in desk.world.brackets()[0]["legs"]]
+        return [desk.lots, desk.world.assets()["balance"][0].tolist(), legs, desk.world.live_orders().tobytes()]
+
+    before = facts()
+    assert (desk.lots, before[2][0][0], before[2][2][0]) == (1, 3, 2)
+    for order, lots, trade in ((entry, 3, 1), (target, 2, 2), (entry, 3, 1)):
+        desk.fill(order, lots, trade=trade)
+        assert (desk.status, len(desk.out), facts()) == (Status.ORDER_DUPLICATE_FILL, 0, before)
+
+
 @pytest.mark.parametrize("sell", [False, True])
 def test_peers_37_a_bracket_stands_as_a_table_of_what_was_meant_before_anything_is_sent(sell):
     """An exit did something else than its author meant: side, trigger and limit were found out by trading.

@@ -48,25 +48,36 @@ class Run(Hand):
             self.run(20)
             self.board.turn(self.engine.now_ns)
 
-    def lose(self, count: int) -> None:
-        """That many orders whose answer never came: the venue says nothing of them any more."""
-        lost = 0
+    def report(self, kind: Kind, count: int) -> None:
+        """That many orders hear this first, and nothing else."""
+        heard = 0
         for _ in range(3_000):
-            live = [int(o) for o in self.engine.core.world.live_orders()["id_order"] if int(o) in self.board.waiting]
-            if live:
+            rows = self.engine.core.world.live_orders()
+            waiting = [row for row in rows if int(row["id_order"]) in self.board.waiting]
+            if waiting:
                 event = np.zeros(1, types.ORDER)
-                event["kind"], event["id_order"] = Kind.KIND_ORDER_LOST, live[0]
+                event["kind"], event["id_order"] = kind, waiting[0]["id_order"]
                 event["ts_recv_ns"] = self.engine.now_ns
-                rows = self.engine.core.world.live_orders()
-                row = rows[rows["id_order"] == live[0]][0]
-                event["symbol"], event["flags"] = row["symbol"], Flag.FLAG_SELL if row["sell"] else 0
+                event["symbol"], event["flags"] = waiting[0]["symbol"], Flag.FLAG_SELL if waiting[0]["sell"] else 0
                 self.engine.take(event.view(types.EVENT))
-                lost += 1
-                if lost == count:
+                heard += 1
+                if heard == count:
                     return
             self.run(1)
             self.board.turn(self.engine.now_ns)
-        raise AssertionError(f"only {lost} orders were under way")
+        raise AssertionError(f"only {heard} orders were under way")
+
+    def lose(self, count: int) -> None:
+        """That many orders whose answer never came: the venue says nothing of them any more."""
+        self.report(Kind.KIND_ORDER_LOST, count)
+
+    def doubt_clock(self) -> None:
+        """As often as opens the clock's own."""
+        event = np.zeros(1, types.CLOCK)
+        event["kind"] = Kind.KIND_CLOCK
+        for _ in range(2):
+            event["ts_recv_ns"] = self.engine.now_ns
+            self.engine.take(event.view(types.EVENT))
 
     def states(self) -> dict[str, str]:
         return {row.name: row.state for row in self.session.picture.status().breakers}
@@ -132,6 +143,20 @@ def test_a_trial_without_an_answer_opens_it_again(run):
     assert run.denied
 
 
+@pytest.mark.parametrize("kind", [Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_ABSENT, Kind.KIND_ORDER_CANCELED])
+def test_whatever_a_venue_says_first_of_an_order_is_its_answer(run, kind):
+    """One that expires at once is never acknowledged: its trial must not be under way for ever."""
+    run.lose(3)
+    run.pass_time(4.8)
+    assert run.states()["paper"] == "open"
+    asked = run.engine.now_ns
+    run.report(kind, 1)
+    run.pass_time(0.1)
+    assert run.engine.now_ns > asked
+    assert run.states()["paper"] == "closed"
+    assert run.denied == 0
+
+
 def test_a_fallen_connection_counts_and_market_data_does_not(run):
     run.pass_time(0.5)
     event = np.zeros(1, types.FEED)
@@ -144,11 +169,7 @@ def test_a_fallen_connection_counts_and_market_data_does_not(run):
 
 def test_a_clock_that_is_not_synchronised_opens_its_own(run):
     run.pass_time(0.5)
-    event = np.zeros(1, types.CLOCK)
-    event["kind"] = Kind.KIND_CLOCK
-    for _ in range(2):
-        event["ts_recv_ns"] = run.engine.now_ns
-        run.engine.take(event.view(types.EVENT))
+    run.doubt_clock()
     run.pass_time(0.1)
     assert run.states()["clock"] == "open"
     assert run.denied
@@ -156,11 +177,7 @@ def test_a_clock_that_is_not_synchronised_opens_its_own(run):
 
 def test_three_of_four_are_the_cascade_and_trip(run):
     run.lose(3)
-    event = np.zeros(1, types.CLOCK)
-    event["kind"] = Kind.KIND_CLOCK
-    for _ in range(2):
-        event["ts_recv_ns"] = run.engine.now_ns
-        run.engine.take(event.view(types.EVENT))
+    run.doubt_clock()
     run.pass_time(0.1)
     assert not run.session.latch.tripped
     for _ in range(2):
@@ -172,7 +189,7 @@ def test_three_of_four_are_the_cascade_and_trip(run):
     with Latch(run.folder / "latch") as latch:
         assert latch.tripped
     found = [record.entry for record in read(run.folder / "audit", None, Report())]
-    assert [e.trigger for e in found if e.kind is About.BREAKER].count("journal") >= 1
+    assert [e.affected for e in found if e.kind is About.BREAKER].count("journal") >= 1
 
 
 def test_the_record_says_when_the_gate_was_told(run):

@@ -10,7 +10,7 @@ import pytest
 from engine._core import types
 from engine._core.types import Kind
 from engine.cli.run import read_settings
-from engine.errors import GuardNotReady, TierForbids
+from engine.errors import RehearsalMissing, TierForbids
 from engine.runtime.session import Session
 from engine.safety.audit import Kind as About
 from engine.safety.audit import Report, read
@@ -119,5 +119,5 @@ def test_a_live_start_in_a_tier_that_was_not_earned_is_refused_with_what_it_need
 
 
 def test_a_live_start_in_the_lowest_tier_is_held_up_by_nothing_of_the_ladder(tmp_path):
-    with pytest.raises(GuardNotReady, match="rehearsal"):
+    with pytest.raises(RehearsalMissing, match="none for binance_spot"):
         live(tmp_path, "4000")

@@ -14,7 +14,7 @@ from engine._core.strategy import StopReason, StrategyAct, StrategyRule
 from engine._core.strategy_abi import WishTif, WishType
 from engine._core.types import DECISION, EVENT, INTENT, ORDER, Flag, Kind, Status
 from engine._core.world import World
-from engine.errors import StrategyBadAct, StrategySlotsFull, UnknownSymbol
+from engine.errors import BadLayout, StrategyBadAct, StrategyBadParameter, StrategySlotsFull, UnknownSymbol
 from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
 from engine.strategy.cache import Cache
 from engine.strategy.contract import KEEP, NONE, OK, REST
@@ -386,7 +386,7 @@ def test_a_strategy_that_keeps_its_view_keeps_the_world_alive_and_no_more():
     view, wishes = kept[0]
     assert view["bid_px_ticks"] == 100
     wishes["bid"][0]["kind"] = REST
-    assert view["abi"] == 2
+    assert view["abi"] == 3
 
 
 def test_the_slots_for_python_strategies_are_bounded_and_come_back():
@@ -431,3 +431,93 @@ def test_a_placement_brings_parameters_limits_and_code_together(tmp_path):
     _, outputs = core.step(quote(1, bid=1000, ask=1001))
     assert reasons(outputs) == [1 << StrategyRule.STRATEGY_RULE_ORDER_LOTS] * 2
     assert world.strategies()["view"]["params"][0, :3].tolist() == [3, 200, 20]
+
+
+# ------------------------------------------------------------------------------------------------------------- peers
+def mark(now, symbol, *, px_e8=0, rate_e8=0, funding_ns=0):
+    event = np.zeros(1, EVENT)
+    event["kind"], event["symbol"], event["ts_recv_ns"] = Kind.KIND_MARK, symbol, START + now
+    event["word"][0] = (px_e8, 0, 0, rate_e8, funding_ns)
+    return event
+
+
+def watching(decide, peers, symbols=3):
+    """A core with one strategy on symbol 0 that watches others."""
+    core, world, hooks = make(decide, symbols=symbols)
+    world.set_strategy(0, 0, (5, 200, 20), peers=peers)
+    return core, world, hooks
+
+
+def test_a_peers_touch_wakes_the_strategy_and_a_strangers_does_not():
+    causes = []
+
+    def decide(view, wishes):
+        causes.append((int(view["bid_px_ticks"]), int(view["peers"][0]["bid_px_ticks"])))
+        return OK
+
+    core, world, _ = watching(decide, (1,))
+    core.step(quote(1, bid=100, ask=101))
+    core.step(quote(2, bid=200, ask=203, symbol=1))
+    core.step(quote(3, bid=300, ask=301, symbol=2))
+    assert causes == [(100, 0), (100, 200)]
+    peer = world.strategies()["view"]["peers"][0, 0]
+    assert (peer["symbol"], peer["ask_px_ticks"], peer["book_ns"], peer["book_trusted"]) == (1, 203, START + 2, 1)
+    assert (peer["tick_e8"], peer["lot_e8"]) == (INSTRUMENT["tick_e8"], INSTRUMENT["lot_e8"])
+
+
+def test_an_order_made_on_a_peers_touch_is_one_of_the_own_symbol():
+    core, _, _ = watching(rest(), (1,))
+    core.step(quote(1))
+    core.step(mark(2, 1))
+    core, _, _ = watching(lambda view, wishes: rest()(view, wishes) if view["peers"][0]["book_ns"] else OK, (1,))
+    assert len(places(core.step(quote(1))[1])) == 0
+    placed = places(core.step(quote(2, symbol=1))[1])
+    assert (placed["symbol"].tolist(), placed["px_ticks"].tolist()) == ([0], [99])
+
+
+def test_marks_and_funding_stand_in_the_view_of_their_symbol_and_of_those_that_watch_it():
+    seen = []
+
+    def decide(view, wishes):
+        peer = view["peers"][0]
+        seen.append([int(v) for v in (view["funding_rate_e8"], peer["funding_rate_e8"], peer["mark_px_e8"])])
+        return OK
+
+    core, world, _ = watching(decide, (1,))
+    core.step(mark(1, 0, px_e8=7, rate_e8=-30, funding_ns=START + 99))
+    core.step(mark(2, 1, px_e8=8, rate_e8=40, funding_ns=START + 99))
+    core.step(quote(3))
+    assert seen == [[-30, 40, 8]]
+    view = world.strategies()["view"][0]
+    assert (view["mark_px_e8"], view["funding_ns"]) == (7, START + 99)
+
+
+def test_the_accounts_position_in_a_peer_is_seen():
+    seen = []
+
+    def decide(view, wishes):
+        seen.append(int(view["peers"][0]["position_lots"]))
+        return OK
+
+    core, world, _ = make(decide, rest(), symbols=2)
+    world.set_strategy(0, 0, peers=(1,))
+    world.set_strategy(1, 1)
+    buy = int(places(core.step(quote(1, symbol=1))[1])["id_order"][0])
+    fill = report(Kind.KIND_ORDER_FILL, buy, 2, qty=3, filled=3)
+    fill["symbol"] = 1
+    core.step(fill)
+    core.step(quote(3))
+    assert seen[-1] == 3
+
+
+@pytest.mark.parametrize("peers", [(0,), (1, 1), (3,), (1, 2, 3, 4, 5)])
+def test_peers_that_are_the_own_symbol_twice_the_same_or_not_there_are_refused(peers):
+    world = World(symbols=3, strategies=1)
+    with pytest.raises((BadLayout, UnknownSymbol)):
+        world.set_strategy(0, 0, peers=peers)
+
+
+def test_a_strategy_that_is_given_another_number_of_peers_than_it_watches_is_refused():
+    core = Core(World(symbols=2, strategies=1))
+    with pytest.raises(StrategyBadParameter, match="0 other symbols, and 1"):
+        bind(core, 0, Placement("strategies.quoter", 0, peers=(1,)), cache=Cache())

@@ -158,7 +158,6 @@ WITHOUT = {
     "symbols": ({"bench"}, "the symbol table of `parse`, measured in its benches"),
     "order_table": ({"twin"}, "data alone: the table that both `orders` and its twin follow"),
     "bracket_table": ({"twin", "bench"}, "data alone: the table that `brackets` follows"),
-    "brackets": ({"twin"}, "proven by walking every interleaving together with orders and a small venue"),
     "strategy": ({"bench"}, "a row of the world, measured through the hook"),
     "triggers": ({"bench"}, "conditional orders, not yet on the path of an event"),
     "world": ({"twin"}, "the block itself: proven by whole sessions and their replay"),

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.cli.main import cli
-from engine.journal.layout import SessionFile, write_session
-from engine.runtime.evidence import Comparison, gather, keep_parity
+from engine.journal.layout import SessionFile, sessions, write_session
+from engine.research.parity import Parity
+from engine.runtime.evidence import Comparison, as_evidence, gather, keep_parity, root_of
 from engine.safety.audit import Audit, Entry, Kind
 from engine.safety.drill import KINDS
 from engine.safety.drill import Evidence as Drill
@@ -133,3 +134,27 @@ def test_bot4_tiers_shows_what_was_earned_and_promotes_on_it(tmp_path):
     shown = runner.invoke(cli, ["tiers"]).output
     assert "Earned: 400 clean days live (0 on paper, which do not count), 30 drills passed and 0 failed" in shown
     assert "99 % parity, 0 trips." in shown
+
+
+def _held(recorded, simulated, *, differing=0):
+    return Parity((), {}, recorded, simulated, differing, "", False)
+
+
+def test_a_live_sessions_comparison_is_kept_where_a_promotion_looks_for_it_and_counts_once(tmp_path):
+    _session(tmp_path, 1, DAY)
+    (session,) = sessions(tmp_path / "journal")
+    for _ in range(2):
+        found = as_evidence(session, _held(0.9, 1.0))
+        path = keep_parity(root_of(session), found)
+    assert path.parent == tmp_path / "parity"
+    assert found.at_ns // DAY_NS == DAY
+    shown = gather(tmp_path, DAY * DAY_NS)
+    assert (shown.comparisons, shown.evidence.parity_ppm) == (1, 900_000)
+
+
+def test_a_session_on_paper_or_one_that_decided_otherwise_shows_nothing(tmp_path):
+    _session(tmp_path, 1, DAY, mode="paper")
+    _session(tmp_path, 2, DAY)
+    paper, live = sessions(tmp_path / "journal")
+    assert as_evidence(paper, _held(1.0, 1.0)) is None
+    assert as_evidence(live, _held(1.0, 1.0, differing=1)) is None

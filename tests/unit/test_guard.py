@@ -45,7 +45,7 @@ def account():
 class Run:
     """A guard over an account, tripped and run to its end in its own thread; the exit is caught instead of taken."""
 
-    def __init__(self, tmp_path, desk, *, audit=None, fallback=None, ports=None, plan=FLATTEN, grace_s=5.0, **more):
+    def __init__(self, tmp_path, desk, *, audit=None, fallback=None, ports=None, plan=FLATTEN, grace_s=60.0, **more):
         self.latch = Latch(tmp_path / "latch")
         self.desk = desk
         self.exits: list[int] = []

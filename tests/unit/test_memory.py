@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from engine._core.histogram import Histogram
 from engine._core.isa import profile
-from engine._core.memory import AllocationProbe, Arena
+from engine._core.memory import AllocationProbe, Arena, heap_blocks
+from engine._core.world import World
 from engine.errors import ArenaExhausted, ArenaSealed, BadSize
 from tests.support.malloc_count import needs_own_allocator, run_counted
 
@@ -127,6 +128,86 @@ def test_a_sealed_arena_refuses_every_carve_and_counts_it():
     assert kept[0] == 7
 
 
+def test_a_growing_arena_has_the_pages_that_were_carved_and_gives_back_the_rest():
+    arena = Arena(1 << 34, huge_pages=False, lock=False, grows=True)
+    before = _resident()
+    block = arena.carve(3 * PAGE)
+    block[:] = b"\x07" * len(block)
+    assert "---p" in _mapping(arena.address + 4 * PAGE)
+    assert _resident() - before < 1000
+    arena.seal()
+    arena.check()
+    assert arena.size == 3 * PAGE
+    assert bytes(block) == b"\x07" * (3 * PAGE)
+    with pytest.raises(ArenaSealed):
+        arena.carve(1)
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def test_a_growing_arena_that_gets_no_more_memory_is_as_it_was():
+    if profile() in ("sanitize", "thread"):
+        pytest.skip("a sanitizer's shadow memory is larger than any limit")
+    script = f"""
+import resource
+from engine._core.memory import Arena
+from engine.errors import ArenaExhausted
+arena = Arena(1 << 32, huge_pages=False, lock=False, grows=True)
+arena.carve(100)
+data = next(int(l.split()[1]) << 10 for l in open("/proc/self/status") if l.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (data + {64 * MIB}, -1))
+try:
+    arena.carve(1 << 31)
+except ArenaExhausted as error:
+    assert "bytes more" in str(error), error
+    arena.check()
+    print(arena.used, arena.carved_count, arena.refused_count)
+arena.carve(100)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "100 1 1\n", "")
+
+
+def test_kernels_made_while_an_arena_is_open_stand_in_it_and_keep_it():
+    arena, outside = Arena(1 << 30, lock=False, grows=True), heap_blocks()
+    arena.open()
+    with pytest.raises(ArenaSealed, match="another arena"):
+        Arena(PAGE).open()
+    kept, dropped = Histogram(), Histogram()
+    arena.seal()
+    assert (arena.carved_count, heap_blocks()) == (2, outside)
+    assert Histogram().count == 0
+    assert heap_blocks() == outside + 1
+    del dropped
+    watched = _mapping(arena.address).split(" ", 1)[0]
+    del arena
+    kept.record_many(np.arange(1000, dtype=np.int64))
+    assert kept.count == 1000
+    assert watched in Path("/proc/self/maps").read_text()
+    del kept
+    assert watched not in Path("/proc/self/maps").read_text()
+
+
+def test_a_large_block_of_an_arena_begins_on_a_huge_page():
+    arena = Arena(1 << 30, lock=False, grows=True)
+    arena.open()
+    small, world = Histogram(), World(symbols=64, strategies=4, orders=4096, book_levels=4096, book_ticks=4096)
+    arena.seal()
+    assert small.count == 0
+    address = np.frombuffer(world, np.uint8).ctypes.data
+    assert address % (2 * MIB) == 0 < arena.address <= address
+    world.check()
+
+
+def test_a_sealed_arena_cannot_be_opened_again():
+    arena = Arena(PAGE, huge_pages=False, lock=False)
+    arena.seal()
+    with pytest.raises(ArenaSealed):
+        arena.open()
+
+
 def test_a_carved_block_keeps_its_arena_alive():
     block = Arena(PAGE, huge_pages=False, lock=False).carve(128)
     block[:] = bytes(range(128))
@@ -188,12 +269,21 @@ from engine._core.memory import Arena
 arena = Arena(1 << 20, huge_pages=False, lock=True)
 arena.check()
 print(arena.locked)
+from engine.safety.tuning import arena_row
+print(arena_row(arena).text(), arena_row(Arena(1 << 20, huge_pages=False, lock=False)).granted)
+grown = Arena(1 << 30, lock=True, grows=True)
+grown.carve(1)
+print(grown.locked)
 """
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("no: ")
-    assert "LimitMEMLOCK" in done.stdout
+    whole, row, grown = done.stdout.splitlines()
+    assert whole.startswith("no: ")
+    assert "LimitMEMLOCK" in whole
+    assert row.startswith("arena: REFUSED, 0.0 MiB in 0 blocks; pages of 4 KiB")
+    assert row.endswith(f"locked: {whole} True")
+    assert grown == whole
 
 
 # ------------------------------------------------------------------------------------------------ counting allocations

@@ -165,6 +165,7 @@ def test_a_chip_that_is_gone_is_a_trip_told_once():
     [
         ("gpio", True, False, "on GPIO"), ("gpio", False, False, "on GPIO"),
         ("none", False, False, "NONE"), ("none", True, True, "acknowledged"),
+        ("simulated", False, False, "simulated"), ("simulated", True, True, "acknowledged"),
     ],
 )  # fmt: skip
 def test_start_up_says_what_stands_in_for_the_switch(switch, live, acknowledged, says):
@@ -172,7 +173,8 @@ def test_start_up_says_what_stands_in_for_the_switch(switch, live, acknowledged,
 
 
 @pytest.mark.parametrize(
-    ("switch", "live", "acknowledged"), [("none", True, False), ("", False, True), ("None", False, True)]
+    ("switch", "live", "acknowledged"),
+    [("none", True, False), ("simulated", True, False), ("", False, True), ("None", False, True)],
 )
 def test_live_without_a_switch_is_refused_and_none_has_to_be_said_in_words(switch, live, acknowledged):
     with pytest.raises(SwitchMissing):

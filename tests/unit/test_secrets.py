@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from engine.cli.keys import secrets_of
 from engine.cli.main import cli
+from engine.cli.run import read_settings
 from engine.errors import (
     KeystoreBadFile,
     KeystoreLocked,
@@ -135,7 +137,7 @@ def test_systemd_comes_before_the_keystore_and_that_before_the_environment(store
     folder = tmp_path / "credentials"
     folder.mkdir()
     environ = {"BOT4_SECRET_A_B": "from-environment", "CREDENTIALS_DIRECTORY": str(folder)}
-    secrets = Secrets(environ, store)
+    secrets = Secrets(environ, lambda: store)
     assert secrets.get("a-b").reveal() == "from-environment"
     store.add("a-b", "from-keystore", NOW)
     assert secrets.get("a-b").reveal() == "from-keystore"
@@ -272,3 +274,32 @@ def test_a_settings_file_is_sealed_and_read_by_every_command(bot4, tmp_path):
     assert b"quiet" not in sealed.read_bytes()
     assert bot4("keys", "unseal", str(sealed)).output == plain.read_text()
     assert 'name = "quiet"' in bot4("config", "show", "engine", "-c", str(sealed)).output
+    # And by those that start something: a run, a backtest, a sweep.
+    assert read_settings((sealed,), tmp_path).settings.engine.name == "quiet"
+
+
+# ------------------------------------------------------------------------------------------------- a running engine
+def test_the_unit_puts_its_own_name_before_those_of_a_folder_of_credentials(tmp_path):
+    for name, value in (("bot4_venue", "of the folder"), ("plain", "of its own")):
+        (tmp_path / name).write_text(value)
+        (tmp_path / name).chmod(0o400)
+    secrets = Secrets({"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    assert secrets.get("venue").reveal() == "of the folder"
+    assert secrets.get("plain").reveal() == "of its own"
+    assert secrets.names() == {"venue": "systemd", "plain": "systemd"}
+
+
+def test_a_running_engine_has_the_keystore_of_its_folder_and_asks_for_it_when_it_is_needed(bot4, tmp_path, monkeypatch):
+    bot4("keys", "add", "venue-key", "--directory", str(tmp_path), input="the-value-itself")
+    monkeypatch.setenv("BOT4_SECRET_OTHER", "of the environment")
+    secrets = secrets_of(tmp_path)
+    assert secrets.get("venue-key").reveal() == "the-value-itself"
+    assert secrets.get("other").source == "environment"
+
+
+def test_whoever_watches_is_told_of_each_read_also_of_those_before(tmp_path):
+    secrets, told = Secrets({"BOT4_SECRET_A": "a value", "BOT4_SECRET_B": "b value"}), []
+    secrets.get("a")
+    secrets.watch(lambda secret: told.append((secret.name, secret.source)))
+    secrets.get("b")
+    assert told == [("a", "environment"), ("b", "environment")]

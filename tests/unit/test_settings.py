@@ -189,6 +189,11 @@ CIRCLE = '[breakers.data]\ndepends_on = ["clock"]\n[breakers.clock]\ndepends_on 
         ("[metrics]\nport = 8080", "metrics.port", "dashboard.port"),
         ('[instruments.X]\nbase = "B"', "instruments.X.tick", "no default"),
         ('[strategies.s]\nmodule = "strategies.quoter"\nsymbol = "NO"', "strategies.s.symbol", "[instruments]"),
+        (
+            '[strategies.s]\nmodule = "strategies.quoter"\nsymbol = "BTCUSDT"\npeers = ["BTCUSDT"]',
+            "strategies.s.peers",
+            "another",
+        ),
         ('[venues.a]\nbreaker = { depends_on = ["b"] }', "venues.a.breaker.depends_on", "one of a, clock"),
         ("[breakers.data]\nminimum_calls = 21", "breakers.data.minimum_calls", "window"),
         ("[breakers.data]\nerror_rate_ppm = 0\nfailures_in_a_row = 0", "breakers.data.failures_in_a_row", "both"),
@@ -231,13 +236,11 @@ def test_an_instrument_must_be_whole_in_its_own_steps(tmp_path, line, field):
     assert f"instruments.X.{field}" in _problems(_file(tmp_path, "\n".join([*kept, line])))
 
 
-def test_live_needs_a_switch_a_journal_on_disk_a_real_venue_and_a_secrets_name(tmp_path):
-    text = '[engine]\nmode = "live"\n[safety]\nswitch = "none"\n[journal]\nenabled = false\nmode = "off"\n'
+def test_live_needs_a_journal_on_disk_a_real_venue_and_a_secrets_name(tmp_path):
+    text = '[engine]\nmode = "live"\n[journal]\nenabled = false\nmode = "off"\n'
     text += '[venues.a]\n[venues.b]\nprotocol = "binance_spot"\n'
     found = _problems(_file(tmp_path, text))
-    assert {"safety.switch", "journal.enabled", "journal.mode", "venues.a.protocol", "venues.b.credential"} <= set(
-        found
-    )
+    assert {"journal.enabled", "journal.mode", "venues.a.protocol", "venues.b.credential"} <= set(found)
 
 
 def test_a_file_that_is_not_toml_is_a_mistake_and_a_missing_one_is_told_by_name(tmp_path):

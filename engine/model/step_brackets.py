@@ -1,0 +1,173 @@
+"""Twin of the step's brackets: an action carried out, an order that changed told to whoever waits for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine._core.bracket_table import BracketPhase as Phase
+from engine._core.brackets import BracketActionKind, BracketFlag, BracketKind, BracketLeg
+from engine._core.orders import OrderFlag, OrderTif
+from engine._core.types import Can, Incident, Kind, Stage, Status
+from engine.model.brackets import Bracket
+from engine.model.step_orders import NOBODY, SECOND, Asked, OrderSide
+
+ENTRY_NS, HOLD_NS = 3_600 * SECOND, 30 * 24 * 3_600 * SECOND
+TOLD = {1: Incident.INCIDENT_BOTH_FILLED, 2: Incident.INCIDENT_UNPROTECTED}
+
+
+class BracketSide(OrderSide):
+    def _brackets_of(self, symbol: int) -> list[Bracket]:
+        return [b for b in self.brackets.live if b.terms["symbol"] == symbol] if self.brackets else []
+
+    def _phase(self, handle: int) -> int:
+        b = self.brackets.get(handle) if self.brackets else None
+        return int(b.phase) if b else 0
+
+    def _say_bracket(self, handle: int, before: int) -> None:
+        assert self.brackets is not None
+        b = self.brackets.get(handle)
+        if b is not None and b.phase != before:
+            self.out.append((Kind.KIND_BRACKET, b.terms["symbol"], b.sell, b.handle, int(b.phase), before, b.held,
+                             b.terms["strategy"]))  # fmt: skip
+
+    def _sibling(self, b: Bracket, leg: int) -> Any:
+        """The bracket's other exit: only one of the two will close the position."""
+        other = {BracketLeg.LEG_STOP: BracketLeg.LEG_TARGET, BracketLeg.LEG_TARGET: BracketLeg.LEG_STOP}.get(
+            BracketLeg(leg)
+        )
+        return None if other is None else self.orders.records.get(b.legs[other].id_order)
+
+    def _carry_out(self, actions: list[dict[str, Any]]) -> None:
+        assert self.brackets is not None
+        for a in actions:
+            kind, b = a["kind"], self.brackets.get(a["handle"])
+            if kind == BracketActionKind.BRACKET_INCIDENT:
+                what = TOLD.get(a["qty_lots"], Incident.INCIDENT_BRACKET)
+                self._incident(what, a["symbol"], a["id_order"])
+                continue
+            assert b is not None
+            if kind == BracketActionKind.BRACKET_PLACE:
+                self._place_leg(a, b)
+                continue
+            id_order = a["id_order"]
+            if id_order not in self.orders.records:
+                continue
+            if kind == BracketActionKind.BRACKET_AMEND:
+                self._amend(id_order, a["px_ticks"], a["qty_lots"], 0, self._sibling(b, a["leg"]))
+            else:
+                self._cancel(id_order)
+            self.brackets.placed(self.orders, id_order)
+
+    def _place_leg(self, a: dict[str, Any], b: Bracket) -> None:
+        assert self.brackets is not None
+        entry = a["leg"] == BracketLeg.LEG_ENTRY
+        id_order = self._put(Asked(
+            a["symbol"], a["strategy"], a["tag"], bool(a["sell"]), a["qty_lots"], px=a["px_ticks"],
+            trigger=a["px_stop_ticks"], protect=b.legs[BracketLeg.LEG_STOP].px_stop, type=a["type"], tif=a["tif"],
+            lane="normal" if entry else "protective", reduces=bool(a["reduce_only"]), bracket=a["handle"],
+            leg=int(a["leg"]), sibling=self._sibling(b, a["leg"]),
+        ))  # fmt: skip
+        if id_order:
+            self.brackets.placed(self.orders, id_order)
+        else:
+            self._carry_out(self.brackets.refused(a["handle"], a["leg"], now=self.now))
+
+    def _open_bracket(self, strategy: int, tag: int, sell: bool, symbol: int, wish: dict[str, int], tif: int) -> int:
+        """An entry with its exits; the id of the entry's order, or 0."""
+        assert self.brackets is not None
+        flags = 0
+        if self.can & Can.CAN_AMEND:
+            flags = BracketFlag.BRACKET_AMEND_DOWN | BracketFlag.BRACKET_AMEND_UP
+        elif self.can & Can.CAN_AMEND_DOWN:
+            flags = BracketFlag.BRACKET_AMEND_DOWN
+        kind = BracketKind.BRACKET_OTOCO if wish["target_px_ticks"] else BracketKind.BRACKET_OTO
+        status, handle, actions = self.brackets.open(
+            now=self.now, kind=int(kind), sell=int(sell), qty=wish["qty_lots"], entry_px=wish["px_ticks"],
+            stop_px=wish["stop_px_ticks"], target_px=wish["target_px_ticks"], entry_ns=ENTRY_NS, hold_ns=HOLD_NS,
+            flags=int(flags), symbol=symbol, strategy=strategy, entry_tif=tif,
+        )  # fmt: skip
+        if status != Status.OK:
+            ask = {"sell": sell, "px_ticks": wish["px_ticks"], "qty_lots": wish["qty_lots"]}
+            self._deny(strategy, tag, Stage.STAGE_ORDERS, ask, 0)
+            return 0
+        self._carry_out(actions)
+        self._say_bracket(handle, 0)
+        b = self.brackets.get(handle)
+        return b.legs[BracketLeg.LEG_ENTRY].id_order if b is not None and b.phase != Phase.PHASE_CLOSED else 0
+
+    def _recall_bracket(self, handle: int) -> None:
+        assert self.brackets is not None
+        before = self._phase(handle)
+        self._carry_out(self.brackets.recall(handle, now=self.now))
+        self._say_bracket(handle, before)
+
+    def _flatten_bracket(self, handle: int) -> None:
+        assert self.brackets is not None
+        before = self._phase(handle)
+        self._carry_out(self.brackets.flatten(handle, now=self.now))
+        self._say_bracket(handle, before)
+
+    def _brackets_due(self) -> None:
+        if self.brackets is None:
+            return
+        for _ in self.brackets.slots:
+            actions = self.brackets.due(self.now)
+            self._carry_out(actions)
+            if not actions:
+                return
+
+    def _close_outside(self, strategy: int, symbol: int, sell: bool, lots: int) -> None:
+        """What brackets hold was closed by something that is none of their legs: their exits shrink by it."""
+        assert self.brackets is not None
+        for b in self._brackets_of(symbol):
+            mine = strategy == NOBODY or (b.terms["strategy"] == strategy and not b.flags & BracketFlag.BRACKET_FOLLOWS)
+            if b.sell == sell or b.held <= 0 or not mine or b.phase == Phase.PHASE_CLOSED:
+                continue
+            part, before = min(lots, b.held), int(b.phase)
+            self._carry_out(self.brackets.outside(b.handle, part, now=self.now))
+            self._say_bracket(b.handle, before)
+            lots -= part
+            if not lots:
+                return
+
+    def _fee_took(self, strategy: int, symbol: int) -> None:
+        """A fee in the base asset took a part of what is held: brackets protect and close what is owned."""
+        more = self._dust(symbol) - self.dust[symbol]
+        self.dust[symbol] += more
+        if self.brackets and more > 0:
+            self._close_outside(strategy, symbol, True, more)
+
+    # ------------------------------------------------------------------------------------------ after an order changed
+    def _forget(self, id_order: int) -> None:
+        for held in self.held:
+            for key, value in held.items():
+                if value == id_order:
+                    held[key] = 0
+
+    def _order_changed(self, o: Any, filled: int) -> None:
+        """Tell everybody who waits for this order. `filled` is new in it."""
+        if not o.live:
+            self._forget(o.id_order)
+        t = o.terms
+        if t["bracket"] and self.brackets:
+            before = self._phase(t["bracket"])
+            self._carry_out(self.brackets.on_order(self.orders, o.id_order, now=self.now))
+            self._say_bracket(t["bracket"], before)
+        elif filled and t["flags"] & OrderFlag.ORDER_REDUCE_ONLY and self.brackets:
+            self._close_outside(t["strategy"], t["symbol"], bool(t["sell"]), filled)
+
+    def _take_back(self, id_order: int) -> None:
+        """Somebody does not want this order any more. A bracket's entry is recalled, its exits stay."""
+        t = self.orders.records[id_order].terms
+        if not t["bracket"]:
+            self._cancel(id_order)
+        elif t["leg"] == BracketLeg.LEG_ENTRY:
+            self._recall_bracket(t["bracket"])
+
+    def _stop_of(self, o: Any) -> int:
+        """Where the stop of an order's bracket stands."""
+        b = self.brackets.get(o.terms["bracket"]) if self.brackets and o.terms["bracket"] else None
+        return b.legs[BracketLeg.LEG_STOP].px_stop if b else 0
+
+    def _entry_tif(self, wish: dict[str, int]) -> int:
+        return int(OrderTif.TIF_GTX if wish["flags"] & 1 else wish["tif"])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
 from engine._core.features_table import TABLE, warm_up
+from engine.cli.backtest import DATA_FILE, read_data
+from engine.research import scaling, selection
 from engine.research.catalogue import Entry, entries
+from engine.research.prepare import prepare as run_prepare
 
 _DEFAULT = (5, 10, 14, 20, 30, 50, 100, 200)
 
@@ -88,3 +92,47 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"  warm-up    {row.warm} updates: " + ", ".join(f"{n}: {start}" for n, start in starts.items()))
     click.echo(f"  state      {' '.join(stream.needs + stream.signals)}")
     click.echo(f"  cost       a {row.cost} for eight windows")
+
+
+@features.command()
+@click.argument("data", type=DATA_FILE)
+@click.option("--feature", "wanted", multiple=True, required=True, metavar="NAME:WINDOW", help="One feature; again.")
+@click.option("--scale", type=click.Choice(scaling.METHODS), default="zscore", show_default=True, help="The scaling.")
+@click.option("--score", type=click.Choice(selection.METHODS), default="mutual", show_default=True, help="The score.")
+@click.option("--keep", type=click.IntRange(1), default=8, show_default=True, help="How many features are kept.")
+@click.option("--horizon", type=click.IntRange(1), default=1, show_default=True, help="Bars of the return to come.")
+@click.option("--learn", type=click.FloatRange(0.05, 1.0), default=0.7, show_default=True, help="Part to learn from.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write scaler and choice to this file.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def prepare(
+    data: Path | str, wanted: tuple[str, ...], scale: str, score: str, keep: int, horizon: int, learn: float,
+    out: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Scale and choose features of the bars in DATA, learned from its first part alone.
+
+    The file carries the hash of the features it was learned on; whoever loads it for others is refused.
+
+    Example: bot4 features prepare sample:vision-klines --feature rsi:14 --feature zscore:20 --out scaler.json
+
+    Exit codes: 0 done, 1 refused, 2 no such feature.
+    """
+    known = {row.name for row in TABLE}
+    pairs = []
+    for text in wanted:
+        name, _, window = text.partition(":")
+        if name not in known or not (window.isdecimal() and 1 <= int(window) <= 1000):
+            raise click.UsageError(f"--feature {text}: a family of a price stream and a window, like rsi:14")
+        pairs.append((name, int(window)))
+    found = run_prepare(
+        read_data(data, None, None, None, "spot"), tuple(pairs), scale=scale, score=score, keep=keep, horizon=horizon,
+        share=learn,
+    )  # fmt: skip
+    if out is not None:
+        scaling.save(out, found.scaler, kept=found.kept)
+    if as_json:
+        click.echo(json.dumps({"scores": dict(found.scores), "kept": found.kept, "features": found.scaler.features,
+                               "rows": found.learned_rows}))  # fmt: skip
+        return
+    for name, value in found.scores:
+        click.echo(f"{name:<20} {value:>12.6g} {'kept' if name in found.kept else ''}")
+    click.echo(f"{score} with the next {horizon} bars, learned from {found.learned_rows:,} bars; {scale} scaling")

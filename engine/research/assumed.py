@@ -65,9 +65,9 @@ class Market:
 
     def parts(self, events: Records) -> Iterator[Part]:
         """The events as they are played, oldest first, each with its route. Several symbols are laid out whole."""
-        symbols = np.unique(events["symbol"])
-        if len(symbols) > 1:
-            return iter([_together([_of_symbol(self, events, int(symbol)) for symbol in symbols])])
+        last = int(events["symbol"].max(initial=0))
+        if last and int(events["symbol"].min()) < last:
+            return iter([_together([_of_symbol(self, events, symbol) for symbol in range(last + 1)])])
         if self.basis == "bars":
             return _bars(events, self.away_ticks)
         return iter([_trades(events, self.away_ticks) if self.basis == "trades" else _as_recorded(events)])

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
+from engine._core.features import Features
+from engine.cli.backtest import read_data
+from engine.cli.main import cli
 from engine.errors import ScalerMismatch
-from engine.research import scaling, selection
+from engine.research import prepare, scaling, selection
+from engine.research.dataset import Dataset
 
 REQUEST = (1, 0, (("ema", 10), ("rsi", 14), ("sma", 5)))
 RNG = np.random.default_rng(11)
@@ -95,3 +100,36 @@ def test_an_unknown_method_or_a_target_of_another_length_is_refused():
         selection.scores("chi2", ROWS, ROWS[:10, 0])
     with pytest.raises(ScalerMismatch, match="one of"):
         scaling.learn("luck", ROWS, REQUEST)
+
+
+WANTED = (("rsi", 14), ("zscore", 20), ("sma", 5))
+
+
+def test_what_is_prepared_does_not_change_when_the_part_kept_apart_does():
+    data = read_data("sample:vision-klines", None, None, None, "spot")
+    terms = {"scale": "robust", "score": "mutual", "keep": 2, "horizon": 3}
+    whole = prepare.prepare(data, WANTED, share=0.5, **terms)
+    rows = len(prepare.columns_of(data, WANTED)[0])
+    half = Dataset(data.meta, data.events[: 2 * (rows // 2)])
+    cut = prepare.prepare(half, WANTED, share=1.0, **terms)
+    assert (whole.scaler, whole.scores, whole.learned_rows) == (cut.scaler, cut.scores, rows // 2 - 3)
+
+
+def test_the_columns_are_the_online_features():
+    data = read_data("sample:vision-klines", None, None, None, "spot")
+    rows, close = prepare.columns_of(data, WANTED)
+    online = Features(["rsi", "sma", "zscore"], windows=[5, 14, 20])
+    for at in range(200):
+        online.update(close[at], close[at], close[at], close[at])
+    # All three are features of the close alone.
+    assert rows[199].tolist() == [online.value(name, window) for name, window in WANTED]
+
+
+def test_the_command_writes_what_a_loader_accepts(tmp_path):
+    out = tmp_path / "scaler.json"
+    words = ["features", "prepare", "sample:vision-klines", "--feature", "rsi:14", "--feature", "sma:5", "--keep", "1"]
+    result = CliRunner().invoke(cli, [*words, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert result.output.count("kept") == 1
+    assert scaling.load(out, prepare.request_of((("rsi", 14), ("sma", 5)))).method == "zscore"
+    assert CliRunner().invoke(cli, [*words, "--feature", "luck:3"]).exit_code == 2

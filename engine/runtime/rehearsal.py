@@ -17,6 +17,7 @@ from engine import __version__
 from engine.errors import RehearsalMissing
 from engine.journal.layout import write_whole
 from engine.observe.status import Status
+from engine.runtime.endpoints import venue_of
 from engine.settings.schema import Settings
 from engine.settings.tiers import DAY_NS
 
@@ -49,16 +50,23 @@ def lacking(settings: Settings, status: Status, *, seconds: float, exit_code: in
     return tuple(text for is_so, text in found if is_so)
 
 
-def keep(root: Path, settings: Settings, status: Status, *, protocol: str, session: str, seconds: float) -> Rehearsal:
-    """Store what held, where `require` finds it."""
-    found = Rehearsal(
-        at_ns=status.ts_ns, session=session, protocol=protocol, version=__version__, seconds=int(seconds),
-        trades=status.books.trades, settings=settings.hash(),
+def conclude(
+    root: Path, settings: Settings, status: Status, *, seconds: float, exit_code: int, left_open: int
+) -> str:  # fmt: skip
+    """At the end of one: its evidence is kept where `require` finds it, or what it lacks is said."""
+    found = venue_of(settings)
+    assert found is not None
+    lacks = lacking(settings, status, seconds=seconds, exit_code=exit_code, left_open=left_open)
+    if lacks:
+        return f"no evidence: {'; '.join(lacks)}"
+    held = Rehearsal(
+        at_ns=status.ts_ns, session=status.session, protocol=found[1].protocol, version=__version__,
+        seconds=int(seconds), trades=status.books.trades, settings=settings.hash(),
     )  # fmt: skip
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"rehearsal-{found.at_ns}.json", msgspec.json.encode(found))
-    return found
+    write_whole(folder / f"rehearsal-{held.at_ns}.json", msgspec.json.encode(held))
+    return f"real money at {held.protocol} is allowed"
 
 
 def history(root: Path) -> Iterator[Rehearsal]:

@@ -10,40 +10,34 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Mode, Phase, Who
-from engine._core.step import Core
 from engine._core.tape import Health
 from engine.errors import Bot4Error, SettingsError
-from engine.journal.compare import epoch_of
-from engine.journal.layout import Session as RecordedSession
-from engine.journal.layout import last_epoch
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import SafetyStatus, Status, StatusSource
 from engine.runtime import rehearsal
 from engine.runtime.audited import OrderAudit
+from engine.runtime.begin import begin
 from engine.runtime.breakers import Board, Looks
-from engine.runtime.build import build_core, session_meta
-from engine.runtime.carry import carried_meta, carry_over
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
 from engine.runtime.endpoints import Stage, venue_of
 from engine.runtime.engine import Engine, at_venue
 from engine.runtime.events import control_event
-from engine.runtime.exchanges import Opened, open_exchange
+from engine.runtime.exchanges import open_exchange
 from engine.runtime.keeper import Keeper
 from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
-from engine.runtime.rests import rests_of
 from engine.runtime.standing import TierWatch, admit
 from engine.runtime.waiting import Waiting
 from engine.safety.audit import Audit, Entry
@@ -96,18 +90,6 @@ def journal_config(journal: Journal) -> JournalConfig:
         disk_free_bytes=journal.disk_free_min_bytes,
         compress=journal.compress,
     )
-
-
-@dataclass(frozen=True)
-class Begun:
-    """The core that a session starts with, and what its file says of where that came from."""
-
-    core: Core
-    epoch: int
-    meta: dict[str, Any]
-    previous: RecordedSession | None = None
-    previous_count: int = 0
-    tally: TallyStart | None = None
 
 
 class Session:
@@ -188,16 +170,16 @@ class Session:
 
     def _build(self, loaded: Loaded, meter: Meter | None, undo: ExitStack) -> None:
         """Core, journal, exchange, chain, picture: in this order, each over the ones before it."""
-        settings, journal = self.settings, self.root / "journal"
+        settings = self.settings
         # Everything compiled that is made from here to the end of the start stands in one block.
         undo.callback(self.arena.seal)
         self.arena.open()
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
         opened = open_exchange(settings, self.started_ns, self._secrets)
         self.exchange = opened.exchange
-        begun = self._begin(journal, opened, meter)
+        begun = begin(self.root, opened, self.started_ns, meter)
         self.journal = JournalWriter(
-            journal,
+            self.root / "journal",
             journal_config(settings.journal),
             seed=settings.engine.seed,
             epoch=begun.epoch,
@@ -221,29 +203,6 @@ class Session:
             cascade=self.chain.guard.breakers_open, note=self.picture.note, record=self.audit.note,
         )  # fmt: skip
         self.picture.breakers, self.picture.safety = self.breakers.status, self._devices
-
-    def _begin(self, journal: Path, opened: Opened, meter: Meter | None) -> Begun:
-        """A core: that of the session before, where the account outlived it, or a new one."""
-        live = self.exchange if isinstance(self.exchange, LiveExchange) else None
-        carried = carry_over(journal, opened.settings, meter=meter) if live is not None else None
-        if live is not None and carried is not None:
-            open_orders = at_venue(carried.core.world)["id_order"]
-            live.go_on(carried.reports, carried.tally, (int(id_order) for id_order in open_orders))
-            epoch = epoch_of(carried.core.world)
-            return Begun(carried.core, epoch, carried_meta(opened.settings, carried), carried.session, carried.records,
-                         carried.tally)  # fmt: skip
-        # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
-        epoch = last_epoch(journal) + 1
-        paused = (self.root / PAUSED_NAME).exists()
-        rests = rests_of(journal, opened.settings, self.started_ns)
-        core = build_core(
-            opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings, rests=rests
-        )
-        meta = session_meta(opened.settings, opened.holdings, paused=paused, rests=rests)
-        tally = TallyStart(live.care.next_trade if live is not None else {}, {})
-        if live is not None:
-            meta |= tally.meta()
-        return Begun(core, epoch, meta, tally=tally)
 
     async def run(self, *, seconds: float | None = None, ready: Callable[[], object] = lambda: None) -> Ended:
         name = self.journal.session.path.name
@@ -309,15 +268,12 @@ class Session:
 
     def _rehearsed(self, status: Status, code: int, left_open: int) -> str:
         """At an orderly end of a rehearsal: its evidence is kept, or what it lacks is said."""
-        found = venue_of(self.settings)
-        if self.stage is not Stage.REHEARSAL or found is None:
+        if self.stage is not Stage.REHEARSAL:
             return ""
-        seconds = (self.engine.now_ns - self.started_ns) / 1e9
-        lacks = rehearsal.lacking(self.settings, status, seconds=seconds, exit_code=code, left_open=left_open)
-        text = f"no evidence: {'; '.join(lacks)}" if lacks else f"real money at {found[1].protocol} is allowed"
-        if not lacks:
-            name = self.journal.session.path.name
-            rehearsal.keep(self.root, self.settings, status, protocol=found[1].protocol, session=name, seconds=seconds)
+        text = rehearsal.conclude(
+            self.root, self.settings, status, seconds=(self.engine.now_ns - self.started_ns) / 1e9, exit_code=code,
+            left_open=left_open,
+        )  # fmt: skip
         self.audit.note(
             Entry(About.DRILL, "rehearsal", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
                   explanation=text)

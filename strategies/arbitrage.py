@@ -17,7 +17,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.strategy.contract import NONE, OK, Parameter, ceil_to_int, floor_to_int, leave, mid_of, protect, take
+from engine.strategy.contract import (
+    NONE,
+    OK,
+    Parameter,
+    alone_ns,
+    ceil_to_int,
+    floor_to_int,
+    leave,
+    mid_of,
+    protect,
+    take,
+    unmatched,
+)
 
 PEERS = 1
 LEGS = 2
@@ -81,21 +93,15 @@ def decide(view: Any, wishes: Any) -> int:
         return OK
     wishes["bid"][0]["kind"] = NONE
     wishes["ask"][0]["kind"] = NONE
-    there = float(peer["position_lots"]) * float(peer["lot_e8"]) / float(view["lot_e8"])
-    # What both legs add up to, in own lots: 0 when each stands against the other.
-    alone = float(lots) + there
-    if abs(alone) < 1.0 + float(params[DUST]):
-        state[ALONE_NS] = 0
-    elif state[ALONE_NS] == 0:
-        state[ALONE_NS] = now
+    alone = unmatched(view, peer)
+    waited = alone_ns(view, ALONE_NS, alone, params[DUST]) > params[COVER_S] * SECOND_NS
     if abs(lots) > params[DUST]:
-        waited = state[ALONE_NS] > 0 and now - state[ALONE_NS] > params[COVER_S] * SECOND_NS
         if waited or left_bps(view, peer, 1 if lots < 0 else 0) <= floats[EXIT]:
             leave(view, wishes, params[SLIP])
             state[TRIED_NS] = now
-    elif abs(there) > float(params[DUST]):
+    elif abs(alone - float(lots)) > float(params[DUST]):
         # The other leg stands alone: take this one up, unless what it was entered for is gone already.
-        sell = 1 if there > 0.0 else 0
+        sell = 1 if alone > float(lots) else 0
         missing = floor_to_int(abs(alone))
         if missing >= 1 and left_bps(view, peer, sell) > floats[EXIT]:
             enter(view, wishes["ask"][0] if sell == 1 else wishes["bid"][0], sell, missing)

@@ -153,9 +153,25 @@ def leave(view: Any, wishes: Any, slip: int) -> None:
         wishes["bid"][1]["flags"] = REDUCE_ONLY
 
 
+def unmatched(view: Any, peer: Any) -> float:
+    """What the own position and a peer's add up to, in own lots: 0 when each leg stands against the other."""
+    return float(view["position_lots"]) + float(peer["position_lots"]) * float(peer["lot_e8"]) / float(view["lot_e8"])
+
+
+def alone_ns(view: Any, slot: int, alone: float, dust: int) -> Any:
+    """For how long one leg has stood alone; `state[slot]` keeps since when."""
+    state = view["state"]
+    if abs(alone) < 1.0 + float(dust):
+        state[slot] = 0
+        return 0
+    if state[slot] == 0:
+        state[slot] = view["now_ns"]
+    return view["now_ns"] - state[slot]
+
+
 __all__ = [
     "ABI", "FOK", "GTC", "GTD", "GTX", "ICEBERG", "INT64_MAX", "INT64_MIN", "IOC", "KEEP", "LIMIT", "MARKET", "NONE",
     "OK", "POST_ONLY", "POV", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
-    "TAKE_MARKET", "TRAILING", "TWAP", "VWAP", "Feature", "Parameter", "ceil_to_int", "clamp",
-    "floor_to_int", "leave", "mid_of", "protect", "smooth", "take",
+    "TAKE_MARKET", "TRAILING", "TWAP", "VWAP", "Feature", "Parameter", "alone_ns", "ceil_to_int",
+    "clamp", "floor_to_int", "leave", "mid_of", "protect", "smooth", "take", "unmatched",
 ]  # fmt: skip

@@ -12,6 +12,7 @@ import click
 from engine import __version__
 from engine.cli.output import EXIT_CODES
 from engine.errors import Bot4Error
+from engine.settings.redact import REDACTOR
 
 # Command to module of engine/cli; its object there has the command's name.
 GROUPS: dict[str, dict[str, str]] = {
@@ -72,5 +73,5 @@ def main() -> None:
     try:
         cli()
     except Bot4Error as error:
-        click.echo(f"bot4: {error}", err=True)
+        click.echo(f"bot4: {REDACTOR.text(str(error))}", err=True)
         sys.exit(1)

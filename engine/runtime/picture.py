@@ -45,6 +45,7 @@ from engine.runtime.endpoints import stage_of
 from engine.runtime.engine import Engine
 from engine.runtime.lifecycle import Lifecycle
 from engine.settings.load import Loaded
+from engine.settings.redact import REDACTOR
 from engine.settings.schema import Settings
 
 E8 = 10**8
@@ -170,7 +171,7 @@ class Picture:
     def note(self, kind: str, ts_ns: int, text: str, **fields: Any) -> None:
         """Put one line into the tail of events."""
         self._number += 1
-        self._events.append(Event(number=self._number, ts_ns=ts_ns, kind=kind, text=text, **fields))
+        self._events.append(Event(number=self._number, ts_ns=ts_ns, kind=kind, text=REDACTOR.text(text), **fields))
 
     # ------------------------------------------------------------------------------------------------ StatusSource
     def events(self, after: int, most: int) -> Sequence[Event]:

@@ -38,6 +38,7 @@ from typing import Any, Self
 
 from engine._core.clock import utc_ns
 from engine.errors import AuditBadKey, AuditLocked, AuditTampered, AuditWriteFailed
+from engine.settings.redact import REDACTOR
 
 FIRST_MARK = "0" * 64
 SEGMENT_BYTES = 64 << 20
@@ -138,7 +139,8 @@ def body_of(number: int, at_ns: int, entry: Entry) -> bytes:
             "rule": entry.rule,
             "affected": entry.affected,
             "actor": entry.actor,
-            "explanation": entry.explanation,
+            # What is kept for seven years and copied out holds no secret, whatever an error's text had in it.
+            "explanation": REDACTOR.text(entry.explanation),
             "human": entry.human,
             "data": dict(entry.data),
         },

@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from engine.cli.keys import secrets_of
-from engine.cli.main import cli
+from engine.cli.main import cli, main
 from engine.cli.run import read_settings
 from engine.errors import (
     KeystoreBadFile,
@@ -25,13 +25,17 @@ from engine.errors import (
     KeystoreNameTaken,
     SecretExposed,
     SecretMissing,
+    SettingsError,
     SettingsSealed,
 )
+from engine.safety.audit import Entry, body_of
+from engine.safety.audit import Kind as AuditKind
 from engine.settings.keystore import Keystore
 from engine.settings.load import load
 from engine.settings.redact import MARK, RedactingFilter, Redactor
 from engine.settings.seal import open_bytes, open_sealed, seal
 from engine.settings.secrets import Secret, Secrets
+from tests.support.hand import Hand
 
 NOW = 1_700_000_000_000_000_000
 CHEAP = {"log_n": 10}
@@ -230,6 +234,35 @@ def test_a_log_record_is_clean_in_message_arguments_fields_and_traceback(capsys)
     shown = capsys.readouterr().err
     assert "hunter2" not in shown
     assert shown.count(MARK) >= 3
+
+
+def test_neither_the_audit_nor_the_tail_of_events_keeps_a_secret(tmp_path):
+    """Whatever an error's text carries: the audit stands for years, the tail goes to page, socket and terminal."""
+    said = "the venue said: bad key hunter2-hunter2"
+    Secret("venue", "hunter2-hunter2", "keystore")
+    body = body_of(1, 0, Entry(AuditKind.CONFIG, "reload", explanation=said))
+    assert b"hunter2" not in body
+    assert MARK.encode() in body
+    hand = Hand(tmp_path / "state")
+    try:
+        hand.picture.note("venue", 1, said)
+        assert hand.picture.latest(1)[-1].text == f"the venue said: bad key {MARK}"
+    finally:
+        hand.close()
+
+
+def test_an_error_at_the_command_line_shows_no_secret(monkeypatch, capsys):
+    Secret("venue", "hunter2-hunter2", "keystore")
+
+    def refuse() -> None:
+        raise SettingsError("hunter2-hunter2 is no key")
+
+    monkeypatch.setattr("engine.cli.main.cli", refuse)
+    with pytest.raises(SystemExit):
+        main()
+    shown = capsys.readouterr().err
+    assert "hunter2" not in shown
+    assert MARK in shown
 
 
 # ----------------------------------------------------------------------------------------------------- bot4 keys

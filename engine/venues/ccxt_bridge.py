@@ -12,6 +12,7 @@ and ccxt's own throttle is off because the budget stands before it. ccxt is an e
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
@@ -82,6 +83,13 @@ def meaning(error: BaseException) -> Meaning:
             return Meaning(*_MEANINGS[cls.__name__], type(error).__name__)
     # Not ccxt's: something broke on the way, and the request may have been carried out.
     return Meaning(_U, Act.NONE, type(error).__name__)
+
+
+def trade_number(text: str) -> int:
+    """A trade's number. Where an exchange names its trades by letters, a digest of the name stands for it."""
+    if text.isascii() and text.isdigit() and int(text) < 1 << 62:
+        return int(text)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 2
 
 
 def _text(value: object) -> str:
@@ -253,22 +261,28 @@ class CcxtBridge:
             id_order = order_of((trade.get("info") or {}).get("clientOrderId")) or orders.get(str(trade.get("order")))
             if instrument is None or id_order is None:
                 continue
-            fee = trade.get("fee") or {}
-            asset = self.directory.assets.index(str(fee.get("currency")))
-            head: dict[str, Any] = {
-                "symbol": instrument.index, "ts_venue_ns": int(trade["timestamp"]) * 1_000_000, "ts_recv_ns": utc_ns(),
-                "id_order": id_order, "sell": trade["side"] == "sell",
-            }  # fmt: skip
-            records.order(
-                Kind.KIND_ORDER_FILL, **head,
-                px_ticks=instrument.ticks(_text(trade["price"])),
-                qty_lots=instrument.lots(_text(trade["amount"])), id_venue=int(trade["id"]),
-            )  # fmt: skip
-            if asset is not None and fee.get("cost") is not None:
-                amount = self.directory.assets.units(asset, _text(fee["cost"]))
-                maker = trade.get("takerOrMaker") == "maker"
-                records.fee(**head, id_trade=int(trade["id"]), asset=asset, amount=amount, maker=maker)
+            try:
+                self._fill(records, instrument, id_order, trade)
+            except (Bot4Error, KeyError, TypeError, ValueError, ArithmeticError):
+                # One that cannot be read must not hide those beside it: the books' checks will miss it.
+                self.refused_count += 1
         return records.take()
+
+    def _fill(self, records: Records, i: Instrument, id_order: int, trade: Mapping[str, Any]) -> None:
+        number, fee = trade_number(str(trade["id"])), trade.get("fee") or {}
+        asset = self.directory.assets.index(str(fee.get("currency")))
+        px_ticks, qty_lots = i.ticks(_text(trade["price"])), i.lots(_text(trade["amount"]))
+        paid = None
+        if asset is not None and fee.get("cost") is not None:
+            paid = self.directory.assets.units(asset, _text(fee["cost"]))
+        head: dict[str, Any] = {
+            "symbol": i.index, "ts_venue_ns": int(trade["timestamp"]) * 1_000_000, "ts_recv_ns": utc_ns(),
+            "id_order": id_order, "sell": trade["side"] == "sell",
+        }  # fmt: skip
+        records.order(Kind.KIND_ORDER_FILL, **head, px_ticks=px_ticks, qty_lots=qty_lots, id_venue=number)
+        if asset is not None and paid is not None:
+            maker = trade.get("takerOrMaker") == "maker"
+            records.fee(**head, id_trade=number, asset=asset, amount=paid, maker=maker)
 
     async def refresh(self) -> None:
         """The books and trades of every bridged symbol, once: the polling form, which every exchange has."""

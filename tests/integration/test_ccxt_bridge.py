@@ -10,7 +10,7 @@ from engine._core.types import INTENT, LEVEL, ORDER, Flag, Kind
 from engine.errors import VenueNotSupported
 from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
 from engine.venues.binance.ids import client_id
-from engine.venues.ccxt_bridge import BridgeThread, CcxtBridge, meaning
+from engine.venues.ccxt_bridge import BridgeThread, CcxtBridge, meaning, trade_number
 from engine.venues.directory import Directory, Instrument
 from engine.venues.outcome import Act, Outcome
 from tests.integration.test_venue_account import Server
@@ -174,3 +174,25 @@ def test_an_exception_that_is_not_ccxts_leaves_the_order_unknown():
     assert meaning(ValueError("x")).outcome is Outcome.UNKNOWN
     assert meaning(ccxt.OnMaintenance("x")).act is Act.HALT
     assert meaning(ccxt.PermissionDenied("x")).act is Act.KEY
+
+
+def _trade(number, price="52000.00", **more):
+    return {
+        "symbol": "BTC/USDT", "id": number, "order": "28", "info": {"clientOrderId": client_id(7)}, "side": "buy",
+        "price": float(price), "amount": 0.001, "timestamp": 1_700_000_000_000, "takerOrMaker": "maker",
+        "fee": {"currency": "USDT", "cost": 0.05},
+    } | more  # fmt: skip
+
+
+def test_a_trade_named_by_letters_is_a_fill_and_one_that_cannot_be_read_hides_none():
+    letters = "TCWJEG-FL4SZ-3FKGH6"
+    with Bridged({}) as bridged:
+        trades = [_trade(letters), _trade("17", price="52000.001"), _trade("18"), _trade(letters)]
+        events = bridged.bridge.fills(trades)
+        assert bridged.bridge.refused_count == 1
+    fills = events[events["kind"] == Kind.KIND_ORDER_FILL].view(ORDER)
+    assert [int(n) for n in fills["id_venue"]] == [fills["id_venue"][0], 18, fills["id_venue"][0]]
+    assert set(fills["px_ticks"]) == {5_200_000}
+    assert fills["id_venue"][0] == trade_number(letters) > 0
+    assert len({trade_number(f"T{n}") for n in range(10_000)}) == 10_000
+    assert trade_number("9" * 40) < 1 << 62

@@ -12,13 +12,12 @@ from engine.strategy.contract import NONE, OK, Parameter, take
 PARAMETERS = (Parameter("every", 10_000, 1, 1_000_000_000, "calls", "calls from one order to the next"),)
 
 
-def beat(view: Any, wishes: Any, meant: bool) -> int:
-    """The order of this call, where there is one and `meant` holds."""
+def decide(view: Any, wishes: Any) -> int:
     state = view["state"]
     state[0] += 1
     wishes["bid"][0]["kind"] = NONE
     wishes["ask"][0]["kind"] = NONE
-    if meant and view["book_trusted"] == 1 and state[0] % view["params"][0] == 0:
+    if view["book_trusted"] == 1 and state[0] % view["params"][0] == 0:
         state[1] += 1
         if state[1] % 2 == 1:
             take(view, wishes["bid"][0], 0, 10, 0)
@@ -27,7 +26,3 @@ def beat(view: Any, wishes: Any, meant: bool) -> int:
             take(view, wishes["ask"][0], 1, 10, 0)
             wishes["ask"][0]["stop_px_ticks"] = view["ask_px_ticks"] + 5000
     return OK
-
-
-def decide(view: Any, wishes: Any) -> int:
-    return beat(view, wishes, True)

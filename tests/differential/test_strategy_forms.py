@@ -79,7 +79,9 @@ def test_a_whole_session_with_its_state_carried_along_is_the_same_in_all_three(c
         rng = np.random.default_rng(3)
         view, last = new_view(), 50_000
         view["params"][: len(ints)], view["params_f64"][: len(floats)] = ints, floats
-        view["book_trusted"], seen = 1, []
+        view["book_trusted"], view["tick_e8"], view["lot_e8"], view["peer_count"], seen = 1, 10**6, 10**5, 1, []
+        peer = view["peers"][0]
+        peer["book_trusted"], peer["tick_e8"], peer["lot_e8"] = 1, 10**6, 10**5
         for i in range(3_000):
             # A drift that turns now and then, so that trends, dips and reversals all occur.
             last += int(rng.integers(-6, 7)) + (3 if i // 500 % 2 else -3)
@@ -87,6 +89,12 @@ def test_a_whole_session_with_its_state_carried_along_is_the_same_in_all_three(c
             view["now_ns"] = 10**18 + i * 10**8
             view["bid_px_ticks"], view["ask_px_ticks"], view["last_px_ticks"] = last - 1, last + 1, last
             view["position_lots"] = int(rng.integers(-1, 2)) * 10 if i // 50 % 2 else 0
+            # Another market of the same thing: now dearer, now cheaper, paid for differently, and held as well.
+            other = last + int(rng.integers(-600, 601))
+            peer["bid_px_ticks"], peer["ask_px_ticks"] = other - 1, other + 1
+            peer["position_lots"] = int(rng.integers(-2, 3)) * 10 if i // 70 % 2 else 0
+            view["book_ns"] = peer["book_ns"] = view["funding_ns"] = peer["funding_ns"] = view["now_ns"]
+            view["funding_rate_e8"], peer["funding_rate_e8"] = (int(n) for n in rng.integers(-50_000, 50_001, 2))
             assert form(view, wishes) == 1
             seen.append(wishes.tobytes())
         wished.append(seen)

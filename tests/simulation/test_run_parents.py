@@ -14,6 +14,7 @@ from engine._core.strategy_abi import WishType
 from engine._core.types import Flag, Kind, Stage
 from engine.errors import SettingsInvalid, VenueNotSupported
 from engine.runtime.exchanges import open_exchange
+from engine.settings.secrets import Secrets
 from engine.sim.market import Echo, random_walk
 from tests.support.desks import terms_of
 from tests.support.hand import Hand, paper
@@ -199,7 +200,7 @@ def test_over_sockets_a_session_trades_at_one_venue_and_says_so(tmp_path):
     )
     mine.write_text(over + ASKS)
     with pytest.raises(VenueNotSupported, match="one session trades at one venue"):
-        open_exchange(paper(tmp_path, mine).settings, 1)
+        open_exchange(paper(tmp_path, mine).settings, 1, Secrets({}))
 
 
 def test_an_echo_repeats_its_lead_within_two_ticks_and_by_its_seed():

@@ -14,7 +14,8 @@ from engine._core.strategy import STRATEGY
 
 from engine._core.algos cimport algos_bytes, algos_init, algos_rows, algos_t
 from engine._core.book cimport (
-    QUOTES_CHECK, RULE_NONE, TRUST_REBUILDING, book_bytes, book_config_t, book_init, book_t,
+    QUOTES_CHECK, RULE_NONE, TRUST_LIVE, TRUST_REBUILDING, book_bytes, book_config_t, book_init, book_level_t, book_levels,
+    book_t,
 )
 from engine._core.brackets cimport (
     brackets_bytes, brackets_check, brackets_config, brackets_config_t, brackets_init, brackets_slots, bracket_t,
@@ -465,6 +466,18 @@ cdef class World:
         if not world_has(self.c, SECTION_BOOKS):
             raise_status(WORLD_BAD_LAYOUT, "this world has no books")
         return <object>world_book(self.c, <uint16_t>symbol).top
+
+    def book_levels(self, uint32_t symbol, int side, uint32_t count):
+        """The best levels of one side of a symbol's book, price and quantity, best first; none while it is not trusted."""
+        self._symbol(symbol)
+        if not world_has(self.c, SECTION_BOOKS):
+            raise_status(WORLD_BAD_LAYOUT, "this world has no books")
+        cdef book_t* b = world_book(self.c, <uint16_t>symbol)
+        rows = np.zeros((count, 2), dtype=np.int64)
+        cdef int64_t[:, ::1] view = rows
+        if count == 0 or b.top.trust != TRUST_LIVE:
+            return rows[:0]
+        return rows[:book_levels(b, side & 1, <book_level_t*>&view[0, 0], count)]
 
     @property
     def modes(self):

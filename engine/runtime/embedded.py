@@ -12,6 +12,7 @@ import numpy.typing as npt
 from engine._core.types import EVENT, Kind
 from engine.journal.port import VenueOrder, VenueTrade, VenueView
 from engine.journal.reconcile import Row
+from engine.runtime.engine import Depth
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as InstrumentSettings
 from engine.sim.market import EchoMarket, FlowMarket, FlowSymbol, Market, Walk, WalkMarket
@@ -104,6 +105,11 @@ class EmbeddedExchange:
         book = self.venue.exchange.market(instrument.symbol).book
         whole = book.best_bid > 0 and book.best_ask > 0
         return (book.best_bid + book.best_ask if whole else 2 * book.last_px) * instrument.tick_e8 // 2
+
+    def depth(self, symbol: int, levels: int) -> Depth:
+        """Its own book, which our core on paper has the touch of."""
+        book = self.venue.exchange.market(self.venue.config.instruments[symbol].symbol).book
+        return book.depth(False, levels), book.depth(True, levels)
 
     def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:
         """The account's books as they stand at the venue, at once."""

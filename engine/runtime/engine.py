@@ -7,7 +7,7 @@ moves the clock; this file reads none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +24,8 @@ from engine.runtime.events import Records, timer_event
 from engine.strategy.meter import Meter
 
 Watcher = Callable[[Records], None]
+# Bids and asks, each level's ticks and lots, best first.
+Depth = tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]
 TIMER_NS = 100_000_000  # deadlines, schedules and staleness are looked at this often
 
 
@@ -61,6 +63,10 @@ class Exchange(Protocol):
 
     def equity(self) -> int:
         """The account's worth by the venue's own figures, in account units; 0 while they are not known."""
+        ...
+
+    def depth(self, symbol: int, levels: int) -> Depth:
+        """The best levels of a symbol's book, for people: nothing is decided by them."""
         ...
 
     def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:

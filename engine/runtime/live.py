@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from engine._core.book import Side
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
 from engine._core.order_table import OrderState
@@ -33,7 +34,7 @@ from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
 from engine.runtime.care import Care, CareConfig
-from engine.runtime.engine import Engine
+from engine.runtime.engine import Depth, Engine
 from engine.runtime.hearing import Hearing
 from engine.runtime.lane import Lane
 from engine.runtime.lines import AccountLines
@@ -183,6 +184,14 @@ class LiveExchange:
                 return 0
             total += amount * ((bid + ask) * instrument.tick_e8 // 2 - paid_e8) // 10**8
         return total
+
+    def depth(self, symbol: int, levels: int) -> Depth:
+        """The core's own book."""
+        if self._engine is None:
+            return [], []
+        world = self._engine.core.world
+        bids, asks = (world.book_levels(symbol, side, levels).tolist() for side in (Side.SIDE_BID, Side.SIDE_ASK))
+        return bids, asks
 
     def look(self, next_trade: Mapping[int, int], take: Callable[[VenueView], None]) -> None:
         """Its books, over REST; nothing while no stream brings what they would be held against."""

@@ -49,6 +49,7 @@ from engine.settings.redact import REDACTOR
 from engine.settings.schema import Settings
 
 E8 = 10**8
+DEPTH = 12  # levels of a side that people see
 REPORTS = {
     Kind.KIND_ORDER_FILL: "fill",
     Kind.KIND_ORDER_CANCELED: "canceled",
@@ -327,6 +328,7 @@ class Picture:
             tick, lot, unit = row.tick / E8, row.lot / E8, row.tick * row.lot / E8**2
             lots, bid, ask = int(p["lots"]), int(i["bid_px_ticks"]), int(i["ask_px_ticks"])
             known = bid > 0 and ask > 0
+            bids, asks = self._engine.exchange.depth(at, DEPTH) if known else ((), ())
             # The ledger keeps amounts in 1e-8 of the quote asset, ticks and lots already multiplied out.
             cost = int(p["cost"]) / E8
             value = lots * (bid + ask) / 2 * unit
@@ -340,8 +342,8 @@ class Picture:
                     ask=ask * tick if known else None,
                     last=int(i["last_px_ticks"]) * tick or None,
                     book_age_ns=max(0, now_ns - int(i["book_ts_ns"])) if known else None,
-                    bids=((bid * tick, int(i["bid_qty_lots"]) * lot),) if known else (),
-                    asks=((ask * tick, int(i["ask_qty_lots"]) * lot),) if known else (),
+                    bids=tuple((px * tick, lots * lot) for px, lots in bids),
+                    asks=tuple((px * tick, lots * lot) for px, lots in asks),
                     position=lots * lot,
                     entry=cost / (lots * lot) if lots else None,
                     unrealised=value - cost if known else None,

@@ -158,10 +158,17 @@ def compare(tmp_path: Path, port: int, summary: dict, kind: str = "spot") -> Non
 
 @pytest.mark.parametrize("kind", ["spot", "usdm"], indirect=True)
 def test_two_processes_trade_over_loopback_and_their_books_of_trades_are_one(tmp_path, venue, kind):
-    end = time.monotonic() + LEAST_S[kind]
-    summary = trade(
-        tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS and time.monotonic() > end, kind=kind
-    )
+    end, levels = time.monotonic() + LEAST_S[kind], []
+
+    def enough(found: dict) -> bool:
+        symbol = found["symbols"][0]
+        bids, asks = ([px for px, _ in symbol.get(side, ())] for side in ("bids", "asks"))
+        assert [*reversed(bids), *asks] == sorted({*bids, *asks})
+        levels.append(min(len(bids), len(asks)))
+        return bool(found["counts"]["fills"] >= FILLS and time.monotonic() > end)
+
+    summary = trade(tmp_path, venue, enough, kind=kind)
+    assert max(levels) > 1, "a person sees the depth of the core's own book"
     assert len(their_trades(venue, kind)) >= FILLS
     compare(tmp_path, venue, summary, kind)
 

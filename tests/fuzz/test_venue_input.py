@@ -22,6 +22,8 @@ GOOD = [
     {"id": PLACED, "status": 200, "result": {"orderId": 28, "transactTime": 1, "origQty": "0.01000", "price": "1.00"},
      "rateLimits": [{"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 50, "count": 12}]},
     {"id": PLACED, "status": 400, "error": {"code": -2010, "msg": "Duplicate order sent."}},
+    {"id": PLACED, "status": 429, "error": {"code": -1003, "msg": "Too much request weight used.",
+                                            "data": {"serverTime": 1, "retryAfter": 2}}},
     {"e": "ACCOUNT_UPDATE", "T": 1, "E": 1, "a": {"m": "ORDER", "B": [{"a": "USDT", "wb": "1.5"}],
                                                   "P": [{"s": "BTCUSDT", "pa": "-1", "ep": "1", "ps": "BOTH"}]}},
     {"e": "ORDER_TRADE_UPDATE", "E": 1, "T": 1, "o": FRESH | {"c": client_id(7)}},
@@ -63,6 +65,10 @@ def test_any_value_in_any_place_is_taken_or_counted(data):
     api = OrderApi(DIRECTORY, UserStream(DIRECTORY))
     answer = api.on_frame(json.dumps(message).encode(), 1)
     refused = api.refused_count + api.user.refused_count
+    # What the loop reckons with are whole numbers of a size that times have: a text times a unit has no end.
+    until = (answer.retry_until_ms, answer.banned_until_ms)
+    assert all(ms is None or (type(ms) is int and 0 <= ms < 2**43) for ms in until)
+    assert all(type(n) is int for row in answer.counts for n in row[1:])
     # A refusal gives nothing at all: half a message is worse than none.
     assert not (refused and len(answer.events))
     if refused:
@@ -87,7 +93,11 @@ def test_a_message_cut_anywhere_is_counted(message, cut):
     _takes_the_next_good_one(api)
 
 
-@given(status=st.integers(100, 599), body=st.binary(max_size=200), after=st.text(max_size=8))
+@given(
+    status=st.integers(100, 599),
+    body=st.binary(max_size=200),
+    after=st.one_of(st.text(max_size=8), st.just("9" * 5_000)),
+)
 def test_any_rest_answer_leaves_the_order_known_or_unknown_never_forgotten(status, body, after):
     api = OrderApi(DIRECTORY)
     answer = api.on_rest(PLACED, status, {"Retry-After": after}, body, 10**18)

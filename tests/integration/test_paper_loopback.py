@@ -176,7 +176,9 @@ def test_two_processes_trade_over_loopback_and_their_books_of_trades_are_one(tmp
 def test_killed_in_the_middle_it_goes_on_from_its_record_and_the_books_are_one(tmp_path, venue):
     killed = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS, end=signal.SIGKILL)
     first = killed["counts"]["fills"]
-    summary = trade(tmp_path, venue, lambda found: found["symbols"][0].get("trusted") and found["counts"]["fills"] >= first)
+    summary = trade(
+        tmp_path, venue, lambda found: found["symbols"][0].get("trusted") and found["counts"]["fills"] >= first
+    )
     # One world: its counters, its position and its numbers went on, in an epoch of its own.
     one, two = sessions(tmp_path / "state" / "journal")
     assert (two.file.previous, two.file.epoch) == (one.path.name, one.file.epoch + 1)

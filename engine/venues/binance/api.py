@@ -66,6 +66,11 @@ class Answer:
     from_user_stream: bool = False
 
 
+def _moment_ms(found: object) -> int | None:
+    """A venue's moment; whatever is none is left out."""
+    return found if type(found) is int and 0 <= found < 2**43 else None
+
+
 class OrderApi:
     """The answers of one order connection. User events that share its socket go to `user`."""
 
@@ -113,7 +118,7 @@ class OrderApi:
             answer = self._refuse()
         answer.counts += info.counts_of_headers(headers)
         after = next((v for k, v in headers.items() if k.lower() == "retry-after"), "")
-        if after.isascii() and after.isdigit():
+        if after.isascii() and after.isdigit() and len(after) < 10:
             answer.retry_until_ms = ts_recv_ns // MS + int(after) * 1000
         return answer
 
@@ -141,7 +146,7 @@ class OrderApi:
             answer.text = str(error.get("msg", ""))
             answer.meaning = errors.meaning_of_http(int(message["status"]), error.get("code"), answer.text)
             data = error.get("data") or {}
-            answer.retry_until_ms = data.get("retryAfter") if isinstance(data, dict) else None
+            answer.retry_until_ms = _moment_ms(data.get("retryAfter")) if isinstance(data, dict) else None
             answer.banned_until_ms = errors.banned_until_ms(answer.text)
             if answer.meaning.act is Act.BAN and answer.banned_until_ms is None:
                 answer.banned_until_ms = answer.retry_until_ms

@@ -13,6 +13,7 @@ from engine.venues.directory import E8, Instrument, ticks_outward
 
 _UNIT_NS = {"SECOND": SECOND, "MINUTE": 60 * SECOND, "HOUR": 3600 * SECOND, "DAY": 86_400 * SECOND}
 _HEADER_UNIT_NS = {"s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86_400 * SECOND}
+_INTERVALS_MAX = 10_000
 _KINDS = {"REQUEST_WEIGHT": LimitKind.WEIGHT, "ORDERS": LimitKind.ORDERS, "RAW_REQUESTS": LimitKind.RAW}
 _HEADER = re.compile(r"x-mbx-(used-weight|order-count)-(\d+)([smhd])", re.IGNORECASE)
 
@@ -58,10 +59,18 @@ def new_orders(request: str) -> int:
     return _NEW_ORDERS.get(request, 0)
 
 
+def _interval_ns(row: Mapping[str, Any]) -> int:
+    """Of a limit. A number in quotes times a unit would be that text a billion times, and no memory left."""
+    number = row["intervalNum"]
+    if type(number) is not int or not 0 < number <= _INTERVALS_MAX:
+        raise ValueError("intervalNum is no number of intervals")
+    return _UNIT_NS[row["interval"]] * number
+
+
 def limits(info: Mapping[str, Any]) -> list[Limit]:
     """`rateLimits` of exchangeInfo."""
     return [
-        Limit(_KINDS[row["rateLimitType"]], _UNIT_NS[row["interval"]] * row["intervalNum"], row["limit"])
+        Limit(_KINDS[row["rateLimitType"]], _interval_ns(row), row["limit"])
         for row in info["rateLimits"]
         if row["rateLimitType"] in _KINDS
     ]
@@ -80,7 +89,7 @@ def counts_of_headers(headers: Mapping[str, str]) -> list[tuple[LimitKind, int, 
 def counts_of_reply(rows: Iterable[Mapping[str, Any]]) -> list[tuple[LimitKind, int, int]]:
     """(kind, interval, count) of a WebSocket reply's `rateLimits`."""
     return [
-        (_KINDS[row["rateLimitType"]], _UNIT_NS[row["interval"]] * row["intervalNum"], int(row["count"]))
+        (_KINDS[row["rateLimitType"]], _interval_ns(row), int(row["count"]))
         for row in rows
         if row.get("rateLimitType") in _KINDS and "count" in row
     ]

@@ -11,6 +11,7 @@ import click
 
 from engine.cli.backtest import DATA_FILE, read_data, with_meaning
 from engine.cli.output import echo_json, iso
+from engine.cli.progress import progress
 from engine.errors import Bot4Error
 from engine.research import dataset, shipped
 from engine.research.dataset import Dataset, Findings
@@ -34,7 +35,9 @@ def check_(path: Path | str, symbol: str | None, tick: str | None, lot: str | No
 
     Example: bot4 data check btcusdt.log.gz --symbol BTCUSDT --tick 0.1 --lot 0.001
     """
-    found = dataset.check(read_data(path, symbol, tick, lot, market))
+    with progress("check", quiet=as_json) as advance:
+        advance(0, None, str(path))
+        found = dataset.check(read_data(path, symbol, tick, lot, market))
     if as_json:
         echo_json({**asdict(found), "clean": found.clean})
     else:
@@ -68,9 +71,15 @@ def import_(
     """
     if out.suffix not in OURS:
         raise click.UsageError(f"OUT ends in one of {', '.join(OURS)}")
-    read = dataset.merge([read_data(path, symbol, tick, lot, market) for path in sources])
-    found = dataset.check(read)
-    dataset.save(out, read)
+    with progress("import", quiet=as_json) as advance:
+        parts = []
+        for at, path in enumerate(sources):
+            advance(at, len(sources) + 1, str(path))
+            parts.append(read_data(path, symbol, tick, lot, market))
+        advance(len(sources), len(sources) + 1, "checked and written")
+        read = dataset.merge(parts)
+        found = dataset.check(read)
+        dataset.save(out, read)
     if as_json:
         echo_json({"out": str(out), "meta": asdict(read.meta), "findings": {**asdict(found), "clean": found.clean}})
         return

@@ -9,6 +9,7 @@ import click
 
 from engine._core.features_table import TABLE, warm_up
 from engine.cli.backtest import DATA_FILE, read_data
+from engine.cli.progress import progress
 from engine.research import scaling, selection
 from engine.research.catalogue import Entry, entries
 from engine.research.prepare import prepare as run_prepare
@@ -123,10 +124,12 @@ def prepare(
         if name not in known or not (window.isdecimal() and 1 <= int(window) <= 1000):
             raise click.UsageError(f"--feature {text}: a family of a price stream and a window, like rsi:14")
         pairs.append((name, int(window)))
-    found = run_prepare(
-        read_data(data, None, None, None, "spot"), tuple(pairs), scale=scale, score=score, keep=keep, horizon=horizon,
-        share=learn,
-    )  # fmt: skip
+    with progress("prepare", quiet=as_json) as advance:
+        advance(0, None, str(data))
+        found = run_prepare(
+            read_data(data, None, None, None, "spot"), tuple(pairs), scale=scale, score=score, keep=keep,
+            horizon=horizon, share=learn,
+        )  # fmt: skip
     if out is not None:
         scaling.save(out, found.scaler, kept=found.kept)
     if as_json:

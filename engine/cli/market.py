@@ -11,6 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
+from engine.cli.progress import progress
 from engine.errors import DatasetUnreadable
 from engine.research import market_fit
 from engine.research.recordings import Tape, read
@@ -75,9 +76,13 @@ def fit_(folder: Path, write: Path | None, seconds: float, as_json: bool) -> Non
     files = [folder / name for name in (*TAPES.values(), *BARS.values())]
     if missing := [str(path) for path in files if not path.is_file()]:
         raise DatasetUnreadable(", ".join(missing))
-    tapes = {name: read([folder / path], name) for name, path in TAPES.items()}
-    fit, left = market_fit.calibrate(tapes, {name: _bars(folder / path) for name, path in BARS.items()})
-    rows = _table(fit, tapes, seconds)
+    with progress("fit", quiet=as_json) as advance:
+        advance(0, 3, "the recordings are read")
+        tapes = {name: read([folder / path], name) for name, path in TAPES.items()}
+        advance(1, 3, "the flow is fitted")
+        fit, left = market_fit.calibrate(tapes, {name: _bars(folder / path) for name, path in BARS.items()})
+        advance(2, 3, "generated and recorded are compared")
+        rows = _table(fit, tapes, seconds)
     fit["provenance"] = {
         "sources": [
             {"file": path.relative_to(folder).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from engine.cli.output import echo_json
+from engine.cli.progress import progress
 from engine.cli.run import read_settings
 from engine.strategy import registry
 from engine.strategy.cache import Cache
@@ -70,13 +71,16 @@ def build(
     if files:
         running = read_settings(files, None).settings.strategies.values()
         names = (*names, *sorted({strategy.module for strategy in running if strategy.enabled}))
-    for name in names or registry.names():
-        definition = registry.build(name, cache, cpu=cpu, force=force)
-        if definition.decide is None:
-            click.echo(f"{name}: plain Python, nothing to build")
-        else:
-            library = cache.load(definition.decide, definition.parameters, cpu=cpu)
-            click.echo(f"{name}: {library.path}")
+    wanted, told = [*(names or registry.names())], []
+    with progress("build") as advance:
+        for at, name in enumerate(wanted):
+            advance(at, len(wanted), name)
+            definition = registry.build(name, cache, cpu=cpu, force=force)
+            if definition.decide is None:
+                told.append(f"{name}: plain Python, nothing to build")
+            else:
+                told.append(f"{name}: {cache.load(definition.decide, definition.parameters, cpu=cpu).path}")
+    click.echo("\n".join(told))
 
 
 @strategy.command()
@@ -94,8 +98,10 @@ def check(name: str, count: int, seed: int, directory: Path | None, as_json: boo
     if definition.decide is None:
         raise click.ClickException(f"{name} is plain Python: there is nothing to compare it with")
     library = Cache(directory).build(definition.decide, definition.parameters)
-    views = generated_views(seed, count, definition.parameters)
-    difference = compare(reference(definition.decide), library, views)
+    with progress("check", quiet=as_json) as advance:
+        advance(0, None, f"{count:,} views")
+        views = generated_views(seed, count, definition.parameters)
+        difference = compare(reference(definition.decide), library, views)
     if as_json:
         echo_json({"strategy": name, "views": count, "seed": seed, "equal": difference is None})
     if difference is not None:

@@ -110,7 +110,7 @@ class Gate:
         net = saturated(-a["short_worst"] + value if sell else a["long_worst"] + value)
         leverage = min(limits["leverage_tier_ppm"], limits["leverage_regime_ppm"])
         position_cap = share(share(a["equity"], limits["position_share_ppm"]), a["position_scale_ppm"])
-        required = share(notional, s["margin_ppm"]) + 1
+        required = saturated(share(notional, s["margin_ppm"]) + 1)
         paused = a["mode"] == 1
         good_stop = px < stop <= s["px_max_ticks"] if sell else max(s["px_min_ticks"], 1) <= stop < px
         crosses_own = opposite > 0 and (px <= opposite if sell else px >= opposite)
@@ -152,7 +152,7 @@ class Gate:
             if a["day_base"] <= 0
             else share(a["day_base"], limits["daily_loss_ppm"]) - (a["day_base"] - a["equity"]),
             "EQUITY_STALE": age(limits["equity_age_ns"], now_ns, a["ts_equity_ns"]),
-            "MARGIN": a["margin_available"] - (share(required, limits["margin_ppm"]) + 1),
+            "MARGIN": a["margin_available"] - saturated(share(required, limits["margin_ppm"]) + 1),
             "LIQUIDATION": 0
             if liquidation <= 0
             else abs(mid2 - 2 * liquidation) - share(mid2, limits["liquidation_ppm"]),

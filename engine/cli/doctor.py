@@ -22,6 +22,7 @@ from engine.cli.reach import reach
 from engine.errors import Bot4Error
 from engine.safety.tuning import arena_row
 from engine.settings.schema import Settings
+from engine.settings.secrets import Secrets
 
 OK, WARNING, FAIL = "ok", "warning", "fail"
 _COLOUR = {OK: "green", WARNING: "yellow", FAIL: "red"}
@@ -148,8 +149,7 @@ def _keys(s: Settings) -> Iterator[Line]:
         yield Line(
             "keystore", OK if private else FAIL, str(store), "" if private else f"chmod 600 {store}, rotate its keys"
         )
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    known = {path.name for path in Path(folder).iterdir()} if folder and Path(folder).is_dir() else set()
+    known = Secrets(os.environ).names()
     for name, venue in s.venues.items():
         if venue.credential and venue.credential not in known and not store.exists():
             state = FAIL if s.engine.mode == "live" else WARNING

@@ -39,11 +39,13 @@ def passphrase(prompt: str = "Passphrase of the keystore", *, new: bool = False)
 def secrets_of(directory: Path) -> Secrets:
     """The secrets of the engine with this folder. The passphrase of its keystore is asked for when it is needed."""
 
-    def opened() -> Keystore | None:
-        path = keystore_path(directory)
-        return Keystore(path, passphrase()) if path.exists() else None
+    return Secrets(os.environ, lambda: _existing(directory))
 
-    return Secrets(os.environ, opened)
+
+def _existing(directory: Path | None) -> Keystore | None:
+    """The keystore of a folder that has one."""
+    path = keystore_path(directory)
+    return Keystore(path, passphrase()) if path.exists() else None
 
 
 @cache
@@ -94,8 +96,7 @@ def list_(directory: Path | None, as_json: bool) -> None:
 
     Example: bot4 keys list
     """
-    path = keystore_path(directory)
-    store = Keystore(path, passphrase()) if path.exists() else None
+    store = _existing(directory)
     sources = Secrets(os.environ, lambda: store).names()
     days = {name: (added, rotated) for name, added, rotated in (store.listing() if store else [])}
     if as_json:

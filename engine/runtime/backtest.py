@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import itertools
 import math
 import sys
 import tempfile
@@ -185,7 +186,8 @@ class Bench:
     """Fresh machines of one backtest: the look-ahead check needs one for each cut."""
 
     def __init__(self, settings: Settings, asked: Asked, market: Market, directory: Path) -> None:
-        self.settings, self.asked, self.directory, self.market, self.made = settings, asked, directory, market, 0
+        self.settings, self.asked, self.directory, self.market = settings, asked, directory, market
+        self._numbers = itertools.count(1)  # of tapes: one to each machine, also of what was varied
         latency = Latency() if asked.latency_ms is None else Latency(fixed_ns=int(asked.latency_ms * 1e6))
         self.latency = latency
         self.module = next(iter(settings.strategies.values())).module
@@ -197,7 +199,7 @@ class Bench:
             for name, row in self.settings.instruments.items()
         }
         other = Bench(msgspec.structs.replace(self.settings, instruments=rows), self.asked, self.market, self.directory)
-        now, other.made = self.latency, self.made
+        now, other._numbers = self.latency, self._numbers
         if journeys != 1:
             fixed = 0 if journeys == 0 else None if now.fixed_ns is None else now.fixed_ns * journeys
             # A log-normal time of so many times the length is one of a median moved by its logarithm.
@@ -230,13 +232,12 @@ class Bench:
             ),
             self.settings.engine.seed,
         )  # fmt: skip
-        self.made += 1
         # Behind every event come at most so many timers before the silence is long.
         apart = np.diff(events["ts_recv_ns"], prepend=events["ts_recv_ns"][:1])
         timers = int(np.minimum(apart // TIMER_NS + 1, TIMERS_MOST).sum())
         # Inside a bar there is more to fill and to answer than its two records show.
         capacity = (8 if self.market.basis == "bars" else 4) * (len(events) + timers) + TAPE_ROOM
-        tape = Tape(self.directory / f"{self.made}.b4", capacity=capacity, write=True)
+        tape = Tape(self.directory / f"{next(self._numbers)}.b4", capacity=capacity, write=True)
         books = [venue.recorded(symbol) for symbol in range(len(instruments))]
         return backtest.Machine(core, venue, Lockstep(core, tape, *books), tape.records)
 
@@ -275,7 +276,6 @@ def _varied(bench: Bench, market: Market, events: Records) -> tuple[Varied, ...]
     for what, fees, journeys in VARIATIONS:
         other = bench.varied(fees, journeys)
         run = backtest.run(other.machine(events), market, events)
-        bench.made = other.made
         returns = returns_of(run)
         net = float(run.equity[-1] - run.start_equity) / E8
         found.append(Varied(what, net, len(run.fills), figures.sharpe(returns), figures.sharpe_error(returns)))

@@ -91,6 +91,7 @@ class Picture:
 
     def __init__(self, loaded: Loaded, engine: Engine, latch: Latch, *, session: str, started_ns: int) -> None:
         self._settings = loaded.settings
+        self._stage = stage_of(self._settings)
         self._hash = loaded.settings.hash()
         self._engine, self._latch = engine, latch
         self._session, self._started_ns = session, started_ns
@@ -206,7 +207,7 @@ class Picture:
         return Status(
             name=self._settings.engine.name,
             session=self._session,
-            run=stage_of(self._settings),
+            run=self._stage,
             ts_ns=now_ns,
             started_ns=self._started_ns,
             mode=mode,

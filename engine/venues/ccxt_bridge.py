@@ -264,7 +264,7 @@ class CcxtBridge:
             try:
                 self._fill(records, instrument, id_order, trade)
             except (Bot4Error, KeyError, TypeError, ValueError, ArithmeticError):
-                # One that cannot be read must not hide those beside it: the books' checks will miss it.
+                # One that cannot be read hides none beside it; that it is missing shows when the books are compared.
                 self.refused_count += 1
         return records.take()
 

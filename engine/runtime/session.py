@@ -108,7 +108,6 @@ class Session:
         engine = loaded.settings.engine
         self.root = Path(engine.directory)
         self.root.mkdir(parents=True, exist_ok=True)
-        self.stage, self.switch = admit(loaded, self.root, utc_ns())
         self._secrets = secrets or Secrets(os.environ)
         with ExitStack() as undo:
             # First of all: a machine that was halted goes no further.
@@ -121,6 +120,8 @@ class Session:
             self.cooldown = Cooldown(self.root / "settings.json")
             admitted = self.cooldown.admit(loaded.settings, utc_ns())
             self.settings = admitted.settings
+            # By what is in force: what a start with money asks for cannot be loosened in the start that needs it.
+            self.stage, self.switch = admit(replace(loaded, settings=self.settings), self.root, utc_ns())
             self.started_ns = utc_ns()
             self.arena = world_memory(lock=self.settings.core.lock_memory, huge=self.settings.core.huge_pages)
             self._build(replace(loaded, settings=self.settings), meter, undo)

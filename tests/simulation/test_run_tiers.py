@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from engine import __version__
 from engine._core import types
+from engine._core.clock import utc_ns
 from engine._core.types import Kind
 from engine.cli.run import read_settings
 from engine.errors import RehearsalMissing, TierForbids
+from engine.runtime.rehearsal import Rehearsal
 from engine.runtime.session import Session
 from engine.safety.audit import Kind as About
 from engine.safety.audit import Report, read
-from engine.settings.tiers import read_standing
+from engine.settings.tiers import DAY_NS, read_standing
 from engine.settings.units import from_text
 from tests.support.hand import Hand
 
@@ -100,9 +104,10 @@ lot = "0.00001"
 """
 
 
-def live(folder: Path, capital: str) -> None:
+def live(folder: Path, capital: str, days: int = 30) -> None:
     mine = folder / "live.toml"
-    mine.write_text(LIVE + f'[account]\ncapital = "{capital}"\n')
+    text = LIVE.replace("[safety]", f"[safety]\nrehearsal_days = {days}")
+    mine.write_text(text + f'[account]\ncapital = "{capital}"\n')
     loaded = read_settings((mine,), folder / "state")
     assert loaded.settings.account.capital == from_text(capital, "amount")
     Session(loaded)
@@ -121,3 +126,14 @@ def test_a_live_start_in_a_tier_that_was_not_earned_is_refused_with_what_it_need
 def test_a_live_start_in_the_lowest_tier_is_held_up_by_nothing_of_the_ladder(tmp_path):
     with pytest.raises(RehearsalMissing, match="none for binance_spot"):
         live(tmp_path, "4000")
+
+
+def test_an_older_rehearsal_is_not_allowed_by_the_start_that_needs_it(tmp_path):
+    held = Rehearsal(at_ns=utc_ns() - 60 * DAY_NS, session="s-000001", protocol="binance_spot", version=__version__,
+                     seconds=3_600, trades=9, settings="0")  # fmt: skip
+    folder = tmp_path / "state" / "rehearsals"
+    folder.mkdir(parents=True)
+    (folder / "rehearsal-1.json").write_bytes(msgspec.json.encode(held))
+    for days in (30, 365):
+        with pytest.raises(RehearsalMissing, match="60 days old, 30 are allowed"):
+            live(tmp_path, "4000", days)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.harness import SMOKE, Report, sized
+from bench.harness import SMOKE, Report, note, sized
+from bench.soak import soak
 from engine._core.world import World
 from engine.cli.certify import make_setup
 from engine.journal.compare import feed
@@ -122,35 +121,11 @@ def bench_certify(report: Report) -> None:
                checksum=f"{found.events} events")  # fmt: skip
 
 
-def _resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def bench_soak(report: Report) -> None:
-    """50,000 events a second for 20 s (a minute of BOT4_STRESS, ten of BOT4_NIGHTLY): the resident memory's slope."""
+    """50,000 events a second for 20 s (a minute of BOT4_STRESS, ten of BOT4_NIGHTLY): the slope of anonymous memory."""
     seconds = sized(600 if os.environ.get("BOT4_NIGHTLY") else 60 if os.environ.get("BOT4_STRESS") else 20, 1)
-    rate, batch = 50_000, 2_500
-    core = SETUP.make_core()
-    events = random_walk(seed=9, count=100_000)
-    # A segment lasts some ten seconds: on a machine that starves the journal's thread the next one is ready in time.
-    config = JournalConfig(segment_bytes=32 << 20, disk_free_bytes=0, compress=True, disk_cap_bytes=1 << 40)
-    marks, pace = [], threading.Event()
     with on_disk() as root:
-        with JournalWriter(root, config, seed=1, now_ns=lambda: 1, world=core.world) as journal:
-            journal.start()
-            done, start = 0, time.perf_counter()
-            while (passed := time.perf_counter() - start) < seconds:
-                if done > passed * rate:
-                    pace.wait(0.005)
-                    continue
-                at, piece = 0, events[done % 97_500 : done % 97_500 + batch]
-                while at < batch:
-                    at += feed(core, journal.tape, piece[at:])
-                done += batch
-                if passed > seconds / 4:
-                    marks.append((passed, _resident()))
-            health = journal.health
-        assert health == 0
-        slope = np.polyfit(*np.array(marks).T, 1)[0] / 1024 if len(marks) > 2 else 0.0
-        # Pages of a mapped segment count as resident until it is closed: the noise is a segment's size.
-        report.row("soak_slope", [max(0.0, slope)], checksum=f"{done:,} events in {seconds} s")
+        soaked = soak(root, seconds=seconds)
+    assert soaked.health == 0
+    note(f"soak: {soaked.events:,} events, {soaked.segments} files, growth {soaked.growth / 1024:.0f} KiB")
+    report.row("soak_slope", [max(0.0, soaked.slope) / 1024], checksum=f"{soaked.events:,} events in {seconds} s")

@@ -1,6 +1,8 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+import os
+
 from engine._core.isa cimport ISA_V2, isa_level
 
 cdef extern from * nogil:
@@ -101,7 +103,8 @@ cdef extern from * nogil:
 
 # Both written once, under the import lock, before any kernel can ask.
 bot4_crc_make_tables()
-cdef bint _by_instruction = bot4_crc_offered(isa_level() >= ISA_V2)
+# BOT4_ISA=baseline means the tables on every machine, also where the baseline has no levels above it.
+cdef bint _by_instruction = bot4_crc_offered(isa_level() >= ISA_V2) and os.environ.get("BOT4_ISA") != "baseline"
 
 
 cdef bint crc32c_by_instruction() noexcept nogil:

@@ -96,9 +96,7 @@ def test_a_chip_that_vanishes_in_use_trips_once_and_is_not_ready_again(cases):
     assert case["refused"] == "BOT4-1303"
 
 
-@pytest.mark.skipif(
-    not os.environ.get("BOT4_NIGHTLY"), reason="boots another kernel, one without a chip: BOT4_NIGHTLY=1"
-)
+@pytest.mark.skipif(not os.environ.get("BOT4_NESTED"), reason="boots another kernel, one without a chip: BOT4_NESTED=1")
 def test_a_machine_without_a_chip_is_refused_by_name():
     done = machines.run(
         [

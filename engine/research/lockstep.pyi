@@ -1,7 +1,6 @@
 from enum import IntEnum
 from typing import Any, final
 
-import numpy as np
 import numpy.typing as npt
 
 from engine._core.step import Core
@@ -25,11 +24,12 @@ class Stop(IntEnum):
     STOP_OUTPUTS = ...
     STOP_FORK = ...
     STOP_MARK = ...
-    STOP_SEEN = ...
+    STOP_SAMPLE = ...
 
 @final
 class Lockstep:
     now_ns: int
+    sample_every_ns: int
     markets: int
     def __init__(
         self,
@@ -40,10 +40,7 @@ class Lockstep:
         third: Recorded | None = ...,
         fourth: Recorded | None = ...,
     ) -> None: ...
-    def begin(self, first_ns: int, last_ns: int, samples: int) -> None: ...
-    def curve(
-        self,
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]: ...
+    def begin(self, first_ns: int, sample_every_ns: int) -> None: ...
     def play(
         self, events: npt.NDArray[Any], route: npt.NDArray[Any], at: int, due_ns: int, paths: int
     ) -> tuple[int, int]: ...

@@ -8,23 +8,16 @@ So an answer can meet nothing that came before it was given. Python is entered w
 the core has something to send, and when something else is due; between those nothing of the venue but its book moves.
 
 Timers come every 100 ms while the core heard something within the last second. In a longer silence one comes at its end:
-nothing that waits for a time is decided later than the next event.
-
-Equity, holdings and prices are written down at every so many timers, by the loop itself: what a curve needs costs no visit
-to Python. Asking for samples changes no timer. In a silence that no timer broke nothing changed: the samples of it are
-all the same.
+nothing that waits for a time is decided later than the next event. Asking for samples changes no timer.
 """
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memset
 
-import numpy as np
-
 from engine._core.debug cimport likely, unlikely
 from engine._core.step cimport Core, step
 from engine._core.tape cimport Tape, tape_append
 from engine._core.types cimport KIND_TIMER, OK, WORLD_UNKNOWN_SYMBOL, event_t, raise_status
-from engine._core.world cimport instrument_t, position_t, world_instruments, world_positions, world_t
 from engine.sim.venue.recorded cimport Recorded
 
 cpdef enum route_t:               # of an event; bits
@@ -42,13 +35,12 @@ cpdef enum stop_t:                # why the loop came back; bits
     STOP_OUTPUTS = 8              # the core has something to say
     STOP_FORK = 16
     STOP_MARK = 32
-    STOP_SEEN = 64                # so many samples are new: somebody may want to see how far it is
+    STOP_SAMPLE = 64
 
 Route = route_t
 Stop = stop_t
 TIMER_NS = 100_000_000
 cdef int64_t EVERY = 100_000_000, QUIET = 1_000_000_000
-cdef int64_t SEEN_EVERY = 16      # samples
 
 
 @cython.nonecheck(False)
@@ -59,16 +51,9 @@ cdef class Lockstep:
     cdef Tape tape
     # Of symbols 0 to 3: a list could not be read without the interpreter lock.
     cdef Recorded recorded, second, third, fourth
-    cdef int64_t timer_ns, last_ns, sample_ns, sample_every_ns
-    cdef readonly int64_t now_ns
+    cdef int64_t timer_ns, last_ns, sample_ns
+    cdef readonly int64_t now_ns, sample_every_ns
     cdef readonly int markets
-    # The curve: a row a sample; of holdings and prices a column a symbol. The arrays are Python's, kept in `rows`.
-    cdef tuple rows
-    cdef int64_t taken, room, columns
-    cdef int64_t* times
-    cdef int64_t* equity
-    cdef int64_t* lots
-    cdef double* prices
 
     def __cinit__(self, Core core not None, Tape tape not None, Recorded recorded not None, Recorded second=None,
                   Recorded third=None, Recorded fourth=None):
@@ -77,39 +62,10 @@ cdef class Lockstep:
         self.second, self.third, self.fourth = second or recorded, third or recorded, fourth or recorded
         self.markets = 1 + (second is not None) + (third is not None) + (fourth is not None)
 
-    def begin(self, int64_t first_ns, int64_t last_ns, int64_t samples):
+    def begin(self, int64_t first_ns, int64_t sample_every_ns):
         """The first timer and the first sample come with the first event; samples are whole timers apart."""
-        cdef int64_t apart = (last_ns - first_ns) // samples
         self.timer_ns = self.last_ns = self.sample_ns = self.now_ns = first_ns
-        self.sample_every_ns = max(EVERY, apart - apart % EVERY)
-        # No timer stands later than the last event, so no sample does.
-        self.taken, self.columns = 0, self.core.c.world.symbol_count
-        self.room = (last_ns - first_ns) // self.sample_every_ns + 1
-        cdef int64_t[::1] times = np.zeros(self.room, np.int64), equity = np.zeros(self.room, np.int64)
-        cdef int64_t[:, ::1] lots = np.zeros((self.room, self.columns), np.int64)
-        cdef double[:, ::1] prices = np.zeros((self.room, self.columns))
-        self.rows = times.base, equity.base, lots.base, prices.base
-        self.times, self.equity, self.lots, self.prices = &times[0], &equity[0], &lots[0, 0], &prices[0, 0]
-
-    def curve(self):
-        """What was sampled so far: times, equity, and a column a symbol of lots held and of mid prices in ticks."""
-        return tuple(rows[:self.taken].copy() for rows in self.rows)
-
-    cdef void sample(self) noexcept nogil:
-        """A row for every sample that is due now."""
-        cdef world_t* w = self.core.c.world
-        cdef const position_t* held = world_positions(w)
-        cdef const instrument_t* rows = world_instruments(w)
-        cdef int64_t i, at
-        while self.sample_ns <= self.timer_ns and self.taken < self.room:
-            self.times[self.taken] = self.sample_ns
-            self.equity[self.taken] = w.account.equity
-            for i in range(self.columns):
-                at = self.taken * self.columns + i
-                self.lots[at] = held[i].lots
-                self.prices[at] = <double>(rows[i].bid_px_ticks + rows[i].ask_px_ticks) / 2
-            self.taken += 1
-            self.sample_ns += self.sample_every_ns
+        self.sample_every_ns = max(EVERY, sample_every_ns - sample_every_ns % EVERY)
 
     cdef inline bint meets(self, const event_t* e) noexcept nogil:
         """Let the event's own market play it. Whether an order of ours was touched."""
@@ -156,10 +112,9 @@ cdef class Lockstep:
         if self.core.c.out_count:
             why[0] |= STOP_OUTPUTS
         if self.timer_ns >= self.sample_ns:
-            skipped = self.taken // SEEN_EVERY
-            self.sample()
-            if self.taken // SEEN_EVERY != skipped:
-                why[0] |= STOP_SEEN
+            why[0] |= STOP_SAMPLE
+            while self.sample_ns <= self.timer_ns:
+                self.sample_ns += self.sample_every_ns
         self.timer_ns += EVERY
         return status
 

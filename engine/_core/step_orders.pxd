@@ -54,7 +54,7 @@ cdef order_t* place(core_t* core, const event_t* cause, const place_t* p) noexce
 cdef bint amend(core_t* core, const event_t* cause, order_t* o, int64_t px_ticks, int64_t qty_lots,
                 int64_t px_protect_ticks, const order_t* sibling) noexcept nogil
 cdef bint cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil
-cdef bint fire(core_t* core, const event_t* cause, order_t* o, const order_t* sibling) noexcept nogil
+cdef void fire(core_t* core, const event_t* cause, order_t* o, const order_t* sibling) noexcept nogil
 cdef bint is_armed(const order_t* o) noexcept nogil
 cdef void query(core_t* core, const event_t* cause, const order_t* o) noexcept nogil
 cdef bint recheck(core_t* core, const event_t* cause, order_t* o) noexcept nogil

@@ -329,8 +329,8 @@ cdef bint cancel(core_t* core, const event_t* cause, order_t* o) noexcept nogil:
     return False
 
 
-cdef bint fire(core_t* core, const event_t* cause, order_t* o, const order_t* sibling) noexcept nogil:
-    """The price of a held-back order was reached: gate it anew and let it go. True when it ended here instead."""
+cdef void fire(core_t* core, const event_t* cause, order_t* o, const order_t* sibling) noexcept nogil:
+    """The price of a held-back order was reached: gate it anew and let it go, or end it here."""
     cdef world_t* w = core.world
     cdef const instrument_t* i = &world_instruments(w)[o.symbol]
     cdef int64_t px = o.px_ticks
@@ -351,14 +351,13 @@ cdef bint fire(core_t* core, const event_t* cause, order_t* o, const order_t* si
         orders_apply(world_orders(w), o, ON_CANCEL_ASKED, w.now_ns)
         orders_apply(world_orders(w), o, ON_CANCELED, w.now_ns)
         expose(w, o.symbol)
-        return True
+        return
     gate_commit(world_gate(w), &w.limits, &ask, w.now_ns)
     orders_apply(world_orders(w), o, ON_FIRE, w.now_ns)
     o.px_sent_ticks = px
     _intent(core, cause, KIND_INTENT_PLACE, o, px, p.qty_lots, verdict.token, TYPE_LIMIT if o.px_ticks else TYPE_MARKET,
             TIF_GTC if o.px_ticks else TIF_IOC, _flags(core, o, False))
     expose(w, o.symbol)
-    return False
 
 
 cdef bint recheck(core_t* core, const event_t* cause, order_t* o) noexcept nogil:

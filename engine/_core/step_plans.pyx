@@ -42,20 +42,22 @@ cdef void _triggers_on_price(core_t* core, const event_t* cause, uint16_t symbol
     cdef world_t* w = core.world
     cdef const instrument_t* i = &world_instruments(w)[symbol]
     cdef trigger_action_t actions[TRIGGERS_MAX]
-    cdef uint64_t at, count
+    cdef uint64_t at, count = TRIGGERS_MAX
     cdef bracket_t* b
     cdef order_t* o
-    # Only a price that may be believed releases anything.
+    # Only a price that may be believed releases anything. However many it reaches, all of them go now.
     if not gate_symbols(world_gate(w))[symbol].book_trusted:
         return
-    count = triggers_on_price(world_triggers(w), symbol, SOURCE_TOUCH, i.bid_px_ticks, i.ask_px_ticks, w.now_ns, actions,
-                              TRIGGERS_MAX)
-    for at in range(count):
-        o = orders_find_key(world_orders(w), actions[at].strategy, symbol, actions[at].sell, actions[at].tag)
-        if o == NULL or o.trigger != actions[at].handle:
-            continue
-        b = brackets_find(world_brackets(w), o.bracket) if o.bracket else NULL
-        if fire(core, cause, o, sibling_of(core, b, <int>o.leg) if b != NULL else NULL):
+    while count == TRIGGERS_MAX:
+        count = triggers_on_price(world_triggers(w), symbol, SOURCE_TOUCH, i.bid_px_ticks, i.ask_px_ticks, w.now_ns, actions,
+                                  TRIGGERS_MAX)
+        for at in range(count):
+            o = orders_find_key(world_orders(w), actions[at].strategy, symbol, actions[at].sell, actions[at].tag)
+            if o == NULL or o.trigger != actions[at].handle:
+                continue
+            b = brackets_find(world_brackets(w), o.bracket) if o.bracket else NULL
+            fire(core, cause, o, sibling_of(core, b, <int>o.leg) if b != NULL else NULL)
+            # Gone or refused, it stands no longer: a bracket counts on it again when the venue has it.
             order_changed(core, cause, o, 0)
 
 

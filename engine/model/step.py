@@ -1,30 +1,25 @@
 """Twin of the step: the order path and the money path over the stems' own twins, one plain function an event.
 
-Covers quotes, wishes of limit orders (place, amend, cancel) alone and with their brackets, own limits, the rules on
-signals, the gate with its rates, reports in any order, fills, fees, deadlines, connections, halts, forced stops,
-strategies' stops, the latch and the modes with their plans. Four layers, each calling downward: step_orders (gate and
-wire), step_brackets, step_plans (deadlines, protection, modes), and here what an event means. Triggers, slices, routes,
-correlation and books are sections with proofs of their own; a world without them is what this twin describes.
+Covers market data with the ingest gate, quotes and books, wishes of every type (place, amend, cancel) alone, with their
+brackets, held back by triggers, sliced and routed, own limits, the rules on signals, the gate with its rates and the
+correlation, reports in any order, fills, fees, deadlines, connections, halts, forced stops, strategies' stops, the
+latch and the modes with their plans. Layers, each calling downward: step_gate, step_orders (wire), step_algos,
+step_brackets, step_plans (deadlines, protection, modes), step_wishes, step_market, and here what an event means. The
+account's valuation (a world with cash) and features have proofs of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from engine._core.order_table import OrderEvent as On
 from engine._core.order_table import OrderState as State
-from engine._core.orders import OrderType
-from engine._core.strategy import StopReason, StrategyRule
-from engine._core.strategy_abi import WISH
-from engine._core.types import Can, Feed, Incident, Kind, Stage, Status
+from engine._core.strategy import StopReason
+from engine._core.types import Feed, Incident, Kind, Status
 from engine.errors import StrategyBadAct
-from engine.model.step_orders import NOBODY, Asked
-from engine.model.step_plans import PlanSide
+from engine.model.step_gate import NOBODY
+from engine.model.step_market import MarketSide
 
-KEEP, REST = 0, 1
 SAYS = {
     Kind.KIND_ORDER_ACK: On.ON_ACK, Kind.KIND_ORDER_CANCELED: On.ON_CANCELED, Kind.KIND_ORDER_REJECTED: On.ON_REJECT,
     Kind.KIND_ORDER_EXPIRED: On.ON_EXPIRE, Kind.KIND_ORDER_CANCEL_REFUSED: On.ON_CANCEL_REFUSED,
@@ -32,38 +27,28 @@ SAYS = {
     Kind.KIND_ORDER_REPLACE_REFUSED: On.ON_REPLACE_REFUSED, Kind.KIND_ORDER_REPLACE_NO_ORDER: On.ON_REPLACE_NO_ORDER,
     Kind.KIND_ORDER_ABSENT: On.ON_ABSENT, Kind.KIND_ORDER_LOST: On.ON_TIMEOUT,
 }  # fmt: skip
-Decide = Callable[[], dict[tuple[int, bool], dict[str, int]]]
 
 
-class Step(PlanSide):
-    """One world. `step` takes an event as a dictionary and answers (status, what came out)."""
-
-    def __init__(self, *, strategies: int, **shape: Any) -> None:
-        super().__init__(strategies=strategies, **shape)
-        self.decide: list[Decide] = [dict for _ in range(strategies)]
+class Step(MarketSide):
+    """One world. `step` takes an event as a dictionary and answers (status, what came out). Market data come as the
+    record that they are, `raw`: what is judged in them is its bytes."""
 
     # ---------------------------------------------------------------------------------------------------------- events
     def step(self, kind: int, **e: Any) -> tuple[int, list[tuple[Any, ...]]]:
         self.out = []
         self.now = max(self.now, e["now"])
-        if kind == Kind.KIND_QUOTE:
-            self.touch[e["symbol"]] |= {
-                "bid": e["bid"], "ask": e["ask"], "ts": self.now, "trusted": int(0 < e["bid"] < e["ask"]),
-            }  # fmt: skip
-            self._expose(e["symbol"])
-            if self.judge and self.touch[e["symbol"]]["trusted"]:
-                self.judge.price(e["symbol"], e["bid"], e["ask"], self.now)
-                self._force_stops(e["symbol"])
-            for strategy, symbol in enumerate(self.symbol_of):
-                if symbol == e["symbol"]:
-                    self._run(strategy)
-            return Status.OK, self.out
+        if "raw" in e:
+            return self._market(e["raw"]), self.out
         if kind in {Kind.KIND_ORDER_FILL, Kind.KIND_ORDER_REPLACED, *SAYS}:
             return self._report(kind, e), self.out
         if kind == Kind.KIND_FEE:
             return self._fee(e), self.out
         if kind == Kind.KIND_TIMER:
+            self._market_on_time()
             self._timer()
+            return Status.OK, self.out
+        if kind == Kind.KIND_SYMBOL and "rates" in e:
+            self.fees[e["symbol"]] = e["rates"]
             return Status.OK, self.out
         if kind == Kind.KIND_SYMBOL:
             self.touch[e["symbol"]]["halted"] = e["halt"]
@@ -81,106 +66,6 @@ class Step(PlanSide):
             self._position(e["symbol"], e["lots"])
             return Status.OK, self.out
         return self._strategy(e), self.out
-
-    # ---------------------------------------------------------------------------------------------------------- wishes
-    def _passes_own(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> bool:
-        own = [(side, self.orders.records[i]) for (_, side), i in self.held[strategy].items() if i]
-        open_lots = sum(o.qty - o.filled for side, o in own if side == sell)
-        record = np.zeros(1, WISH)[0]
-        for name, value in wish.items():
-            record[name] = value
-        ok, reasons = self.rows[strategy].check_limits(
-            record, sell, own_open_lots=open_lots, own_order_count=len(own), now_ns=self.now
-        )
-        if not ok:
-            ask = {"sell": sell, "px_ticks": wish["px_ticks"], "qty_lots": wish["qty_lots"]}
-            self._deny(strategy, tag, Stage.STAGE_STRATEGY, ask, reasons)
-        return ok
-
-    def _disciplined(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> bool:
-        """The rules that protect from people. What an observing validator has against a signal is told once."""
-        if self.judge is None:
-            return True
-        symbol, account = self.symbol_of[strategy], self.gate.account
-        passes, verdict = self.judge.check(
-            self.now, strategy, symbol, sell, wish, touch=self.touch[symbol], lots=self.lots[symbol],
-            equity=account["equity"], share_ppm=self.gate.limits["position_share_ppm"],
-            value_q32=self.gate.rows[symbol]["value_q32"], stop=self.stop_px[symbol],
-        )  # fmt: skip
-        ask = {"sell": sell, "px_ticks": wish["px_ticks"], "qty_lots": wish["qty_lots"]}
-        if not passes:
-            self._deny(strategy, tag, Stage.STAGE_DISCIPLINE, ask, verdict["reasons"])
-            return False
-        if not verdict["reducing"]:
-            account["position_scale_ppm"] = verdict["scale_ppm"]
-        if verdict["news"]:
-            self._deny(strategy, tag, Stage.STAGE_DISCIPLINE, ask, verdict["observed"], wish["qty_lots"])
-            self.out[-1] = ("observed", *self.out[-1][1:])
-        return True
-
-    def _place(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> int:
-        symbol = self.symbol_of[strategy]
-        if not self._passes_own(strategy, tag, sell, wish):
-            return 0
-        tif, reduces = self._entry_tif(wish), bool(wish["flags"] & 2)
-        nets = self.rows[strategy].limits.get("nets", 0)
-        bracketed = bool(self.brackets and wish["stop_px_ticks"] > 0 and not reduces and not nets)
-        # A target is part of the trade that was asked for: without brackets nobody would place it.
-        if not self._carries(int(OrderType.TYPE_LIMIT), tif) or (wish["target_px_ticks"] and not bracketed):
-            ask = {"sell": sell, "px_ticks": wish["px_ticks"], "qty_lots": wish["qty_lots"]}
-            self._deny(strategy, tag, Stage.STAGE_STRATEGY, ask, 1 << StrategyRule.STRATEGY_RULE_CARRY)
-            return 0
-        if not self._disciplined(strategy, tag, sell, wish):
-            return 0
-        if bracketed:
-            id_order = self._open_bracket(strategy, tag, sell, symbol, wish, tif)
-        else:
-            id_order = self._put(Asked(
-                symbol, strategy, tag, sell, wish["qty_lots"], px=wish["px_ticks"], protect=wish["stop_px_ticks"],
-                tif=tif, lane="reduce" if reduces else "normal", reduces=reduces,
-            ))  # fmt: skip
-        if id_order:
-            self.rows[strategy].placed()
-        return id_order
-
-    def _run(self, strategy: int) -> None:
-        row = self.rows[strategy]
-        if row.state["stopped"]:
-            self._take_back_all(strategy)
-            return
-        for (tag, sell), wish in sorted(self.decide[strategy]().items()):
-            if wish["kind"] != KEEP:
-                self.held[strategy][tag, sell] = self._grant(strategy, tag, sell, wish)
-        if row.state["stopped"]:
-            self._take_back_all(strategy)
-
-    def _take_back_all(self, strategy: int) -> None:
-        for _, id_order in sorted(self.held[strategy].items()):
-            if id_order:
-                self._take_back(id_order)
-
-    def _grant(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> int:
-        id_order = self.held[strategy].get((tag, sell), 0)
-        if not id_order:
-            return self._place(strategy, tag, sell, wish) if wish["kind"] == REST else 0
-        o = self.orders.records[id_order]
-        if wish["kind"] == REST:
-            if o.qty - o.filled == wish["qty_lots"] and o.px == wish["px_ticks"]:
-                return id_order
-            down = wish["px_ticks"] == o.px and wish["qty_lots"] < o.qty - o.filled
-            able = self.can & Can.CAN_AMEND or (self.can & Can.CAN_AMEND_DOWN and down)
-            settled = o.state in (State.STATE_OPEN, State.STATE_PARTIAL)
-            if (
-                able
-                and settled
-                and not o.terms["bracket"]
-                and self._passes_own(strategy, tag, sell, wish)
-                and self._disciplined(strategy, tag, sell, wish)
-                and self._amend(id_order, wish["px_ticks"], o.filled + wish["qty_lots"], wish["stop_px_ticks"])
-            ):
-                return id_order
-        self._take_back(id_order)
-        return self.held[strategy].get((tag, sell), 0)
 
     # --------------------------------------------------------------------------------------------------------- reports
     def _fill(self, e: dict[str, Any]) -> int:
@@ -267,12 +152,13 @@ class Step(PlanSide):
             self.down.discard(feed)
             self.unreconciled |= feed == Feed.FEED_USER
             for o in newest_first if feed != Feed.FEED_MARKET else ():
-                if o.state == State.STATE_UNKNOWN:
+                if o.state == State.STATE_UNKNOWN and o.id_order not in self.waiting:
                     self._emit(Kind.KIND_INTENT_QUERY, o.id_order, self.sent_px[o.id_order], o.qty - o.filled)
         else:
             self.down.add(feed)
             for o in newest_first if feed != Feed.FEED_MARKET else ():
-                if o.state not in (State.STATE_UNKNOWN, State.STATE_OPEN, State.STATE_PARTIAL):
+                settled = o.state in (State.STATE_UNKNOWN, State.STATE_OPEN, State.STATE_PARTIAL)
+                if o.live and not settled and o.id_order not in self.waiting:
                     self.orders.apply(o.id_order, On.ON_TIMEOUT, now=self.now)
                     self._expose(o.terms["symbol"])
                     self._order_changed(o, 0)

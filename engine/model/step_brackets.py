@@ -6,16 +6,17 @@ from typing import Any
 
 from engine._core.bracket_table import BracketPhase as Phase
 from engine._core.brackets import BracketActionKind, BracketFlag, BracketKind, BracketLeg
-from engine._core.orders import OrderFlag, OrderTif
+from engine._core.orders import OrderFlag, OrderTif, OrderType
 from engine._core.types import Can, Incident, Kind, Stage, Status
 from engine.model.brackets import Bracket
-from engine.model.step_orders import NOBODY, SECOND, Asked, OrderSide
+from engine.model.step_algos import TAG_ALGO, AlgoSide
+from engine.model.step_gate import NOBODY, SECOND, Asked
 
 ENTRY_NS, HOLD_NS = 3_600 * SECOND, 30 * 24 * 3_600 * SECOND
 TOLD = {1: Incident.INCIDENT_BOTH_FILLED, 2: Incident.INCIDENT_UNPROTECTED}
 
 
-class BracketSide(OrderSide):
+class BracketSide(AlgoSide):
     def _brackets_of(self, symbol: int) -> list[Bracket]:
         return [b for b in self.brackets.live if b.terms["symbol"] == symbol] if self.brackets else []
 
@@ -54,9 +55,13 @@ class BracketSide(OrderSide):
                 continue
             if kind == BracketActionKind.BRACKET_AMEND:
                 self._amend(id_order, a["px_ticks"], a["qty_lots"], 0, self._sibling(b, a["leg"]))
+                self.brackets.placed(self.orders, id_order)
+                if id_order in self.waiting:
+                    self._order_changed(self.orders.records[id_order], 0)
+            elif self._cancel(id_order):
+                self._order_changed(self.orders.records[id_order], 0)
             else:
-                self._cancel(id_order)
-            self.brackets.placed(self.orders, id_order)
+                self.brackets.placed(self.orders, id_order)
 
     def _place_leg(self, a: dict[str, Any], b: Bracket) -> None:
         assert self.brackets is not None
@@ -69,10 +74,13 @@ class BracketSide(OrderSide):
         ))  # fmt: skip
         if id_order:
             self.brackets.placed(self.orders, id_order)
+            if id_order in self.waiting:
+                # Held back here, so it stands at once: nobody will report that it does.
+                self._order_changed(self.orders.records[id_order], 0)
         else:
             self._carry_out(self.brackets.refused(a["handle"], a["leg"], now=self.now))
 
-    def _open_bracket(self, strategy: int, tag: int, sell: bool, symbol: int, wish: dict[str, int], tif: int) -> int:
+    def _open_bracket(self, p: Asked, wish: dict[str, int]) -> int:
         """An entry with its exits; the id of the entry's order, or 0."""
         assert self.brackets is not None
         flags = 0
@@ -82,13 +90,14 @@ class BracketSide(OrderSide):
             flags = BracketFlag.BRACKET_AMEND_DOWN
         kind = BracketKind.BRACKET_OTOCO if wish["target_px_ticks"] else BracketKind.BRACKET_OTO
         status, handle, actions = self.brackets.open(
-            now=self.now, kind=int(kind), sell=int(sell), qty=wish["qty_lots"], entry_px=wish["px_ticks"],
+            now=self.now, kind=int(kind), sell=int(p.sell), qty=p.qty, entry_px=p.px,
             stop_px=wish["stop_px_ticks"], target_px=wish["target_px_ticks"], entry_ns=ENTRY_NS, hold_ns=HOLD_NS,
-            flags=int(flags), symbol=symbol, strategy=strategy, entry_tif=tif,
+            flags=int(flags), symbol=p.symbol, strategy=p.strategy,
+            entry_tif=p.tif if p.type == OrderType.TYPE_LIMIT else int(OrderTif.TIF_IOC),
         )  # fmt: skip
         if status != Status.OK:
-            ask = {"sell": sell, "px_ticks": wish["px_ticks"], "qty_lots": wish["qty_lots"]}
-            self._deny(strategy, tag, Stage.STAGE_ORDERS, ask, 0)
+            ask = {"symbol": p.symbol, "sell": p.sell, "px_ticks": p.px, "qty_lots": p.qty}
+            self._deny(p.strategy, p.tag, Stage.STAGE_ORDERS, ask, 0)
             return 0
         self._carry_out(actions)
         self._say_bracket(handle, 0)
@@ -153,14 +162,19 @@ class BracketSide(OrderSide):
             before = self._phase(t["bracket"])
             self._carry_out(self.brackets.on_order(self.orders, o.id_order, now=self.now))
             self._say_bracket(t["bracket"], before)
-        elif filled and t["flags"] & OrderFlag.ORDER_REDUCE_ONLY and self.brackets:
+            return
+        if filled and t["flags"] & OrderFlag.ORDER_REDUCE_ONLY and self.brackets:
             self._close_outside(t["strategy"], t["symbol"], bool(t["sell"]), filled)
+        if t["tag"] & 0xC000 == TAG_ALGO:
+            self._tell_algo(o, filled)
 
     def _take_back(self, id_order: int) -> None:
         """Somebody does not want this order any more. A bracket's entry is recalled, its exits stay."""
-        t = self.orders.records[id_order].terms
+        o = self.orders.records[id_order]
+        t = o.terms
         if not t["bracket"]:
-            self._cancel(id_order)
+            if self._cancel(id_order):
+                self._order_changed(o, 0)
         elif t["leg"] == BracketLeg.LEG_ENTRY:
             self._recall_bracket(t["bracket"])
 
@@ -168,6 +182,3 @@ class BracketSide(OrderSide):
         """Where the stop of an order's bracket stands."""
         b = self.brackets.get(o.terms["bracket"]) if self.brackets and o.terms["bracket"] else None
         return b.legs[BracketLeg.LEG_STOP].px_stop if b else 0
-
-    def _entry_tif(self, wish: dict[str, int]) -> int:
-        return int(OrderTif.TIF_GTX if wish["flags"] & 1 else wish["tif"])

@@ -70,16 +70,18 @@ class Judge:
         return self.table.position(now, symbol, self.facts(symbol, **known))
 
     def check(self, now: int, strategy: int, symbol: int, sell: bool, wish: dict[str, int], *, touch: dict[str, int],
-              lots: int, equity: int, share_ppm: int, value_q32: int,
-              stop: int) -> tuple[bool, dict[str, Any]]:  # fmt: skip
-        """Whether a wish passes, and the verdict. `stop` is where the nearest live stop stands, 0: there is none."""
+              lots: int, equity: int, share_ppm: int, value_q32: int, stop: int,
+              last: int = 0) -> tuple[bool, dict[str, Any]]:  # fmt: skip
+        """Whether a wish passes, and the verdict. `stop` is where the nearest live stop stands, 0: there is none;
+        `last` the price of the newest trade. One near the touch says what the quotes do."""
         bid, ask, trusted = touch["bid"], touch["ask"], bool(touch["trusted"])
         px, qty = wish["px_ticks"], wish["qty_lots"]
+        near = trusted and bid > 0 and bid - bid // 100 <= last <= ask + ask // 100
+        traded = TRADES if near else 0
         signal = {
             "strategy": strategy, "symbol": symbol, "sell": int(sell), "px_ticks": px, "qty_lots": qty,
             "notional": units(px, qty, value_q32), "stop_ppm": stop_ppm(px, wish["stop_px_ticks"]),
-            # No trade is heard in these histories, so nobody but the quotes confirms it.
-            "sources": self.said.get(strategy, 1) | (QUOTES if trusted and 0 < bid < ask else 0),
+            "sources": self.said.get(strategy, 1) | (QUOTES if trusted and 0 < bid < ask else 0) | traded,
         }  # fmt: skip
         facts = self.facts(symbol, touch=touch, lots=lots, equity=equity, share_ppm=share_ppm, stop=stop)
         status, verdict = self.table.check_signal(now, signal, facts)

@@ -1,11 +1,7 @@
-"""Twin of the step's way out: what is exposed, the gate's questions, an order placed, amended, taken back.
-
-The lowest of four layers, like the kernel's: orders, then brackets, then plans, then events; each calls downward.
-"""
+"""Twin of the step's way out: an order placed, held back by a trigger of ours, released, amended, taken back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from engine._core.modes import Mode
@@ -13,205 +9,54 @@ from engine._core.order_table import OrderEvent as On
 from engine._core.order_table import OrderState as State
 from engine._core.orders import OrderFlag, OrderTif, OrderType
 from engine._core.risk import Rule
-from engine._core.types import Can, Feed, Incident, Kind, Stage, Status, TermsFlag
-from engine.model.brackets import Brackets
-from engine.model.ledger import Ledger
-from engine.model.modes import Modes
-from engine.model.orders import Orders
-from engine.model.risk import SKIPS, Gate
-from engine.model.step_discipline import Judge
-from engine.model.strategy import Row
+from engine._core.triggers import TriggerKind, TriggerSource
+from engine._core.types import Can, Incident, Kind, Stage, Status, TermsFlag
+from engine.model.risk import SKIPS
+from engine.model.step_gate import NOBODY, NOT_AGAIN, SECOND, WAITS_FOR_A_PRICE, Asked, GateSide
 
-SECOND = 10**9
-NOBODY, EVERY = 0xFFFF, 0xFFFF  # no strategy: the engine itself; no one symbol: all of them
 TIF_NEEDS = {
     OrderTif.TIF_IOC: Can.CAN_IOC, OrderTif.TIF_FOK: Can.CAN_FOK, OrderTif.TIF_GTX: Can.CAN_POST,
 }  # fmt: skip
 TYPE_NEEDS = {
     OrderType.TYPE_MARKET: Can.CAN_MARKET, OrderType.TYPE_STOP: Can.CAN_STOP,
-    OrderType.TYPE_STOP_LIMIT: Can.CAN_STOP_LIMIT,
+    OrderType.TYPE_STOP_LIMIT: Can.CAN_STOP_LIMIT, OrderType.TYPE_TAKE_PROFIT: Can.CAN_TAKE,
+    OrderType.TYPE_TAKE_PROFIT_LIMIT: Can.CAN_TAKE_LIMIT, OrderType.TYPE_TRAILING: Can.CAN_TRAILING,
+    OrderType.TYPE_ICEBERG: Can.CAN_ICEBERG,
 }  # fmt: skip
-# The kernel's own: docs/kernels/brackets.md.
-BRACKET_RULES = {
-    "protect_ns": 3 * SECOND, "unwind_ns": 5 * SECOND, "close_ns": 10 * SECOND, "alarm_ns": 30 * SECOND,
-    "places_max": 64, "unwinds_max": 5, "asks_max": 3, "lates_max": 3,
-}  # fmt: skip
-WAITS_FOR_A_PRICE = (OrderType.TYPE_STOP, OrderType.TYPE_STOP_LIMIT, OrderType.TYPE_TRAILING)
-# On the ack the order is already among the live ones: what counts orders and rates would count it twice. And it rests
-# already: what is not known just now is no reason to take it back.
-NOT_AGAIN = {
-    "ORDER_RATE", "CHURN", "OPEN_ORDERS_SYMBOL", "OPEN_ORDERS_ALL", "DUPLICATE_INTENT", "SELF_TRADE", "SIGNAL_STALE",
-    "NOT_REDUCING", "NOT_OWNED", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS", "BREAKER",
-}  # fmt: skip
+NEITHER, VENUE, OURS = 0, 1, 2  # who carries an order
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What somebody wants placed."""
-
-    symbol: int
-    strategy: int
-    tag: int
-    sell: bool
-    qty: int
-    px: int = 0  # 0: at market, also when triggered
-    trigger: int = 0
-    protect: int = 0  # the stop that an entry states: for the gate
-    type: int = 0
-    tif: int = 0
-    lane: str = "normal"
-    reduces: bool = False
-    bracket: int = 0
-    leg: int = 0
-    sibling: Any = None  # another exit over the same position, of which only one will fill
-
-
-class OrderSide:
-    def __init__(self, *, symbols: int, strategies: int, orders: int, can: int, account: dict[str, int],
-                 limits: dict[str, int], gate_symbol: dict[str, int], own: dict[str, int], unit_value: int,
-                 tick_e8: int, lot_units: int, modes: dict[str, int] | None = None,
-                 cash_only: bool = False, discipline: dict[str, Any] | None = None,
-                 brackets: int = 0, bracket_rules: dict[str, int] | None = None) -> None:  # fmt: skip
-        self.now = 0
-        self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
-        self.lot_units, self.cash_only = lot_units, cash_only
-        self.modes = Modes(symbols=symbols, **(modes or {}))
-        self.modes.mode = Mode.MODE_NORMAL
-        self.can = can
-        self.gate = Gate(symbols=symbols)
-        self.gate.set_limits(**limits)
-        self.gate.set_account(**account)
-        self.orders = Orders(capacity=orders, symbols=symbols, ack_ns=5 * SECOND, cancel_ns=5 * SECOND,
-                             replace_ns=5 * SECOND, unknown_ns=30 * SECOND)  # fmt: skip
-        self.ledger = Ledger(assets=1 + symbols, symbols=symbols)
-        for asset in range(1 + symbols):
-            self.ledger.set_asset(asset)
-        for symbol in range(symbols):
-            self.gate.set_symbol(symbol, **gate_symbol)
-            self.ledger.set_symbol(symbol, linear=False, base=1 + symbol, quote=0, unit_value=unit_value,
-                                   lot_units=lot_units, tick_e8=tick_e8)  # fmt: skip
-        self.touch = [{"bid": 0, "ask": 0, "ts": 0, "trusted": 0, "halted": 0, "other": 0} for _ in range(symbols)]
-        self.lots = [0] * symbols
-        self.rows = [Row(**own) for _ in range(strategies)]
-        self.held: list[dict[tuple[int, bool], int]] = [{} for _ in range(strategies)]
-        self.symbol_of = [min(i, symbols - 1) for i in range(strategies)]
-        self.sent_px: dict[int, int] = {}
-        self.down: set[int] = set()
-        self.unreconciled = False
-        self.paid: set[tuple[int, int, int]] = set()
-        self.out: list[tuple[Any, ...]] = []
-        self.brackets = Brackets(capacity=brackets, **(BRACKET_RULES | (bracket_rules or {}))) if brackets else None
-        self.dust = [0] * symbols
-        self.stop_px = [0] * symbols  # of the nearest live stop
-        self.unprotected = [0] * symbols
-
-    def _expose(self, symbol: int) -> None:
-        touch, sums = self.touch[symbol], self.orders.symbol(symbol)
-        blocked = bool(self.down & {Feed.FEED_USER, Feed.FEED_ORDERS}) or self.unreconciled
-        self.gate.set_symbol(
-            symbol, bid_px_ticks=touch["bid"], ask_px_ticks=touch["ask"], ts_book_ns=touch["ts"],
-            book_trusted=touch["trusted"], px_ref_ticks=touch["ask"],
-            halted=int(bool(touch["halted"] or touch["other"] or blocked)),
-            lots=self.lots[symbol], open_buy_lots=sums["open_buy_lots"], open_sell_lots=sums["open_sell_lots"],
-            orders_open=sums["live_count"],
-        )  # fmt: skip
-        live = sum(o.live for o in self.orders.records.values())
-        self.gate.set_account(orders_open=live, ts_equity_ns=self.now)
-        self.gate.expose(symbol, touch["ask"])
-
-    # ---------------------------------------------------------------------------------------------------------- gating
-    @staticmethod
-    def _armed(o: Any) -> bool:
-        """A stop that waits for its price: it closes nothing yet."""
-        return o.terms["type"] in WAITS_FOR_A_PRICE
-
-    def _closing(self, symbol: int, sell: bool, own: Any, sibling: Any, armed: bool) -> int:
-        """What other reduce-only orders of a side close: those that wait for a price if this one does, else others."""
-        every = self.orders.symbol(symbol)["reduce_sell_lots" if sell else "reduce_buy_lots"]
-        waiting = 0
-        for o in self.orders.records.values():
-            mine = o.live and o.terms["symbol"] == symbol and bool(o.terms["sell"]) == sell
-            if not mine or not o.terms["flags"] & OrderFlag.ORDER_REDUCE_ONLY:
-                continue
-            if o is own or o is sibling:
-                every -= o.exposure
-            elif self._armed(o):
-                waiting += o.exposure
-        return waiting if armed else every - waiting
-
-    def _failed(self, ask: dict[str, Any], own: Any = None, filled: int = 0, *, sibling: Any = None,
-                armed: bool = False) -> int:  # fmt: skip
-        """The gate's answer. `own` lives already and is not counted twice; the quantity asked for includes `filled`."""
-        row = self.gate.rows[ask["symbol"]]
-        side = "open_sell_lots" if ask["sell"] else "open_buy_lots"
-        off = (own.exposure if own else 0) + (sibling.exposure if sibling else 0) + filled
-        ask["closing_lots"] = 0
-        if ask["lane"] != "normal":
-            waits = self._armed(own) if own else armed
-            ask["closing_lots"] = self._closing(ask["symbol"], bool(ask["sell"]), own, sibling, waits) - filled
-        if ask["sell"] and self.cash_only:
-            bespoken = ask["closing_lots"] if ask["lane"] != "normal" else row[side] - off
-            ask["owned_lots"] = self._owned(ask["symbol"]) - bespoken
-        row[side] -= off
-        failed = self.gate.failed(self.now, ask)
-        row[side] += off
-        return failed
-
-    def _base(self, symbol: int) -> int:
-        """What the account has of a symbol's base asset, in its units."""
-        return self.ledger.balance(1 + symbol, 0)
-
-    def _owned(self, symbol: int) -> int:
-        return max(0, self._base(symbol)) // self.lot_units
-
-    def _dust(self, symbol: int) -> int:
-        """Lots of a long position that fees have taken a part of."""
-        return max(0, self.lots[symbol] - self._owned(symbol)) if self.cash_only and self.lots[symbol] > 0 else 0
-
-    def _ask(self, symbol: int, sell: bool, px: int, qty: int, stop: int, lane: str) -> dict[str, Any]:
-        return {
-            "symbol": symbol, "sell": sell, "px_ticks": px, "qty_lots": qty, "px_stop_ticks": stop,
-            "ts_signal_ns": self.now, "lane": lane,
-        }  # fmt: skip
-
-    @staticmethod
-    def _lane_of(o: Any) -> str:
-        t = o.terms
-        reduces = bool(t["flags"] & OrderFlag.ORDER_REDUCE_ONLY)
-        if (t["bracket"] and t["leg"]) or (reduces and t["strategy"] == NOBODY):
-            return "protective"
-        return "reduce" if reduces else "normal"
-
-    def _deny(self, strategy: int, tag: int, stage: Stage, ask: dict[str, Any], reasons: int, largest: int = 0) -> None:
-        self.out.append((Kind.KIND_DECISION, strategy, tag, stage, bool(ask["sell"]), ask["px_ticks"], ask["qty_lots"],
-                         reasons, largest))  # fmt: skip
-
-    def _deny_by_gate(self, strategy: int, tag: int, ask: dict[str, Any], failed: int) -> None:
-        self._deny(strategy, tag, Stage.STAGE_GATE, ask, failed, self.gate.largest_lots(**ask))
-
+class OrderSide(GateSide):
     # --------------------------------------------------------------------------------------------------------- placing
-    def _carries(self, kind: int, tif: int) -> bool:
-        """Whether the venue takes it. No trigger of ours stands in: this twin has none."""
+    def _carries(self, kind: int, tif: int, px: int = 1) -> int:
+        """Whether the venue takes it, or a trigger of ours stands in: what comes out of that must be what it takes."""
         if kind != OrderType.TYPE_MARKET and TIF_NEEDS.get(OrderTif(tif), 0) & ~self.can:
-            return False
-        return not TYPE_NEEDS.get(OrderType(kind), 0) & ~self.can
+            return NEITHER
+        if not TYPE_NEEDS.get(OrderType(kind), 0) & ~self.can:
+            return VENUE
+        if not self.triggers or kind in (OrderType.TYPE_MARKET, OrderType.TYPE_ICEBERG):
+            return NEITHER
+        return OURS if px or self.can & Can.CAN_MARKET else NEITHER
+
+    def _judged_px(self, p: Asked) -> int:
+        return p.px or p.trigger or self.gate.rows[p.symbol]["bid_px_ticks" if p.sell else "ask_px_ticks"]
 
     def _put(self, p: Asked) -> int:
         """Gate, create and emit one order; 0 when it was refused."""
-        row = self.gate.rows[p.symbol]
-        px = p.px or p.trigger or row["bid_px_ticks" if p.sell else "ask_px_ticks"]
+        px = self._judged_px(p)
         ask = self._ask(p.symbol, p.sell, px, p.qty, p.protect, p.lane)
         ask["duplicate"] = self.orders.find_key(strategy=p.strategy, symbol=p.symbol, sell=p.sell, tag=p.tag) != 0
         failed = self._failed(ask, sibling=p.sibling, armed=p.type in WAITS_FOR_A_PRICE)
         if failed:
             self._deny_by_gate(p.strategy, p.tag, ask, failed)
             return 0
-        status, id_order = 0, 0
-        if self._carries(p.type, p.tif):
+        status, id_order, how = 0, 0, self._carries(p.type, p.tif, p.px)
+        if how != NEITHER:
+            flags = (OrderFlag.ORDER_REDUCE_ONLY if p.reduces else 0) | (OrderFlag.ORDER_EMULATED if how == OURS else 0)
             status, id_order = self.orders.create(
                 symbol=p.symbol, strategy=p.strategy, tag=p.tag, sell=int(p.sell), type=p.type, tif=p.tif, px=p.px,
-                px_stop=p.trigger, qty=p.qty, flags=int(OrderFlag.ORDER_REDUCE_ONLY) if p.reduces else 0,
-                bracket=p.bracket, leg=p.leg, now=self.now,
+                px_stop=p.trigger, qty=p.qty, flags=int(flags), bracket=p.bracket, leg=p.leg, display=p.display,
+                expire=p.expire, signal=p.signal, now=self.now,
             )  # fmt: skip
         if not id_order or status != Status.OK:
             self._deny(p.strategy, p.tag, Stage.STAGE_ORDERS, ask, int(status))
@@ -219,30 +64,99 @@ class OrderSide:
         self.gate.place(self.now, **ask)
         self.orders.send(id_order, now=self.now)
         self.sent_px[id_order] = px
-        self._emit(Kind.KIND_INTENT_PLACE, id_order, px, p.qty)
-        if p.trigger:
-            self.out.append((Kind.KIND_INTENT_TERMS, p.sell, p.symbol, id_order, p.trigger, 0, 0, 0))
+        if how == VENUE:
+            self._send(id_order, p, px)
+        elif not self._hold_back(id_order, p):
+            self.orders.apply(id_order, On.ON_CANCELED, now=self.now)
+            self._deny(p.strategy, p.tag, Stage.STAGE_ORDERS, ask, 0)
+            id_order = 0
         self._expose(p.symbol)
         return id_order
 
-    def _emit(self, kind: Kind, id_order: int, px: int, qty: int) -> None:
+    def _send(self, id_order: int, p: Asked, px: int) -> None:
+        """The intent, and beside it whatever a price and a quantity do not say."""
+        dated = p.tif == OrderTif.TIF_GTD and bool(self.can & Can.CAN_GTD)
+        undated = p.tif == OrderTif.TIF_GTD and not dated
+        self._emit(Kind.KIND_INTENT_PLACE, id_order, px, p.qty, tif=int(OrderTif.TIF_GTC) if undated else p.tif)
+        if p.trigger or p.trail or p.display or dated:
+            self.out.append((Kind.KIND_INTENT_TERMS, p.sell, p.symbol, id_order, p.trigger, p.trail, p.display,
+                             p.expire if dated else 0))  # fmt: skip
+
+    # ---------------------------------------------------------------------------------------------------- held back
+    def _hold_back(self, id_order: int, p: Asked) -> bool:
+        """Let a trigger of ours wait for the price. The record then stands as if the venue had it."""
+        assert self.triggers is not None
+        trailing = p.type == OrderType.TYPE_TRAILING
+        stop = p.type in (OrderType.TYPE_STOP, OrderType.TYPE_STOP_LIMIT)
+        kind = (
+            TriggerKind.TRIGGER_TRAILING
+            if trailing
+            else TriggerKind.TRIGGER_STOP
+            if stop
+            else TriggerKind.TRIGGER_TAKE_PROFIT
+        )
+        status, handle, _ = self.triggers.add(
+            kind=int(kind), qty=p.qty, px_stop=0 if trailing else p.trigger, px=p.px, trail=p.trail if trailing else 0,
+            symbol=p.symbol, strategy=p.strategy, tag=p.tag, sell=int(p.sell), source=int(TriggerSource.SOURCE_TOUCH),
+            reduce_only=int(p.reduces), now=self.now,
+        )  # fmt: skip
+        if status != Status.OK:
+            return False
+        self.waiting[id_order] = handle
+        self.orders.apply(id_order, On.ON_ACK, now=self.now)
+        return True
+
+    def _fire(self, id_order: int, sibling: Any = None) -> None:
+        """Its price was reached: gated anew, then let go, or it ends here."""
+        o = self.orders.records[id_order]
+        t, sell = o.terms, bool(o.terms["sell"])
+        self.waiting.pop(id_order)
+        px, left = o.px or self.gate.rows[t["symbol"]]["bid_px_ticks" if sell else "ask_px_ticks"], o.qty - o.filled
+        ask = self._ask(t["symbol"], sell, px, left, px + 1 if sell else px - 1, self._lane_of(o))
+        failed = self._failed(ask, o, sibling=sibling)
+        if failed:
+            self._deny_by_gate(t["strategy"], t["tag"], ask, failed)
+            self.orders.apply(id_order, On.ON_CANCEL_ASKED, now=self.now)
+            self.orders.apply(id_order, On.ON_CANCELED, now=self.now)
+            self._expose(t["symbol"])
+            return
+        self._commit(t["symbol"])
+        self.orders.apply(id_order, On.ON_FIRE, now=self.now)
+        self.sent_px[id_order] = px
+        kind, tif = (OrderType.TYPE_LIMIT, OrderTif.TIF_GTC) if o.px else (OrderType.TYPE_MARKET, OrderTif.TIF_IOC)
+        self._emit(Kind.KIND_INTENT_PLACE, id_order, px, left, kind=int(kind), tif=int(tif))
+        self._expose(t["symbol"])
+
+    # ------------------------------------------------------------------------------------------ intents, later words
+    def _emit(self, what: Kind, id_order: int, px: int, qty: int, *, kind: int | None = None,
+              tif: int | None = None) -> None:  # fmt: skip
+        """An intent of an order. What a trigger let go is of another type than its record."""
         t = self.orders.records[id_order].terms
+        kind, tif = t["type"] if kind is None else kind, t["tif"] if tif is None else tif
         flags = 0
-        if kind in (Kind.KIND_INTENT_PLACE, Kind.KIND_INTENT_AMEND):
+        if what in (Kind.KIND_INTENT_PLACE, Kind.KIND_INTENT_AMEND):
             flags |= TermsFlag.TERMS_POST_ONLY if t["tif"] == OrderTif.TIF_GTX else 0
             reduces = t["flags"] & OrderFlag.ORDER_REDUCE_ONLY and self.can & Can.CAN_REDUCE
             flags |= TermsFlag.TERMS_REDUCE_ONLY if reduces else 0
             flags |= TermsFlag.TERMS_CLOSING if t["strategy"] == NOBODY else 0
-        self.out.append((kind, bool(t["sell"]), t["symbol"], id_order, px, qty, t["type"], t["tif"], int(flags)))
+        self.out.append((what, bool(t["sell"]), t["symbol"], id_order, px, qty, kind, tif, int(flags)))
 
-    def _cancel(self, id_order: int) -> None:
+    def _cancel(self, id_order: int) -> bool:
+        """Ask for its end. True when it has ended here and now, because nothing of it had left."""
         o = self.orders.records[id_order]
         if o.state == State.STATE_PENDING_CANCEL:
-            return
+            return False
         if self.orders.apply(id_order, On.ON_CANCEL_ASKED, now=self.now) != Status.OK:
-            return
+            return False
+        if id_order in self.waiting:
+            assert self.triggers is not None
+            self.triggers.cancel(self.waiting.pop(id_order))
+            self.orders.apply(id_order, On.ON_CANCELED, now=self.now)
+            self._expose(o.terms["symbol"])
+            return True
         self.gate.cancel(self.now, o.terms["symbol"])
         self._emit(Kind.KIND_INTENT_CANCEL, id_order, self.sent_px[id_order], o.qty - o.filled)
+        return False
 
     def _amend(self, id_order: int, px: int, qty: int, protect: int, sibling: Any = None) -> bool:
         """To another price and whole quantity, gated anew. A stop at market keeps the price it was judged by."""
@@ -255,6 +169,13 @@ class OrderSide:
             return False
         if self.orders.ask_replace(id_order, px=px, qty=qty, now=self.now) != Status.OK:
             return False
+        if id_order in self.waiting:
+            # Nothing of it has left, so it is what it shall be at once.
+            assert self.triggers is not None
+            self.triggers.resize(self.waiting[id_order], qty - o.filled, now=self.now)
+            self.orders.replaced(id_order, px=px, qty=qty, now=self.now)
+            self._expose(t["symbol"])
+            return True
         self._commit(t["symbol"])
         self.sent_px[id_order] = judged
         self._emit(Kind.KIND_INTENT_AMEND, id_order, judged, qty)
@@ -290,7 +211,7 @@ class OrderSide:
         if self.gate.account["mode"] == Mode.MODE_PAUSED:
             rules -= {"MODE"}
         touch = self.touch[ask["symbol"]]
-        if not touch["halted"] and not touch["other"]:
+        if not touch["halted"] and not touch["other"] and not touch["data"]:
             rules -= {"SYMBOL_HALTED"}
         return rules - NOT_AGAIN - SKIPS[ask["lane"]]
 

@@ -7,9 +7,10 @@ from typing import Any
 from engine._core.modes import Act, Mode, Outcome, Phase
 from engine._core.order_table import OrderState as State
 from engine._core.orders import OrderActionKind, OrderFlag, OrderTif, OrderType
+from engine._core.triggers import TriggerSource
 from engine._core.types import Can, Incident, Kind, Status
 from engine.model.step_brackets import BracketSide
-from engine.model.step_orders import EVERY, NOBODY, WAITS_FOR_A_PRICE, Asked
+from engine.model.step_gate import EVERY, NOBODY, WAITS_FOR_A_PRICE, Asked
 
 PLAN = 0x2000  # the tag of what the plan places
 NOT_STANDING = (State.STATE_PENDING_CANCEL, State.STATE_UNKNOWN)
@@ -21,7 +22,8 @@ class PlanSide(BracketSide):
         for action, id_order in self.orders.due(self.now):
             o = self.orders.records[id_order]
             if action == OrderActionKind.ORDER_ACTION_CANCEL:
-                self._cancel(id_order)
+                if self._cancel(id_order):
+                    self._order_changed(o, 0)
                 continue
             self._emit(Kind.KIND_INTENT_QUERY, id_order, self.sent_px[id_order], o.qty - o.filled)
             if action == OrderActionKind.ORDER_ACTION_ALARM:
@@ -29,7 +31,26 @@ class PlanSide(BracketSide):
             else:
                 self._order_changed(o, 0)
         self._brackets_due()
+        self._work_algos(EVERY)
         self._work_modes()
+
+    def _price_came(self, symbol: int) -> None:
+        """A touch that is believed: what waits for it is let go, what is sliced is worked."""
+        touch = self.touch[symbol]
+        if self.triggers and self.gate.rows[symbol]["book_trusted"]:
+            fired = self.triggers.on_price(
+                bid=touch["bid"], ask=touch["ask"], symbol=symbol, source=int(TriggerSource.SOURCE_TOUCH), now=self.now,
+                out_max=1 << 16,
+            )  # fmt: skip
+            holders = {handle: id_order for id_order, handle in self.waiting.items()}
+            for _, handle, *_ in fired:
+                if holders[handle] not in self.waiting:
+                    continue  # what fired before it ended it
+                o = self.orders.records[holders[handle]]
+                b = self.brackets.get(o.terms["bracket"]) if self.brackets and o.terms["bracket"] else None
+                self._fire(o.id_order, self._sibling(b, o.terms["leg"]) if b else None)
+                self._order_changed(o, 0)
+        self._work_algos(symbol)
 
     # ------------------------------------------------------------------------------------------------------ protection
     def _after_report(self, symbol: int) -> None:
@@ -58,7 +79,8 @@ class PlanSide(BracketSide):
         """A position beyond its stop that is still there is closed: brackets first, then what none of them holds."""
         if not self.judge or not self.lots[symbol]:
             return
-        action = self.judge.position(self.now, symbol, touch=self.touch[symbol], lots=self.lots[symbol],
+        touch = self.touch[symbol] | {"trusted": self.gate.rows[symbol]["book_trusted"]}
+        action = self.judge.position(self.now, symbol, touch=touch, lots=self.lots[symbol],
                                      equity=self.gate.account["equity"], stop=self.stop_px[symbol],
                                      share_ppm=self.gate.limits["position_share_ppm"])  # fmt: skip
         if action is None:
@@ -151,6 +173,8 @@ class PlanSide(BracketSide):
 
     def _sweep(self, symbol: int, act: Act) -> None:
         """Cancel the orders of a symbol that an action names. Brackets are told, so that they do not place anew."""
+        if act != Act.ACT_CANCEL_PLAN:
+            self._call_off_symbol(symbol, entries_only=act == Act.ACT_CANCEL_ENTRIES)
         if act == Act.ACT_CANCEL_ALL:
             for b in self._brackets_of(symbol):
                 self._flatten_bracket(b.handle)

@@ -13,7 +13,9 @@ from collections import Counter
 import pytest
 
 from engine._core.types import Kind
-from tests.differential.test_step import SECOND, SUITES, Pair
+from tests.differential.test_step import SUITES
+from tests.support.desks import SECOND
+from tests.support.step_pair import Pair
 
 STEM = "step"
 LIVES = int(os.environ.get("BOT4_STRESS", "0")) * 200 or 8

@@ -70,6 +70,7 @@ class Desk:
             self.hooks.append(PythonHook(self.world, slot, self._decide(slot)))
             self.core.bind(slot, self.hooks[-1].address, self.hooks[-1])
         self.status = 0
+        self.heard: npt.NDArray[Any] = np.zeros(1, types.EVENT)
         self.out: npt.NDArray[Any] = np.zeros(0, types.EVENT)
         self.trades = 0
 
@@ -92,17 +93,18 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------------------- events in
     def step(self, record: Any) -> npt.NDArray[Any]:
+        self.heard = record
         self.status, self.out = self.core.step(record)
         self.world.check()
         return self.out
 
-    def _tick(self, by: int) -> int:
+    def tick(self, by: int) -> int:
         self.now += by
         return self.now
 
     def quote(self, bid: int = 50_000, ask: int = 50_001, *, symbol: int = 0, by: int = 1_000_000) -> npt.NDArray[Any]:
         return self.step(
-            event(Kind.KIND_QUOTE, types.QUOTE, self._tick(by), symbol=symbol, bid_px_ticks=bid, bid_qty_lots=50,
+            event(Kind.KIND_QUOTE, types.QUOTE, self.tick(by), symbol=symbol, bid_px_ticks=bid, bid_qty_lots=50,
                   ask_px_ticks=ask, ask_qty_lots=50, id_book=self.now)
         )  # fmt: skip
 
@@ -111,7 +113,7 @@ class Desk:
             event(
                 Kind.KIND_TRADE,
                 types.TRADE,
-                self._tick(by),
+                self.tick(by),
                 symbol=symbol,
                 px_ticks=px,
                 qty_lots=lots,
@@ -120,15 +122,15 @@ class Desk:
         )
 
     def timer(self, by: int = SECOND) -> npt.NDArray[Any]:
-        return self.step(event(Kind.KIND_TIMER, types.EVENT, self._tick(by)))
+        return self.step(event(Kind.KIND_TIMER, types.EVENT, self.tick(by)))
 
     def control(self, **words: int) -> npt.NDArray[Any]:
-        return self.step(event(Kind.KIND_CONTROL, types.CONTROL, self._tick(1), **words))
+        return self.step(event(Kind.KIND_CONTROL, types.CONTROL, self.tick(1), **words))
 
     def say(
         self, kind: int, dtype: np.dtype[Any], *, symbol: int = 0, flags: int = 0, **words: int
     ) -> npt.NDArray[Any]:
-        return self.step(event(kind, dtype, self._tick(1), symbol=symbol, flags=flags, **words))
+        return self.step(event(kind, dtype, self.tick(1), symbol=symbol, flags=flags, **words))
 
     def report(self, kind: int, order: Any, **words: int) -> npt.NDArray[Any]:
         """Of the venue, on the order of an intent."""

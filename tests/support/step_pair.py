@@ -1,0 +1,398 @@
+"""A core and its plain-Python twin side by side: the same events to both, every observable word compared after each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from engine._core import types
+from engine._core.book import Rule
+from engine._core.discipline import DecisionFlag, Discipline
+from engine._core.orders import OrderType
+from engine._core.types import Can, Flag, Kind
+from engine._core.validate import REFUSAL
+from engine.model.step import Step
+from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
+from tests.support.desks import SECOND, START, Desk, event, terms_of
+
+QTY_MOST = 40
+PROFILE = (1, 2, 3)  # of the volume that a VWAP follows
+# Few attempts and short waits: every state of a bracket is passed in a few moves.
+RULES = {
+    "protect_ns": SECOND, "unwind_ns": SECOND, "close_ns": 2 * SECOND, "alarm_ns": 3 * SECOND, "places_max": 4,
+    "unwinds_max": 2, "asks_max": 2, "lates_max": 1,
+}  # fmt: skip
+
+
+class Pair:
+    """The two, side by side. Every word that can be observed is compared after every event."""
+
+    def __init__(self, *, symbols: int = 1, strategies: int = 1, orders: int = 12, can: int = int(Can.CAN_ALL),
+                 own: dict[str, int] | None = None, limits: dict[str, int] | None = None,
+                 modes: dict[str, int] | None = None, cash_only: int = 0, brackets: int = 0,
+                 discipline: dict[str, Any] | None = None, validate: dict[str, Any] | None = None,
+                 books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
+                 groups: list[tuple[list[int], int]] | None = None) -> None:  # fmt: skip
+        self.symbols, self.strategies, self.books = symbols, strategies, books
+        shape: dict[str, Any] = {"bracket_rules": RULES} if brackets else {}
+        if tracked:
+            shape |= {"samples_min": 3, "sample_ns": SECOND}
+        sizes = {"triggers": triggers, "algos": algos, "tracked": tracked}
+        rules = books or {}
+        instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only}
+        self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=None,
+                         validate=validate is not None, brackets=brackets, instrument=instrument, limits=limits,
+                         modes=modes, discipline=discipline, groups=len(groups or ()),
+                         book_levels=rules.get("levels_max", 0), book_ticks=rules.get("ticks", 256),
+                         **sizes, **shape)  # fmt: skip
+        gate_symbol = GATE_SYMBOL | {"margin_ppm": 100_000, "qty_max_lots": QTY_MOST}
+        for symbol in range(symbols):
+            self.desk.world.set_gate_symbol(symbol, **gate_symbol)
+            if validate is not None:
+                self.desk.world.set_validate(symbol, **validate)
+            if books is not None:
+                self.desk.world.set_book(symbol, **{k: v for k, v in rules.items() if k not in ("levels_max", "ticks")})
+        for number, (members, policy) in enumerate(groups or ()):
+            self.desk.world.set_group(number, members, policy)
+        if tracked:
+            self.desk.world.set_tracked(range(tracked))
+        for strategy in range(strategies):
+            self.desk.world.set_strategy(strategy, min(strategy, symbols - 1), limits=own)
+        self.twin = Step(
+            symbols=symbols, strategies=strategies, orders=orders, can=can, account=ACCOUNT,
+            limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
+            unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"], modes=modes,
+            cash_only=bool(cash_only), discipline=discipline, brackets=brackets, groups=groups or (), books=books,
+            validate=None if validate is None else self._judged_by(validate), profile=PROFILE,
+            fees=(INSTRUMENT["fee_maker_e8"], INSTRUMENT["fee_taker_e8"]), **sizes, **shape,
+        )  # fmt: skip
+        for symbol in range(tracked):
+            assert self.twin.correlation is not None
+            self.twin.correlation.track(symbol)
+        self.sent: list[Any] = []
+        self.trades = 0
+        self.mid = 50_000
+        self.book_id = 0
+        self.said: Counter[Kind] = Counter()
+
+    @staticmethod
+    def _judged_by(limits: dict[str, Any]) -> dict[str, Any]:
+        """What a world takes over from its instrument, beside what is stated."""
+        own = {"px_ticks_min": INSTRUMENT["px_min_ticks"], "px_ticks_max": INSTRUMENT["px_max_ticks"],
+               "tick_e8": INSTRUMENT["tick_e8"]}  # fmt: skip
+        return own | limits
+
+    # ------------------------------------------------------------------------------------------------------------ moves
+    def act(self, move: tuple[Any, ...]) -> None:
+        answer = getattr(self, f"_{move[0]}")(*move[1:])
+        if answer is not None:  # or the move was several events, which were compared one by one
+            self._agree(answer, move)
+
+    def _both(self, record: Any) -> None:
+        """The same record of market data to both."""
+        self.desk.step(record)
+        head = record.view(types.EVENT)[0]
+        self._agree(self.twin.step(int(head["kind"]), now=int(head["ts_recv_ns"]), raw=record), head)
+
+    def _agree(self, answer: Any, move: Any) -> None:
+        status, out = answer
+        assert self.desk.status == status, (move, types.Status(self.desk.status), types.Status(status))
+        assert self._words(self.desk.out) == out, move
+        self._compare()
+        self.said.update(Kind(int(kind)) for kind in self.desk.out["kind"])
+        self.sent.extend(self.desk.places)
+
+    def _now(self) -> int:
+        return START + self.desk.now
+
+    def _quote(self, by: int, wide: int, symbol: int, wishes: list[tuple[Any, ...]]) -> Any:
+        symbol %= self.symbols
+        self.mid += by
+        # Two sources of its own and the quotes are enough; one is not.
+        self._wish(dict(self._stated(*one) for one in wishes), 1 if by == 0 else 3)
+        if self.books is not None and self.books["rule"] != Rule.RULE_QUOTE:
+            self._image(symbol, self.mid, self.mid + wide)
+            return None
+        self._both(self._touch(symbol, self.mid, self.mid + wide))
+        return None
+
+    def _touch(self, symbol: int, bid: int, ask: int, *, by: int = 1_000_000, **words: int) -> Any:
+        flags = int(Flag.FLAG_LAST)
+        prices = {"bid_px_ticks": bid, "bid_qty_lots": 50, "ask_px_ticks": ask, "ask_qty_lots": 50}
+        return event(Kind.KIND_QUOTE, types.QUOTE, self.desk.tick(by), symbol=symbol, flags=flags,
+                     **({"id_book": self.desk.now} | prices | words))  # fmt: skip
+
+    def _stated(self, tag: int, sell: bool, kind: int, qty: int, away: int, tif: int, flags: int, stop: int,
+                of_type: int = 0, trigger: int = 0, trail: int = 0, shown: int = 0, span: int = 0) -> Any:  # fmt: skip
+        """A wish: prices from the mid, a date from the time, in steps so that the same wish comes again."""
+        way = 1 if sell else -1
+        px = self.mid + way * 2 + away
+        expire = (START + self.desk.now) // (4 * SECOND) * 4 * SECOND + span * SECOND if span else 0
+        return (tag, sell), {
+            "kind": kind, "px_ticks": px, "qty_lots": qty, "type": of_type, "tif": tif, "flags": flags,
+            "stop_px_ticks": 0 if flags & 2 else px + way * stop,
+            # Every third trade has a target as well: nearer than its stop, or beyond it.
+            "target_px_ticks": 0 if flags & 2 or stop % 3 else px - way * (stop // 2 + 1),
+            "trigger_px_ticks": self.mid // 4 * 4 + trigger if trigger else 0, "trail_ticks": trail,
+            "display_lots": shown, "expire_ns": expire,
+        }  # fmt: skip
+
+    def _wish(self, stated: dict[tuple[int, bool], dict[str, int]], sources: int) -> None:
+        """What every strategy wishes for whenever it is called, until it is told otherwise."""
+
+        def wish(view: Any, out: Any) -> None:
+            out["signal"]["valid"], out["signal"]["sources"] = 1, sources
+            if self.twin.algos:
+                view["state"][: len(PROFILE)] = PROFILE
+            for (tag, sell), fields in stated.items():
+                for name, value in fields.items():
+                    out["ask" if sell else "bid"][tag][name] = value
+
+        def decide(strategy: int) -> Any:
+            # A signal is heard when its strategy is called, and stands until the next.
+            if self.twin.judge:
+                self.twin.judge.said[strategy] = sources
+            return stated
+
+        for strategy in range(self.strategies):
+            self.desk.wish[strategy] = wish
+            self.twin.decide[strategy] = partial(decide, strategy)
+
+    def _image(self, symbol: int, bid: int, ask: int) -> None:
+        """A whole book of one level a side and one behind it."""
+        self.book_id += 1
+        self._message(symbol, [(0, bid, 9), (1, ask, 8), (0, bid - 3, 40), (1, ask + 3, 40)], image=True)
+
+    def _message(self, symbol: int, levels: list[tuple[int, int, int]], *, image: bool = False, after: int = 1) -> None:
+        """One depth message, level by level. `after` is what its first number is more than the number before."""
+        first, last = self.book_id - 1 + after, self.book_id - 1 + after
+        for at, (side, px, qty) in enumerate(levels):
+            flags = (Flag.FLAG_ASK if side else 0) | (Flag.FLAG_SNAPSHOT if image else 0)
+            flags |= (Flag.FLAG_FIRST if at == 0 else 0) | (Flag.FLAG_LAST if at == len(levels) - 1 else 0)
+            self._both(event(
+                Kind.KIND_BOOK_LEVEL, types.LEVEL, self.desk.tick(1_000_000 if at == 0 else 0), symbol=symbol,
+                flags=int(flags), px_ticks=px, qty_lots=qty, id_first=first, id_last=last, id_prev=first - 1,
+            ))  # fmt: skip
+
+    def _order(self, at: int) -> Any:
+        if not self.sent:
+            empty = np.zeros(1, types.INTENT)
+            empty["id_order"], empty["px_ticks"], empty["qty_lots"] = 5, 50_000, 1
+            return empty[0]
+        return self.sent[-1 - at % len(self.sent)]
+
+    def _about(self, order: Any, **words: Any) -> dict[str, Any]:
+        sell = bool(int(order["flags"]) & Flag.FLAG_SELL)
+        return {"now": self._now(), "symbol": int(order["symbol"]), "sell": sell, "id_order": int(order["id_order"]),
+                "px": int(order["px_ticks"])} | words  # fmt: skip
+
+    def _leg(self, order: Any) -> Any:
+        """The record of a bracket's order. Of those the venue contradicts itself in no word: what has ended trades no
+        more, and nothing grows that was not asked to. That is what a bracket's worst case rests on."""
+        o = self.twin.orders.records.get(int(order["id_order"]))
+        return o if o is not None and o.terms["bracket"] else None
+
+    def _report(self, at: int, kind: int, told: int) -> Any:
+        order = self._order(at)
+        leg = self._leg(order)
+        if leg is not None and not leg.live:
+            told = min(told, leg.told)
+        self.desk.report(kind, order, filled_lots=told)
+        return self.twin.step(kind, **self._about(order, told=told))
+
+    def _fill(self, at: int, lots: int, again: int) -> Any:
+        order = self._order(at)
+        leg = self._leg(order)
+        if leg is not None and leg.terms["leg"] and not leg.live:
+            return self._report(at, Kind.KIND_ORDER_ACK, 0)
+        self.trades += again != 0
+        self.desk.report(Kind.KIND_ORDER_FILL, order, qty_lots=lots, id_venue=self.trades)
+        return self.twin.step(Kind.KIND_ORDER_FILL, **self._about(order, qty=lots, id_venue=self.trades))
+
+    def _replaced(self, at: int, lots: int) -> Any:
+        order = self._order(at)
+        leg = self._leg(order)
+        if leg is not None:
+            lots = min(lots, leg.bound)
+        # An order at market, triggered or not, has no price to be changed to.
+        px = int(order["px_ticks"]) if terms_of(order)[0] == OrderType.TYPE_LIMIT else 0
+        self.desk.report(Kind.KIND_ORDER_REPLACED, order, qty_lots=lots, px_ticks=px)
+        return self.twin.step(Kind.KIND_ORDER_REPLACED, **self._about(order, qty=lots, px=px))
+
+    def _fee(self, at: int, amount: int, base: int) -> Any:
+        order = self._order(at)
+        about = self._about(order)
+        self.desk.say(Kind.KIND_FEE, types.FEE, symbol=about["symbol"], flags=4 * about["sell"],
+                      id_order=about["id_order"], id_trade=self.trades, asset=base * (1 + about["symbol"]),
+                      amount=amount)  # fmt: skip
+        return self.twin.step(
+            Kind.KIND_FEE,
+            **(about | {"now": self._now(), "id_trade": self.trades, "amount": amount}),
+            asset=base * (1 + about["symbol"]),
+        )
+
+    def _timer(self, by: int) -> Any:
+        self.desk.timer(by=by)
+        return self.twin.step(Kind.KIND_TIMER, now=self._now())
+
+    def _feed(self, feed: int, up: int) -> Any:
+        self.desk.say(Kind.KIND_FEED, types.FEED, symbol=0xFFFF, feed=feed, up=up)
+        return self.twin.step(Kind.KIND_FEED, now=self._now(), feed=feed, up=up)
+
+    def _halt(self, symbol: int, halted: int) -> Any:
+        self.desk.say(Kind.KIND_SYMBOL, types.SYMBOL, symbol=symbol % self.symbols, halt=halted)
+        return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, halt=halted)
+
+    def _control(self, mode: int, who: int, aggressive: bool, agree: bool, latch: int) -> Any:
+        equity = self.desk.world.account()["equity"] if agree else 0
+        words = {"latch": latch, "mode": mode, "who": who, "aggressive": int(aggressive), "equity": equity}
+        self.desk.control(**words)
+        return self.twin.step(Kind.KIND_CONTROL, now=self._now(), **words)
+
+    def _denied(self, mask: int) -> Any:
+        record = np.zeros(1, types.EVENT)
+        self.desk.now += 1
+        record["kind"], record["ts_recv_ns"] = Kind.KIND_DENIED, self._now()
+        record["word"][0, 0] = mask
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_DENIED, now=self._now(), denied=mask)
+
+    def _position(self, symbol: int, off: int) -> Any:
+        symbol %= self.symbols
+        lots = int(self.desk.world.positions()["lots"][symbol]) + off
+        self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots)
+        return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots)
+
+    def _strategy(self, act: int, reason: int) -> Any:
+        record = np.zeros(1, types.EVENT)
+        self.desk.now += 1
+        record["kind"], record["ts_recv_ns"] = Kind.KIND_STRATEGY, self._now()
+        record["word"][0, :3] = (0, act, reason)
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_STRATEGY, now=self._now(), strategy=0, act=act, reason=reason)
+
+    # -------------------------------------------------------------------------------------------------------- comparing
+    @staticmethod
+    def _words(out: Any) -> list[tuple[Any, ...]]:
+        words: list[tuple[Any, ...]] = []
+        for raw in out:
+            kind = Kind(int(raw["kind"]))
+            if kind == Kind.KIND_DECISION:
+                r = raw.reshape(1).view(types.DECISION)[0]
+                origin = int(r["origin"])
+                who = (origin & 0xFFFF, origin >> 16 & 0xFFFF, origin >> 32)
+                what = tuple(int(r[name]) for name in ("px_ticks", "qty_lots", "reasons", "headroom_lots"))
+                said = "observed" if r["flags"] & DecisionFlag.DECISION_OBSERVED else kind
+                words.append((said, *who, bool(r["flags"] & 4), int(r["symbol"]), *what))
+            elif kind == Kind.KIND_REFUSAL:
+                r = raw.reshape(1).view(REFUSAL)[0]
+                names = ("symbol", "reason", "value", "limit", "id_event", "actions")
+                words.append((kind, *(int(r[name]) for name in names)))
+            elif kind == Kind.KIND_ALGO:
+                r = raw.reshape(1).view(types.ALGO)[0]
+                names = ("id_algo", "state", "filled_lots", "qty_lots", "strategy")
+                words.append((kind, int(r["symbol"]), bool(r["flags"] & Flag.FLAG_SELL), *(int(r[n]) for n in names)))
+            elif kind == Kind.KIND_MODE:
+                r = raw.reshape(1).view(types.MODE)[0]
+                names = ("symbol", "mode", "phase", "outcome", "action", "value")
+                words.append((kind, *(int(r[name]) for name in names)))
+            elif kind == Kind.KIND_INTENT_TERMS:
+                r = raw.reshape(1).view(types.INTENT_TERMS)[0]
+                names = ("symbol", "id_order", "trigger_px_ticks", "trail_ticks", "display_lots", "expire_ns")
+                words.append((kind, bool(r["flags"] & Flag.FLAG_SELL), *(int(r[name]) for name in names)))
+            elif kind == Kind.KIND_BRACKET:
+                r = raw.reshape(1).view(types.BRACKET)[0]
+                names = ("bracket", "phase", "phase_before", "held_lots", "strategy")
+                words.append((kind, int(r["symbol"]), bool(r["flags"] & Flag.FLAG_SELL), *(int(r[n]) for n in names)))
+            elif kind == Kind.KIND_INCIDENT:
+                r = raw.reshape(1).view(types.INCIDENT)[0]
+                words.append((kind, int(r["what"]), int(r["symbol"]), int(r["id_order"])))
+            else:
+                r = raw.reshape(1).view(types.INTENT)[0]
+                words.append((kind, bool(r["flags"] & Flag.FLAG_SELL), int(r["symbol"]), int(r["id_order"]),
+                              int(r["px_ticks"]), int(r["qty_lots"]), *terms_of(r)))  # fmt: skip
+        return words
+
+    def _compare(self) -> None:
+        world, twin = self.desk.world, self.twin
+        live = {int(o["id_order"]): o for o in world.live_orders()}
+        assert set(live) == {i for i, o in twin.orders.records.items() if o.live}
+        for i, o in live.items():
+            t = twin.orders.records[i]
+            assert (o["state"], o["qty_lots"], o["filled_lots"], o["px_ticks"]) == (t.state, t.qty, t.filled, t.px)
+        assert world.positions()["lots"].tolist() == twin.lots
+        assert world.assets()["balance"][0, 0] == twin.ledger.balance(0, 0)
+        assert world.assets()["balance"][0, 4] == twin.ledger.balance(0, 4)
+        rows, account = world.gate_symbols(), world.account()
+        for symbol in range(self.symbols):
+            expected = twin.gate.symbol(symbol)
+            found = {name: int(rows[name][symbol]) for name in expected}
+            # The kernel keeps who halted it, a bit each; the gate asks whether anybody did.
+            assert found | {"halted": int(found["halted"] != 0)} == expected
+        assert {name: world.modes[name] for name in ("mode", "phase", "outcome", "steps")} == {
+            name: twin.modes.state[name] for name in ("mode", "phase", "outcome", "steps")
+        }
+        expected = twin.gate.account_values()
+        assert {name: account[name] for name in expected} == expected
+        strategies = world.strategies()
+        for strategy in range(self.strategies):
+            expected = twin.rows[strategy].state
+            assert {name: int(strategies[name][strategy]) for name in expected} == expected
+        if twin.brackets:
+            self._compare_brackets()
+        self._compare_sections()
+        # The verdicts are among the words of every event; the statistics behind them are dear to read.
+        if twin.judge and world.event_count % 8 == 0:
+            table = Discipline.load(world.discipline())
+            table.check()
+            assert table.cooldowns() == twin.judge.table.cooldowns()
+            assert table.counts == twin.judge.table.counts
+            samples = [table.statistics(i)["sum_e8"] for i in range(self.strategies)]
+            assert samples == [twin.judge.table.statistics(i)["sum_e8"] for i in range(self.strategies)]
+
+    def _compare_sections(self) -> None:
+        world, twin = self.desk.world, self.twin
+        if twin.algos:
+            rows = {int(row["id_algo"]): row for row in world.algos()}
+            assert set(rows) == set(twin.algos.parents)
+            for id_algo, row in rows.items():
+                expected = twin.algos.row(id_algo)
+                assert {name: int(row[name]) for name in expected} == expected
+            twin.algos.check()
+        if twin.triggers:
+            twin.triggers.check()
+            assert {i: o for i, o in twin.waiting.items() if not twin.orders.records[i].live} == {}
+        for symbol, book in enumerate(twin.books or ()):
+            top = world.book_top(symbol)
+            names = ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots", "update_id", "ts_ns", "trust")
+            line = [int(top[name]) for name in names]
+            assert (*line[:6], line[6] & 0xFFFFFFFF, line[6] >> 32) == book.top()
+            book.check()
+
+    def _compare_brackets(self) -> None:
+        world, twin = self.desk.world, self.twin
+        assert twin.brackets is not None
+        twin.brackets.check()
+        rows = {int(row["handle"]): row for row in world.brackets()}
+        assert set(rows) == {b.handle for b in twin.brackets.slots if b is not None}
+        for handle, row in rows.items():
+            assert bracket_facts(row) == twin.brackets.facts(handle)
+        symbols = world.symbols()
+        assert symbols["unprotected_lots"].tolist() == twin.unprotected
+        assert symbols["stop_px_ticks"].tolist() == twin.stop_px
+
+
+def bracket_facts(row: Any) -> dict[str, Any]:
+    """A bracket's row in the words of the twin."""
+    legs = row["legs"]
+    out = sum(legs[i]["total_lots"] for i in (1, 2, 3))
+    names = ("handle", "phase", "flags", "base_lots", "over_lots", "outside_lots", "qty_lots", "deadline_ns", "lates",
+             "incidents")  # fmt: skip
+    leg = ("id_order", "qty_lots", "filled_lots", "total_lots", "state", "places", "asks")
+    held = row["base_lots"] + legs[0]["total_lots"] + row["over_lots"] - out - row["outside_lots"]
+    return {name: int(row[name]) for name in names} | {
+        "held_lots": held, "legs": [tuple(int(one[name]) for name in leg) for one in legs]
+    }  # fmt: skip

@@ -190,7 +190,7 @@ def run(machine: Machine, market: Market, events: Records, seen: Seen = lambda _
     driver = _Driver(machine, market, np.ascontiguousarray(events), seen)
     driver.run()
     machine.core.world.check()
-    tape = machine.records().copy()
+    tape = machine.records()
     fills = _fills(tape, quotes_of(market, events), [i.tick_e8 for i in machine.venue.config.instruments])
     times, equity, positions, prices = machine.loop.samples()
     return Run(

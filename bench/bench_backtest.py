@@ -10,7 +10,6 @@ import importlib.metadata
 import importlib.util
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,17 +57,16 @@ def quotes_of(count: int) -> npt.NDArray[Any]:
     return out.view(EVENT)
 
 
-def _rates(events: npt.NDArray[Any], strategy: str, market: Any, directory: Path, *, every: int, books: bool) -> Any:
+def _rates(events: npt.NDArray[Any], strategy: str, market: Any, *, every: int, books: bool) -> Any:
     """Million events a second of each round, and the last round's tape hash."""
     asked = Asked(strategy, {"every": every}, latency_ms=0.5, cuts=0)
     settings = settings_for(load([config_directory() / "paper.toml"]).settings, asked, (Dataset(META, events), events))
     rates, seen = [], set()
-    for number in range(sized(ROUNDS, 1)):
-        (directory / f"{number}").mkdir()
-        bench = Bench(settings, asked, Market("book"), directory / f"{number}")
+    for _ in range(sized(ROUNDS, 1)):
+        bench = Bench(settings, asked, Market("book"))
         machine = bench.machine(events)
         if books:
-            machine = _with_book(bench, machine, directory / f"{number}", events)
+            machine = _with_book(bench, machine, events)
         driver = backtest._Driver(machine, market, events)
         # The processor's time on both sides: a peer beside it on a busy machine is held up as often.
         start = time.process_time_ns()
@@ -83,19 +81,18 @@ def _rates(events: npt.NDArray[Any], strategy: str, market: Any, directory: Path
     return np.array(rates), seen.pop()
 
 
-def _with_book(bench: Bench, machine: backtest.Machine, directory: Path, events: npt.NDArray[Any]) -> backtest.Machine:
+def _with_book(bench: Bench, machine: backtest.Machine, events: npt.NDArray[Any]) -> backtest.Machine:
     """The same core with its own book of the depth."""
     core = bench.core(book=(4096, 1024))
-    tape = Tape(directory / "book.b4", capacity=4 * len(events) + (1 << 16), write=True)
+    tape = Tape(None, capacity=4 * len(events) + (1 << 16), write=True)
     return backtest.Machine(core, machine.venue, Lockstep(core, tape, machine.venue.recorded(0)), tape.records)
 
 
-def bench_quotes(report: Report, tmp_path: Path) -> None:
+def bench_quotes(report: Report) -> None:
     events = quotes_of(sized(300_000, 4_000))
     every = sized(10_000, 100)
-    rates, checksum = _rates(events, BEAT_FEATURES, Market("quotes"), tmp_path, every=every, books=False)
-    (tmp_path / "bare").mkdir()
-    bare, _ = _rates(events, BEAT, Market("quotes"), tmp_path / "bare", every=every, books=False)
+    rates, checksum = _rates(events, BEAT_FEATURES, Market("quotes"), every=every, books=False)
+    bare, _ = _rates(events, BEAT, Market("quotes"), every=every, books=False)
     note(f"backtest_quotes: without features {np.median(bare):.2f} M/s; {features_feed.__name__} feeds the ten")
     report.row("backtest_quotes", rates, checksum=checksum, **heavy_peer("nautilus_trader", "quotes_rate_samples"))
 
@@ -157,7 +154,7 @@ def _hftbacktest(rows: npt.NDArray[Any], every: int) -> Callable[[], float] | No
 
 
 @pytest.mark.parametrize("name", ["replay_l2", "replay_l2_queues"])
-def bench_depth(report: Report, tmp_path: Path, name: str) -> None:
+def bench_depth(report: Report, name: str) -> None:
     rows = near_stream(sized(200_000, 4_000))
     assert rows[:, 1].min() > BASE
     events = events_of(rows)
@@ -167,7 +164,7 @@ def bench_depth(report: Report, tmp_path: Path, name: str) -> None:
     levels["id_prev"] = levels["id_last"] - 1
     every = sized(10_000, 100)
     market = _Depth(venue=name == "replay_l2_queues")
-    rates, checksum = _rates(events, BEAT, market, tmp_path, every=every, books=True)
+    rates, checksum = _rates(events, BEAT, market, every=every, books=True)
     peer = _hftbacktest(rows, every)
     more = {}
     if peer is not None:

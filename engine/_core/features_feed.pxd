@@ -8,6 +8,9 @@ the events alone.
 A stream takes one of three: the middle of the touch at each call (`every_ns` 0), bars of that middle of a fixed length,
 or the venue's own closed bars. Bars of the touch close with the first price of a later one; their volume counts prices.
 
+A strategy that names a model (infer) has it behind its stream, in the section too. It answers when the stream moved, and
+its outputs stand behind the features in the view: NaN until every feature is warm, because it was learned on warm ones.
+
 Invariants: a row's lanes point into its own stream; the section's bytes are a function of the requests and the events, so
 they are hashed, copied and recovered with the world. Cost: copying what was asked for, some ns a feature, and the
 update of the stream: see bench_features.py.
@@ -31,11 +34,14 @@ cdef struct feed_row_t:
     int64_t every_ns
     int64_t bar                   # number of the bar that is being built
     int64_t prices                # in it
+    uint64_t at_model             # from the section's start; 0 without one
+    uint32_t outputs              # of the model: values behind the features
+    uint32_t reserved
     double open_
     double high
     double low
     double close
-    uint8_t hash[32]              # of the request: SHA-256 of its text
+    uint8_t hash[32]              # of the request: SHA-256 of its text, which names the model by its own
     int32_t family[32]
     int32_t lane[32]
     double value[32]

@@ -1,3 +1,4 @@
+from libc.math cimport NAN
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
@@ -9,6 +10,7 @@ from engine._core.debug cimport likely
 from engine._core.features cimport (
     LANES, features_bar, features_bytes, features_groups, features_init, features_price, features_t,
 )
+from engine._core.infer cimport Model, infer_level, infer_run, model_t
 from engine._core.isa cimport isa_level
 from engine._core.strategy_abi cimport FEATURES_MAX, view_t
 from engine._core.types cimport FLAG_CLOSED, KIND_BAR_PRICES, bar_prices_event_t, event_t
@@ -17,6 +19,7 @@ from engine._core.world cimport SECTION_FEATURES, World, world_has, world_sectio
 FeedSource = feed_source_t
 _NUMBER = {row.name: row.number for row in _TABLE}
 cdef int _level = isa_level()
+cdef int _infer_level = infer_level()
 
 
 cdef inline feed_row_t* _rows(void* section) noexcept nogil:
@@ -28,11 +31,20 @@ cdef inline features_t* _stream(void* section, const feed_row_t* r) noexcept nog
 
 
 cdef void _take(void* section, feed_row_t* r) noexcept nogil:
-    """Keep the values that were asked for: between updates they stand still."""
+    """Keep the values that were asked for, and what the model says of them: between updates they stand still."""
     cdef features_t* f = _stream(section, r)
+    cdef bint warm = True
     cdef uint32_t i
     for i in range(r.count):
         r.value[i] = features_groups(f)[r.lane[i] // LANES].out[r.family[i]].d[r.lane[i] % LANES]
+        warm = warm and r.value[i] == r.value[i]
+    if r.at_model == 0:
+        return
+    if warm:
+        infer_run(<const model_t*>(<char*>section + r.at_model), r.value, r.value + r.count, _infer_level)
+        return
+    for i in range(r.outputs):
+        r.value[r.count + i] = NAN
 
 
 cdef bint _touch(void* section, feed_row_t* r, int64_t now_ns, double middle) noexcept nogil:
@@ -75,8 +87,8 @@ cdef int features_feed(void* section, const event_t* event, uint32_t strategy, v
         moved = True
     if moved:
         _take(section, r)
-    memcpy(view.features, r.value, r.count * sizeof(double))
-    return <int>r.count
+    memcpy(view.features, r.value, (r.count + r.outputs) * sizeof(double))
+    return <int>(r.count + r.outputs)
 
 
 # ------------------------------------------------------------------------------------------------------- Python face
@@ -103,18 +115,22 @@ cdef size_t _size(bytes on, windows) except? 0:
 
 
 def feed_bytes(requests):
-    """Size of the section for one request a strategy: None, or (source, every_ns, ((family, window), ...))."""
+    """Size of the section for one request a strategy: None, or (source, every_ns, ((family, window), ...)), and behind
+    them the packed model where the strategy has one."""
     size = 64 + (len(requests) * sizeof(feed_row_t) + 63) // 64 * 64
     for request in requests:
         if request is not None:
             size += _size(_on({name for name, _ in request[2]}), sorted({window for _, window in request[2]}))
+            size += sum(map(len, request[3:]))
     return size
 
 
 def feed_text(request):
     """The request as text: what its hash is taken of."""
-    source, every_ns, wanted = request
-    return f"{int(source)} {every_ns} " + " ".join(f"{name}:{window}" for name, window in wanted)
+    source, every_ns, wanted, *model = request
+    words = [f"{name}:{window}" for name, window in wanted]
+    words += [f"model:{hashlib.sha256(block).hexdigest()}" for block in model]
+    return f"{int(source)} {every_ns} " + " ".join(words)
 
 
 def feed_hash(request):
@@ -144,7 +160,7 @@ def feed_init(World world not None, requests):
     for slot, request in enumerate(requests):
         if request is None:
             continue
-        source, every_ns, wanted = request
+        source, every_ns, wanted, *model = request
         if not 1 <= len(wanted) <= FEATURES_MAX or every_ns < 0:
             raise ValueError(f"{len(wanted)} features every {every_ns} ns; 1 to {FEATURES_MAX}")
         families, windows = {name for name, _ in wanted}, sorted({window for _, window in wanted})
@@ -159,7 +175,19 @@ def feed_init(World world not None, requests):
         for i, (name, window) in enumerate(wanted):
             r.family[<int>i], r.lane[<int>i] = _NUMBER[name], windows.index(window)
         at += _size(on, windows)
+        if model:
+            at += _place(section, r, at, model[0])
         _take(section, r)
+
+
+cdef uint64_t _place(void* section, feed_row_t* r, uint64_t at, bytes block) except? 0:
+    """Put a model behind its stream. It is walked once before: what stands in a world is one."""
+    cdef Model made = Model(block)
+    if made.c.inputs != r.count or made.c.inputs + made.c.outputs > FEATURES_MAX:
+        raise ValueError(f"a model of {made.inputs} features and {made.outputs} outputs for {r.count} of {FEATURES_MAX}")
+    memcpy(<char*>section + at, made.c, made.c.bytes)
+    r.at_model, r.outputs = at, made.c.outputs
+    return made.c.bytes
 
 
 def feed_of(World world not None, uint32_t strategy):
@@ -172,4 +200,4 @@ def feed_of(World world not None, uint32_t strategy):
     r = &_rows(section)[strategy]
     if r.source == FEED_NONE:
         return None
-    return r.source, r.every_ns, (<const char*>r.hash)[:32], [r.value[i] for i in range(<int>r.count)]
+    return r.source, r.every_ns, (<const char*>r.hash)[:32], [r.value[i] for i in range(<int>(r.count + r.outputs))]

@@ -62,7 +62,7 @@ class Segment:
     path: str
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None,
         *,
         blocks: int,
         number: int = ...,
@@ -80,7 +80,7 @@ class Tape:
     path: str
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None,
         *,
         capacity: int = ...,
         ts_created_ns: int = ...,

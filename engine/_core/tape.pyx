@@ -28,7 +28,8 @@ cdef extern from "sys/mman.h" nogil:
     void* mmap(void* address, size_t size, int protection, int flags, int fd, long offset)
     int munmap(void* address, size_t size)
     int msync(void* address, size_t size, int flags)
-    const int PROT_READ, PROT_WRITE, MAP_SHARED, MS_SYNC
+    const int PROT_READ, PROT_WRITE, MAP_SHARED, MAP_PRIVATE, MAP_ANONYMOUS, MAP_NORESERVE, MS_SYNC, MADV_HUGEPAGE
+    int madvise(void* address, size_t size, int advice)
     void* MAP_FAILED
 
 cdef extern from "time.h" nogil:
@@ -492,21 +493,10 @@ cdef class Segment:
         cdef void* address
         cdef uint64_t size = (1 + blocks) * BLOCK_SIZE
         cdef segment_header_t* h
-        self.path = os.fspath(path)
+        self.path = "memory" if path is None else os.fspath(path)
         if blocks == 0 or len(session) != 16 or len(boot) != 16:
             raise_status(TAPE_CORRUPT, f"{self.path}: a segment of {blocks} blocks")
-        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            try:
-                os.posix_fallocate(fd, 0, size)
-            except OSError:
-                os.unlink(self.path)
-                raise
-            address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-            if address == MAP_FAILED:
-                raise OSError(errno, os.strerror(errno), self.path)
-        finally:
-            os.close(fd)
+        address = _map_memory(size) if path is None else _map_file(self.path, size)
         h = self.c.header = <segment_header_t*>address
         self.c.blocks = <tape_block_t*>(<char*>address + BLOCK_SIZE)
         self.c.mapped_size = size
@@ -541,18 +531,45 @@ cdef class Segment:
             munmap(self.c.header, self.c.mapped_size)
 
 
+cdef void* _map_file(str path, uint64_t size) except NULL:
+    cdef void* address
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        try:
+            os.posix_fallocate(fd, 0, size)
+        except OSError:
+            os.unlink(path)
+            raise
+        address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
+        if address == MAP_FAILED:
+            raise OSError(errno, os.strerror(errno), path)
+    finally:
+        os.close(fd)
+    return address
+
+
+cdef void* _map_memory(uint64_t size) except NULL:
+    """Memory that nobody keeps: a run's own tape. Large pages, because nobody touches them ahead of the appender, and
+    none reserved, because a run's room is an upper bound."""
+    cdef void* address = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    if address == MAP_FAILED:
+        raise OSError(errno, os.strerror(errno))
+    madvise(address, size, MADV_HUGEPAGE)
+    return address
+
+
 @cython.final
 cdef class Tape:
     """What a driver appends to: the current segment, and the one that stands ready behind it.
 
-    `Tape(path, capacity=n, write=True)` is one segment alone; `Tape(path)` reads one. engine/journal/writer.py makes
+    `Tape(path, capacity=n, write=True)` is one segment alone, with None for a path in memory; `Tape(path)` reads one. engine/journal/writer.py makes
     it of many.
     """
 
     def __cinit__(self, path, *, uint64_t capacity=0, int64_t ts_created_ns=0, bint write=False,
                   Segment segment=None, int mode=TAPE_SYNC_OFF, uint64_t first_record=0, uint32_t check=0,
                   bytes chain=bytes(32)):
-        self.path = os.fspath(path)
+        self.path = "memory" if path is None else os.fspath(path)
         self.segments = []
         self.writing = write or segment is not None
         if not self.writing:

@@ -26,8 +26,8 @@ GROUPS: dict[str, dict[str, str]] = {
         "tighten": "control", "reload": "control", "reset": "reset",
     },
     "strategies": {
-        "strategy": "strategy", "features": "features", "data": "data", "market": "market", "backtest": "backtest",
-        "sweep": "sweep", "parity": "parity", "certify": "certify", "replay": "replay",
+        "strategy": "strategy", "features": "features", "model": "model", "data": "data", "market": "market",
+        "backtest": "backtest", "sweep": "sweep", "parity": "parity", "certify": "certify", "replay": "replay",
     },
     "set up": {
         "config": "config", "tiers": "tiers", "keys": "keys", "install": "install", "uninstall": "install",

@@ -17,6 +17,7 @@ from engine.errors.features import *
 from engine.errors.guard import *
 from engine.errors.journal import *
 from engine.errors.memory import *
+from engine.errors.models import *
 from engine.errors.money import *
 from engine.errors.net import *
 from engine.errors.numbers import *

@@ -29,7 +29,7 @@ from engine.research.lockstep import Lockstep, Route, Stop
 from engine.sim.venue.embedded import EmbeddedVenue
 
 Records = npt.NDArray[Any]
-# Told how far the time of the data has come, at every sample.
+# Told how far the time of the data has come, every few samples.
 Seen = Callable[[int], None]
 SAMPLES = 1_000
 NO_TIME = 2**62
@@ -105,12 +105,11 @@ class _Driver:
         self.paths = [int(Route.ROUTE_LOW_FIRST)] * len(self.perpetual)
         # By symbol: when funding is exchanged next, and at which rate.
         self.funding: dict[int, tuple[int, int]] = {}
-        self.samples: list[tuple[int, int, list[int], list[float]]] = []
 
     def run(self) -> None:
         times = self.events["ts_recv_ns"]
         first, last = int(times[0]), int(times[-1])
-        self.loop.begin(first, (last - first) // SAMPLES)
+        self.loop.begin(first, last, (last - first) // SAMPLES)
         for part, route in self.market.parts(self.events):
             self._part(part, route)
         # What is still due at the moment of the last event belongs to it.
@@ -128,8 +127,7 @@ class _Driver:
                 self.venue.met(symbol, self.loop.now_ns)
             if why & Stop.STOP_OUTPUTS:
                 self._submit()
-            if why & Stop.STOP_SAMPLE:
-                self._sample()
+            if why & Stop.STOP_SAMPLED:
                 self.seen(self.loop.now_ns)
             if why & Stop.STOP_MARK and self.perpetual[symbol]:
                 self._mark(part[at - 1])
@@ -162,18 +160,6 @@ class _Driver:
         self.venue.pass_time(self.loop.now_ns)
         self.venue.submit(outputs)
 
-    def _sample(self) -> None:
-        world = self.core.world
-        lots = world.positions()["lots"].tolist()
-        rows = world.instruments()
-        mids = ((rows["bid_px_ticks"] + rows["ask_px_ticks"]) / 2).tolist()
-        now, every = self.loop.now_ns, self.loop.sample_every_ns
-        at = self.samples[-1][0] + every if self.samples else now
-        # In a silence that no timer broke nothing changed: its samples are all the same.
-        while at <= now:
-            self.samples.append((at, world.account()["equity"], lots, mids))
-            at += every
-
     def _mark(self, event: Any) -> None:
         mark = np.frombuffer(event.tobytes(), MARK)[0]
         self.venue.pass_time(self.loop.now_ns)
@@ -204,16 +190,16 @@ def run(machine: Machine, market: Market, events: Records, seen: Seen = lambda _
     driver = _Driver(machine, market, np.ascontiguousarray(events), seen)
     driver.run()
     machine.core.world.check()
-    tape = machine.records().copy()
+    tape = machine.records()
     fills = _fills(tape, quotes_of(market, events), [i.tick_e8 for i in machine.venue.config.instruments])
-    times, equity, positions, prices = (np.array(column) for column in zip(*driver.samples, strict=True))
+    times, equity, positions, prices = machine.loop.samples()
     return Run(
         tape=tape,
         state_hash=machine.core.world.state_hash(),
-        times_ns=times.astype(np.int64),
-        equity=equity.astype(np.int64),
-        positions=positions.astype(np.int64),
-        prices=prices.astype(np.float64),
+        times_ns=times,
+        equity=equity,
+        positions=positions,
+        prices=prices,
         fills=fills,
         denials=_denials(tape),
         counts=machine.core.world.counts,

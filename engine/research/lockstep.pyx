@@ -1,6 +1,6 @@
 """The inner loop of a backtest: each event to the venue's book, then to the core, in one compiled loop.
 
-Owns: the order of one moment, the clock's timers, and when to come back to Python. Does not own: the exchange, the
+Owns: the order of one moment, the clock's timers, the samples of the account, and when to come back to Python. Does not own: the exchange, the
 account, journeys of messages (sim/venue/embedded.py), what is assumed of a market (research/market.py).
 
 The venue is never ahead of the core: an event meets the book, then the core sees it, then the next one is looked at.
@@ -8,16 +8,19 @@ So an answer can meet nothing that came before it was given. Python is entered w
 the core has something to send, and when something else is due; between those nothing of the venue but its book moves.
 
 Timers come every 100 ms while the core heard something within the last second. In a longer silence one comes at its end:
-nothing that waits for a time is decided later than the next event. Asking for samples changes no timer.
+nothing that waits for a time is decided later than the next event. Samples are taken at timers and change none.
 """
 cimport cython
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
+
+import numpy as np
 
 from engine._core.debug cimport likely, unlikely
 from engine._core.step cimport Core, step
 from engine._core.tape cimport Tape, tape_append
 from engine._core.types cimport KIND_TIMER, OK, WORLD_UNKNOWN_SYMBOL, event_t, raise_status
+from engine._core.world cimport world_instruments, world_positions, world_t
 from engine.sim.venue.recorded cimport Recorded
 
 cpdef enum route_t:               # of an event; bits
@@ -35,12 +38,13 @@ cpdef enum stop_t:                # why the loop came back; bits
     STOP_OUTPUTS = 8              # the core has something to say
     STOP_FORK = 16
     STOP_MARK = 32
-    STOP_SAMPLE = 64
+    STOP_SAMPLED = 64             # some more samples were taken: time to tell how far it has come
 
 Route = route_t
 Stop = stop_t
 TIMER_NS = 100_000_000
 cdef int64_t EVERY = 100_000_000, QUIET = 1_000_000_000
+cdef Py_ssize_t TOLD_EVERY = 16   # samples
 
 
 @cython.nonecheck(False)
@@ -52,6 +56,9 @@ cdef class Lockstep:
     # Of symbols 0 to 3: a list could not be read without the interpreter lock.
     cdef Recorded recorded, second, third, fourth
     cdef int64_t timer_ns, last_ns, sample_ns
+    # A row a sample: its time and the equity, then by symbol what is held and the touch added up.
+    cdef int64_t[:, ::1] rows
+    cdef Py_ssize_t row_count
     cdef readonly int64_t now_ns, sample_every_ns
     cdef readonly int markets
 
@@ -62,10 +69,40 @@ cdef class Lockstep:
         self.second, self.third, self.fourth = second or recorded, third or recorded, fourth or recorded
         self.markets = 1 + (second is not None) + (third is not None) + (fourth is not None)
 
-    def begin(self, int64_t first_ns, int64_t sample_every_ns):
+    def begin(self, int64_t first_ns, int64_t last_ns, int64_t sample_every_ns):
         """The first timer and the first sample come with the first event; samples are whole timers apart."""
         self.timer_ns = self.last_ns = self.sample_ns = self.now_ns = first_ns
         self.sample_every_ns = max(EVERY, sample_every_ns - sample_every_ns % EVERY)
+        # No timer comes behind the last event, so no sample does.
+        self.rows = np.zeros(((last_ns - first_ns) // self.sample_every_ns + 1, 2 + 2 * self.core.c.world.symbol_count),
+                             dtype=np.int64)
+        self.row_count = 0
+
+    def samples(self):
+        """(times, equity, what was held by symbol, middle of the touch by symbol), a row a sample."""
+        made = np.asarray(self.rows)[: self.row_count]
+        symbols = (made.shape[1] - 2) // 2
+        return made[:, 0].copy(), made[:, 1].copy(), made[:, 2:2 + symbols].copy(), made[:, 2 + symbols:] / 2
+
+    cdef bint sample(self) noexcept nogil:
+        """Samples up to now. True when it is time to tell how far it has come.
+
+        In a silence that no timer broke nothing changed: its samples are all the same.
+        """
+        cdef const world_t* w = self.core.c.world
+        cdef uint32_t symbol, symbols = w.symbol_count
+        cdef Py_ssize_t before = self.row_count
+        while self.sample_ns <= self.timer_ns and self.row_count < self.rows.shape[0]:
+            self.rows[self.row_count, 0] = self.sample_ns
+            self.rows[self.row_count, 1] = w.account.equity
+            for symbol in range(symbols):
+                self.rows[self.row_count, 2 + symbol] = world_positions(w)[symbol].lots
+                self.rows[self.row_count, 2 + symbols + symbol] = (
+                    world_instruments(w)[symbol].bid_px_ticks + world_instruments(w)[symbol].ask_px_ticks
+                )
+            self.row_count += 1
+            self.sample_ns += self.sample_every_ns
+        return self.row_count // TOLD_EVERY != before // TOLD_EVERY
 
     cdef inline bint meets(self, const event_t* e) noexcept nogil:
         """Let the event's own market play it. Whether an order of ours was touched."""
@@ -111,10 +148,8 @@ cdef class Lockstep:
         status = self.take(&e)
         if self.core.c.out_count:
             why[0] |= STOP_OUTPUTS
-        if self.timer_ns >= self.sample_ns:
-            why[0] |= STOP_SAMPLE
-            while self.sample_ns <= self.timer_ns:
-                self.sample_ns += self.sample_every_ns
+        if self.timer_ns >= self.sample_ns and self.sample():
+            why[0] |= STOP_SAMPLED
         self.timer_ns += EVERY
         return status
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import itertools
 import math
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -185,9 +182,8 @@ def _most(events: Records) -> tuple[int, int]:
 class Bench:
     """Fresh machines of one backtest: the look-ahead check needs one for each cut."""
 
-    def __init__(self, settings: Settings, asked: Asked, market: Market, directory: Path) -> None:
-        self.settings, self.asked, self.directory, self.market = settings, asked, directory, market
-        self._numbers = itertools.count(1)  # of tapes: one to each machine, also of what was varied
+    def __init__(self, settings: Settings, asked: Asked, market: Market) -> None:
+        self.settings, self.asked, self.market = settings, asked, market
         latency = Latency() if asked.latency_ms is None else Latency(fixed_ns=int(asked.latency_ms * 1e6))
         self.latency = latency
         self.module = next(iter(settings.strategies.values())).module
@@ -198,8 +194,8 @@ class Bench:
             name: msgspec.structs.replace(row, fee_maker=row.fee_maker * fees, fee_taker=row.fee_taker * fees)
             for name, row in self.settings.instruments.items()
         }
-        other = Bench(msgspec.structs.replace(self.settings, instruments=rows), self.asked, self.market, self.directory)
-        now, other._numbers = self.latency, self._numbers
+        other = Bench(msgspec.structs.replace(self.settings, instruments=rows), self.asked, self.market)
+        now = self.latency
         if journeys != 1:
             fixed = 0 if journeys == 0 else None if now.fixed_ns is None else now.fixed_ns * journeys
             # A log-normal time of so many times the length is one of a median moved by its logarithm.
@@ -237,7 +233,7 @@ class Bench:
         timers = int(np.minimum(apart // TIMER_NS + 1, TIMERS_MOST).sum())
         # Inside a bar there is more to fill and to answer than its two records show.
         capacity = (8 if self.market.basis == "bars" else 4) * (len(events) + timers) + TAPE_ROOM
-        tape = Tape(self.directory / f"{next(self._numbers)}.b4", capacity=capacity, write=True)
+        tape = Tape(None, capacity=capacity, write=True)
         books = [venue.recorded(symbol) for symbol in range(len(instruments))]
         return backtest.Machine(core, venue, Lockstep(core, tape, *books), tape.records)
 
@@ -255,13 +251,12 @@ def run_backtest(settings: Settings, asked: Asked, *data: Dataset, seen: backtes
         raise BacktestImpossible(f"data of one kind are needed, not {', '.join(sorted(str(one) for one in bases))}")
     market = Market(str(bases.pop()), asked.away_ticks)
     events, done = _together(played)
-    with tempfile.TemporaryDirectory(prefix="bot4-backtest-") as directory:
-        bench = Bench(chosen, asked, market, Path(directory))
-        whole = backtest.run(bench.machine(events), market, events, seen)
-        checked = Checked()
-        if asked.cuts:
-            checked = Checked(*backtest.look_ahead(whole, market, events, bench.machine, cuts=asked.cuts))
-        varied = _varied(bench, market, events) if asked.sensitivity else ()
+    bench = Bench(chosen, asked, market)
+    whole = backtest.run(bench.machine(events), market, events, seen)
+    checked = Checked()
+    if asked.cuts:
+        checked = Checked(*backtest.look_ahead(whole, market, events, bench.machine, cuts=asked.cuts))
+    varied = _varied(bench, market, events) if asked.sensitivity else ()
     latency = "log-normal, median 49 ms" if asked.latency_ms is None else f"{asked.latency_ms:g} ms"
     params = dict(next(iter(chosen.strategies.values())).params)
     return Told(

@@ -12,6 +12,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +22,7 @@ from engine._core.step import Core
 from engine._core.strategy import STRATEGY_LIMITS
 from engine._core.strategy_abi import SIZES
 from engine.errors import StrategyBadParameter, StrategyNotAccepted, StrategyUnknown
+from engine.strategy import models
 from engine.strategy.cache import Cache
 from engine.strategy.contract import Feature, Parameter
 from engine.strategy.hook import PythonHook
@@ -29,8 +31,8 @@ from engine.strategy.meter import Meter
 PACKAGE = "strategies"
 LIMIT_NAMES = tuple(name for name in STRATEGY_LIMITS.names or () if name != "reserved")
 INT64_MAX = 2**63 - 1
-# What is fed, nanoseconds of a bar, and (family, window) of each value.
-Request = tuple[int, int, tuple[tuple[str, int], ...]]
+# What is fed, nanoseconds of a bar, (family, window) of each value, and a packed model where there is one.
+Request = tuple[int, int, tuple[tuple[str, int], ...], *tuple[bytes, ...]]
 WINDOW_MAX = 1_000
 
 
@@ -56,6 +58,7 @@ class Definition:
     features: Request | None = None
     peers: int = 0  # how many other symbols it watches
     legs: int = 1  # 2: one file placed on its own symbol and on its first peer, each watching the other
+    model: models.Trained | None = None  # its outputs stand in the view behind the features
 
     @property
     def is_plain(self) -> bool:
@@ -121,13 +124,16 @@ def names() -> list[str]:
 
 def find(name: str) -> Definition:
     """The definition of a strategy by its module path, checked."""
+    return define(_module(name))
+
+
+def _module(name: str) -> ModuleType:
     try:
-        module = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
             raise
         raise StrategyUnknown(f"{name!r}.{nearest(name, names())}") from error
-    return define(module)
 
 
 def define(module: ModuleType) -> Definition:
@@ -149,7 +155,36 @@ def define(module: ModuleType) -> Definition:
     legs = getattr(module, "LEGS", 1)
     if legs not in (1, 2) or legs - 1 > peers:
         raise StrategyNotAccepted(f"{module.__name__}.LEGS = {legs!r}; 1, or 2 for one that watches a peer.")
-    return Definition(module.__name__, text, parameters, decide, plain, _request(module), peers, legs)
+    asked, model = _request(module), None
+    request: Request | None = asked
+    if getattr(module, "MODEL", None) is not None:
+        model = models.load(model_path(module), _asked(module, asked))
+        if len(model.inputs) + len(model.outputs) > SIZES["features"]:
+            raise StrategyNotAccepted(
+                f"{module.__name__}: a view has {SIZES['features']} features and outputs together."
+            )
+        request = (*_asked(module, asked), model.block)
+    return Definition(module.__name__, text, parameters, decide, plain, request, peers, legs, model)
+
+
+def _asked(module: ModuleType, request: models.Request | None) -> models.Request:
+    if request is None:
+        raise StrategyNotAccepted(f"{module.__name__}.MODEL needs FEATURES: what it is asked about.")
+    return request
+
+
+def model_path(module: ModuleType) -> Path:
+    """Where a module's model is: `MODEL` is a file beside it."""
+    name = getattr(module, "MODEL", None)
+    if not isinstance(name, str) or not name or module.__file__ is None:
+        raise StrategyNotAccepted(f"{module.__name__}.MODEL = {name!r}; the name of a file beside the module.")
+    return Path(module.__file__).parent / name
+
+
+def learns(name: str) -> tuple[models.Request, Path]:
+    """What a strategy's model is to be trained on, and where it is to stand; it need not be there yet."""
+    module = _module(name)
+    return _asked(module, _request(module)), model_path(module)
 
 
 def _peers(module: ModuleType) -> int:
@@ -160,7 +195,7 @@ def _peers(module: ModuleType) -> int:
     return count
 
 
-def _request(module: ModuleType) -> Request | None:
+def _request(module: ModuleType) -> models.Request | None:
     """What a module asks for of the features kernel, checked; None when it asks for nothing."""
     wanted = getattr(module, "FEATURES", ())
     if not isinstance(wanted, tuple) or not all(isinstance(item, Feature) for item in wanted):

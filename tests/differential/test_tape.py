@@ -66,6 +66,18 @@ def test_the_kernel_writes_the_bytes_of_the_layout(tmp_path, count, form):
     assert image == twin
 
 
+@pytest.mark.parametrize("count", [0, 1, 59, 60, 177])
+def test_a_tape_in_memory_holds_what_one_in_a_file_does(tmp_path, count):
+    rows = events(count)
+    kept, passing = core.Tape(tmp_path / "a", capacity=177, write=True), core.Tape(None, capacity=177, write=True)
+    for tape in (kept, passing):
+        tape.append(rows)
+    assert passing.records().tobytes() == kept.records().tobytes() == rows.tobytes()
+    assert passing.count == kept.count
+    with pytest.raises(JournalFull, match="memory"):
+        passing.append(events(178 - count))
+
+
 @pytest.mark.parametrize("closed", [True, False])
 def test_a_whole_segment_is_read_back(impl, tmp_path, closed):
     rows = events(130)

@@ -40,6 +40,7 @@ PINS = {
         18, 16.27996941, ("funding",), {"qty": 20, "cover_s": 14_400, "slip": 1_000, "enter_bps": 1.2, "exit_bps": 0.3}
     ),
     "hedge": Pin(73, 0.03069011, (*BARS, "sample:freqtrade-feather"), {"bar_s": 300, "slip": 100}, "trend"),
+    "learned": Pin(143, -3.79788493, params={"qty": 100}),
     "market_maker": Pin(8, -1.11334650, BOOK, {"warm_s": 5}),
     "mean_reversion": Pin(46, -4.02384918, params={"bar_s": 300, "qty": 100}),
     "momentum": Pin(1324, -25.01030910, params={"bar_s": 300, "unit": 50}),

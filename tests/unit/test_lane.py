@@ -91,7 +91,7 @@ class Wire:
 class Side:
     """One driver with everything that it drives."""
 
-    def __init__(self, folder, name: str, *, short: bool, orders_most: int) -> None:
+    def __init__(self, folder, name: str, *, short: bool, orders_most: int, capacity: int = 1 << 15) -> None:
         directory, clock, signer = Directory(SYMBOLS), ClockSync(), HmacSigner("key", b"s" * 64)
         now = time.time_ns()
         clock.sample(now, now, now)
@@ -114,7 +114,7 @@ class Side:
             world.set_gate_symbol(instrument.index, **GATE_SYMBOL)
             placement = registry.Placement("strategies.quoter", instrument.index)
             registry.bind(core, instrument.index, placement, cache=cache)
-        self.engine = Engine(core, Tape(folder / f"{name}.b4", capacity=1 << 15, write=True), self.live, now_ns=now)
+        self.engine = Engine(core, Tape(folder / f"{name}.b4", capacity=capacity, write=True), self.live, now_ns=now)
         self.seen: list[tuple[bool, bytes]] = []
         self.engine.watch(
             lambda events: self.seen.append((True, _timeless(events))),
@@ -328,3 +328,43 @@ def test_what_the_tape_has_no_room_for_is_not_sent(tmp_path):
     # What was sent is recorded. Of the step that found no room some may be recorded, and nothing was sent.
     assert intents.sum() - 2 <= len(side.wire.messages) <= intents.sum()
     assert intents.sum() > 1_000
+
+
+@in_a_loop
+def test_a_message_that_comes_within_a_step_waits_for_its_turn_on_both_ways(tmp_path):
+    sides, market_ = _both(tmp_path), Market(12)
+    _images(sides, market_)
+    first, second = market_.depth(0), market_.depth(1)
+    for side in sides:
+        inner = [second]
+
+        def within(_events, side=side, inner=inner) -> None:
+            while inner:
+                side.live._on_market(side.wire, inner.pop(), time.time_ns())
+
+        side.engine.watch(within, lambda _outputs: None)
+    _go(sides, lambda side: side.live._on_market(side.wire, first, time.time_ns()))
+    _end(sides)
+    for side in sides:
+        records = side.engine.tape.records()
+        levels = records[records["kind"] == Kind.KIND_BOOK_LEVEL]["symbol"]
+        assert {s: y.last_id for s, y in side.live.feed.syncs.items()} == market_.last
+        # The whole of the message that it came within, and then the whole of it.
+        assert levels[-16:].tolist() == [0] * 8 + [1] * 8
+
+
+@in_a_loop
+def test_a_market_message_that_the_tape_has_no_room_for_fails_the_session(tmp_path):
+    side, market_ = Side(tmp_path, "full", short=True, orders_most=10**6, capacity=1 << 9), Market(13)
+    _images([side, side], market_)
+
+    def until_full() -> None:
+        while True:
+            side.live._on_market(side.wire, market_.depth(0), time.time_ns())
+
+    with pytest.raises(Bot4Error):
+        until_full()
+    assert isinstance(side.live.failure, Bot4Error)
+    taken = side.engine.tape.count
+    side.live._on_market(side.wire, market_.depth(0), time.time_ns())
+    assert side.engine.tape.count == taken

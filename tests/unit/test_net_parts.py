@@ -198,6 +198,19 @@ def test_the_linked_rule_compares_with_the_image_itself_and_then_with_pu():
     assert sync.wants_image
 
 
+def test_an_image_that_falls_between_two_linked_changes_fits_neither_and_another_is_asked_for():
+    sync = BookSync(Rule.RULE_LINKED)
+    sync.on_changes(_levels(150, 155, 149))
+    sync.on_changes(_levels(158, 162, 155))
+    sync.on_changes(_levels(163, 170, 162))
+    sync.on_image(_image(156))
+    assert sync.wants_image
+    assert sync.gap_count == 1
+    # What followed is still held: an image within it lets it go.
+    assert _ids(sync.on_image(_image(160))) == [(160, 160), (158, 162), (163, 170)]
+    assert sync.state is SyncState.LIVE
+
+
 def test_a_hole_in_the_buffer_forgets_what_stands_before_it():
     sync = BookSync(Rule.RULE_SPOT)
     sync.on_changes(_levels(1, 5))

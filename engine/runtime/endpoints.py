@@ -1,4 +1,4 @@
-"""Where the venue of a session answers, and whether money is there.
+"""Where the venues of a session answer, and whether money is there.
 
 A session that is told to trade live at a testnet, or at a venue on this machine, is a rehearsal: everything is as it
 will be but the money. Which it is follows from the addresses alone: a switch that says "testnet" beside an address
@@ -29,15 +29,13 @@ class Stage(StrEnum):
     LIVE = "live"
 
 
-def venue_of(settings: Settings) -> tuple[str, Venue] | None:
-    """The one venue over sockets that the instruments trade at; None: the embedded one."""
-    used = sorted({row.venue for row in settings.instruments.values()})
-    over = [name for name in used if settings.venues[name].protocol != "embedded"]
-    if not over:
-        return None
-    if used != over or len(over) > 1:
-        raise VenueNotSupported(f"instruments at {', '.join(used)}: one session trades at one venue.")
-    return over[0], settings.venues[over[0]]
+def venues_over(settings: Settings) -> dict[str, Venue]:
+    """The venues over sockets that the instruments trade at, in the core's order; none: the embedded one."""
+    used = list(dict.fromkeys(row.venue for row in settings.instruments.values()))
+    over = {name: settings.venues[name] for name in used if settings.venues[name].protocol != "embedded"}
+    if over and len(over) < len(used):
+        raise VenueNotSupported(f"instruments at {', '.join(used)}: the one in this process keeps a time of its own.")
+    return over
 
 
 def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
@@ -66,12 +64,12 @@ def stage_of(settings: Settings) -> Stage:
     """Whether these settings trade on paper, rehearse, or trade."""
     if settings.engine.mode == "paper":
         return Stage.PAPER
-    found = venue_of(settings)
-    if found is None or found[1].protocol not in MARKETS:
-        return Stage.LIVE
-    name, venue = found
-    hosts = _hosts(venue, endpoints_of(name, venue, paper=False))
-    return Stage.REHEARSAL if all(map(_is_play, hosts)) else Stage.LIVE
+    hosts: set[str] = set()
+    for name, venue in venues_over(settings).items():
+        if venue.protocol not in MARKETS:
+            return Stage.LIVE
+        hosts |= _hosts(venue, endpoints_of(name, venue, paper=False))
+    return Stage.REHEARSAL if hosts and all(map(_is_play, hosts)) else Stage.LIVE
 
 
 def discipline_of(settings: Settings) -> Literal["paper", "live"]:

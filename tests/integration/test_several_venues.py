@@ -13,6 +13,7 @@ import os
 import re
 import signal
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ policy = "best_price"
 [strategies.asks]
 module = "tests.support.strategies.asks"
 symbol = "BTC_one"
-params = { kind = 0, qty = 600, part = 200, seconds = 6, away = 2000 }
+params = { kind = 0, qty = 600, part = 200, seconds = 6, away = 1000 }
 limits = { nets = 0, share_ppm = 500_000 }
 """
 NAMES = ("one", "two")
@@ -134,7 +135,10 @@ class Trading:
         self.world, self.exchange = begun.core.world, opened.exchange
         self.tape = Tape(folder / "tape.b4", capacity=1 << 21, write=True)
         self.engine = Engine(begun.core, self.tape, self.exchange, now_ns=utc_ns())
-        self.placed: list[tuple[int, list[int], int]] = []  # symbol, both asks as they were, our number
+        self.placed: list[tuple[int, list[int], int]] = []  # symbol, both asks as they were, its price
+        for door in self.exchange.parts.values():
+            # How long the last look waits for one that is gone.
+            door.care.config = replace(door.care.config, settle_s=2.0)
         self.filled: list[int] = []
         self.lost: set[int] = set()
         self.engine.watch(self._inputs, self._outputs)
@@ -142,7 +146,7 @@ class Trading:
     def _outputs(self, outputs):
         asks = self.world.instruments()["ask_px_ticks"].tolist()
         for row in outputs[outputs["kind"] == int(Kind.KIND_INTENT_PLACE)].view(INTENT):
-            self.placed.append((int(row["symbol"]), asks, int(row["id_order"])))
+            self.placed.append((int(row["symbol"]), asks, int(row["px_ticks"])))
 
     def _inputs(self, events):
         fills = events[events["kind"] == int(Kind.KIND_ORDER_FILL)]
@@ -183,9 +187,9 @@ def test_a_route_sends_each_order_to_the_venue_whose_price_is_better(tmp_path, v
             return views[0]
 
     view = asyncio.run(live())
-    assert trading.placed
-    for symbol, asks, _ in trading.placed:
-        assert 0 < asks[symbol] == min(ask for ask in asks if ask), "the other one was cheaper"
+    taking = [(asks[symbol], asks) for symbol, asks, px in trading.placed if px >= min(asks)]
+    assert taking
+    assert all(0 < paid == min(asks) for paid, asks in taking), "the other one was cheaper"
     # One look over both: the shared asset is the sum, each base asset its venue's own.
     traded = {trade.symbol for trade in view.trades}
     assert traded == {symbol for symbol, _, _ in trading.placed}
@@ -218,7 +222,6 @@ def test_one_venue_lost_blocks_its_own_orders_and_the_other_goes_on(tmp_path, ve
             await until(lambda: not (at_venue(trading.world)["symbol"] == 0).any())
             assert trading.world.modes["mode"] == Mode.MODE_PAUSED
 
-    # The last look waits for the one that is gone as long as the settings say.
     asyncio.run(live())
     trading.world.check()
 

@@ -33,8 +33,10 @@ from engine.venues.binance.ids import Request
 from engine.venues.bridge_thread import BridgeThread
 from engine.venues.ccxt_account import CcxtAccount
 from engine.venues.ccxt_bridge import CcxtBridge, DataLane
+from engine.venues.ccxt_open import REQUEST_MS
 from engine.venues.ccxt_orders import REDUCES
 from engine.venues.driver import DUTIES, Duty
+from engine.venues.outcome import Act as Action
 from engine.venues.outcome import Outcome
 
 Events = npt.NDArray[Any]
@@ -60,7 +62,7 @@ class BridgedConfig:
     dead_man_ms: int = 60_000
     tick_s: float = 0.02
     pause_s: float = 1.0  # between two questions about what an exchange does not stream
-    request_ns: int = 12 * SECOND  # after it no request that left may still be carried out
+    request_ns: int = (REQUEST_MS + 1_000) * MS  # after it no request that left is carried out any more
     again_ns: int = SECOND  # between two questions about one order
     venue: int = 0
 
@@ -95,6 +97,7 @@ class BridgedExchange(Door):
             (lane.has, i.text): "not asked yet" for lane in bridge.lanes for i in bridge.directory
         }
         self._told_lines = False
+        self._whole: set[int] = set()  # symbols whose book is there
         self._under_way: dict[int, asyncio.Task[None]] = {}  # the newest request of each order
         self._loop: asyncio.AbstractEventLoop | None = None
         self._following: Future[Any] | None = None
@@ -169,6 +172,13 @@ class BridgedExchange(Door):
             self.questions.asks.pop(int(event.view(INTENT)["id_order"][0]), None)
         if said.outcome is not Outcome.DONE:
             self.note("answer", f"{int(event.view(INTENT)['id_order'][0])} {said.name}")
+        if said.act in (Action.SLOW, Action.SLOW_ORDERS, Action.BAN):
+            # At once: rejects in a row stop a symbol, and the next order would be one more.
+            now = utc_ns()
+            self.care.no_room(now + SECOND)
+            self.care.judge(now)
+            self.show_gate(now)
+            self.flush()
 
     # ------------------------------------------------------------------------------------------- on the bridge's thread
     def deliver(self, events: Events) -> None:
@@ -242,13 +252,12 @@ class BridgedExchange(Door):
         return True
 
     def _image(self, symbol: int, image: Events) -> None:
-        now = utc_ns()
-        instrument = self.directory.at(symbol)
-        assert instrument is not None
-        self.tell_feed(Feed.FEED_MARKET, up=1, now=now, symbol=symbol)
-        self.queue_records()
+        if symbol not in self._whole:
+            self._whole.add(symbol)
+            self.tell_feed(Feed.FEED_MARKET, up=1, now=utc_ns(), symbol=symbol)
+            self.queue_records()
+            self.gate.book(symbol, whole=True)
         self.queue.append(image)
-        self.gate.book(symbol, whole=True)
 
     def _lane(self, lane: DataLane, text: str, why_not: str) -> None:
         now, instrument = utc_ns(), self.directory.find(text)
@@ -260,6 +269,7 @@ class BridgedExchange(Door):
             self._broken.pop((lane.has, text), None)
         if lane.is_book:
             if why_not:
+                self._whole.discard(instrument.index)
                 self.gate.book(instrument.index, whole=False)
                 self.tell_feed(Feed.FEED_MARKET, up=0, now=now, symbol=instrument.index)
                 self.show_gate(now)

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from engine.errors import InstrumentRefused, SettingsError, VenueNotSupported
 from engine.venues.directory import Instrument, ticks_outward
 
+REQUEST_MS = 5_000  # no answer by then: the request may have been carried out
+
 
 def text_of(value: object) -> str:
     """A float in its shortest exact form, without an exponent."""
@@ -33,6 +35,10 @@ def open_ccxt(
     if name not in library.exchanges:
         raise SettingsError(f"ccxt knows no exchange {name!r} with streams.")
     made = getattr(library, name)({"apiKey": key, "secret": secret, "password": password, "enableRateLimit": False})
+    made.timeout = REQUEST_MS
+    if "recvWindow" in made.options:
+        # The exchange refuses what is older: an order that is thought absent cannot come alive.
+        made.options["recvWindow"] = REQUEST_MS
     made.options = made.options | {"defaultType": "spot", "fetchCurrencies": False, "fetchMargins": False}
     if isinstance(made.options.get("fetchMarkets"), dict):
         made.options["fetchMarkets"] = {"types": ["spot"]}

@@ -93,7 +93,7 @@ class Bridged:
 
 def test_an_order_is_placed_asked_for_and_cancelled():
     answers = {"POST /api/v3/order": ORDER_ROW, "GET /api/v3/order": ORDER_ROW,
-               "DELETE /api/v3/order": ORDER_ROW | {"status": "CANCELED"}}  # fmt: skip
+               "DELETE /api/v3/order": ORDER_ROW | {"status": "CANCELED"}, "GET /api/v3/myTrades": []}  # fmt: skip
     with Bridged(answers) as b:
         said, events = b.act()
         assert said.outcome is Outcome.DONE
@@ -102,7 +102,22 @@ def test_an_order_is_placed_asked_for_and_cancelled():
         assert b.act(Kind.KIND_INTENT_QUERY, token=0)[1] == [("KIND_ORDER_ACK", 400)]
         assert b.act(Kind.KIND_INTENT_CANCEL, token=0)[1] == [("KIND_ORDER_CANCELED", 400)]
         names = [name for name, _ in b.server.asked]
-        assert names == ["GET /api/v3/exchangeInfo", "POST /api/v3/order", "GET /api/v3/order", "DELETE /api/v3/order"]
+        # Where something was filled its trades come first, before the order's end is told.
+        assert names == [
+            "GET /api/v3/exchangeInfo", "POST /api/v3/order", "GET /api/v3/order", "GET /api/v3/myTrades",
+            "DELETE /api/v3/order", "GET /api/v3/myTrades",
+        ]  # fmt: skip
+
+
+def test_a_halt_is_asked_for_at_the_last_moment_and_stops_what_is_new_alone():
+    with Bridged({"POST /api/v3/order": ORDER_ROW}) as b:
+        b.bridge.join(b.events.append, lambda *_: None, lambda: False)
+        said, events = b.act()
+        assert (said.outcome, said.name, events) == (Outcome.NOT_SENT, "halted", [("KIND_ORDER_REJECTED", 0)])
+        assert b.server.asked == []
+        assert b.bridge.halted_count == 1
+        # What closes goes out whatever is halted.
+        assert b.act(terms=4 << 32)[0].outcome is Outcome.DONE
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,8 @@ def settings_at(folder: Path, **ports: int) -> Path:
         text = several.VENUE.format(name=name, port=port, quoter="true")
         if name.startswith("ccxt"):
             text = text.replace('"binance_spot"', '"ccxt"\nexchange = "binance"').replace('symbol = "BTCUSDT"\n', "")
+            # What `bot4 venue` allows; nothing that ccxt hands on says how much of it is used.
+            text = text.replace("orders_per_10s = 1000", "orders_per_10s = 50")
         texts.append(text)
     path.write_text(several.HEAD + "".join(texts))
     return path

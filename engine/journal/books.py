@@ -80,6 +80,7 @@ class Books:
         self._differ: dict[Key, Break] = {}
         self._far: deque[Break] = deque(maxlen=256)
         self._found: dict[tuple[Any, ...], int] = {}  # what the looks before found, and when first
+        self._stood: list[Break] = []  # of the look before, before it is known whether they last
         self.met_count = 0
 
     # ------------------------------------------------------------------------------------------------- what we heard
@@ -119,14 +120,22 @@ class Books:
         explained: dict[int, int] = {}
         for trade in self._theirs.values():
             explained[trade.id_order] = explained.get(trade.id_order, 0) + trade.qty_lots
+        live = world.live_orders()
+        if view.covers is not None:
+            live = live[np.isin(live["symbol"], sorted(view.covers))]
         found = [
-            *self._executions(away),
-            *order_breaks(world.live_orders(), view, explained=explained),
-            *self._ghosts(world, view, explained, now_ns),
+            *self._executions(away, view.covers),
+            *order_breaks(live, view, explained=explained),
+            *self._ghosts(live, view, explained, now_ns),
             *self._positions(world, view),
             *self._profit(world),
             *self._cash(world, view, now_ns),
         ]
+        if view.covers is not None:
+            # Of the rest nothing was said: what stood about it stands.
+            found = [b for b in found if b.symbol in view.covers or b.symbol == ALL]
+            found += [b for b in self._stood if b.symbol not in view.covers and b.symbol != ALL]
+        self._stood = found
         # A price is a fact of its moment: nothing that the next look finds makes it another one.
         far, self._far = list(self._far), deque(maxlen=256)
         return [*self._lasting(found, now_ns), *far]
@@ -160,7 +169,7 @@ class Books:
     def _on_the_way(self, now_ns: int) -> set[Key]:
         return {key for key, trade in self._theirs.items() if now_ns - trade.ts_ns < self.young_ns}
 
-    def _executions(self, away: set[Key]) -> list[Break]:
+    def _executions(self, away: set[Key], covers: frozenset[int] | None) -> list[Break]:
         found = list(self._differ.values())
         for key, trade in sorted(self._theirs.items()):
             if key not in away:
@@ -170,17 +179,19 @@ class Books:
                           f"trade {trade.id_trade} {whose} is not booked", trade.id_trade)
                 )  # fmt: skip
         for (symbol, _, id_trade), fill in sorted(self._ours.items()):
+            if covers is not None and symbol not in covers:
+                continue
             # What we know the venue has known: its list should have it.
             found.append(Break("executions", symbol, fill.lots, 0, f"trade {id_trade} is not in its list", id_trade))
         return found
 
-    def _ghosts(self, world: World, view: VenueView, explained: Mapping[int, int], now_ns: int) -> list[Break]:
+    def _ghosts(self, live: Any, view: VenueView, explained: Mapping[int, int], now_ns: int) -> list[Break]:
         """Orders that rest here and not there, when no trade on its way says why."""
         there = {order.id_order for order in view.open_orders}
         return [
             Break("orders", int(o["symbol"]), int(o["qty_lots"]), 0, f"order {int(o['id_order'])} is not open there",
                   int(o["id_order"]))
-            for o in world.live_orders()
+            for o in live
             if o["state"] in _RESTS and not o["trigger"] and int(o["id_order"]) not in there
             and int(o["id_order"]) not in explained and now_ns - int(o["ts_changed_ns"]) >= self.young_ns
         ]  # fmt: skip

@@ -73,6 +73,7 @@ class VenueView:
     # Of perpetuals, by symbol: the signed cost of the open position in 1e-8 of its quote asset. With it the cash that
     # the trades must add up to does not depend on how a venue splits profit into realised and open.
     costs: dict[int, int] = field(default_factory=dict)
+    covers: frozenset[int] | None = None  # the symbols that it is about; None: all
 
 
 def look(port: VenuePort, *, trades_since: int, ask: list[int]) -> VenueView:

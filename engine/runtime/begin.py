@@ -15,9 +15,9 @@ from engine.journal.compare import epoch_of
 from engine.journal.layout import Session, last_epoch
 from engine.runtime.build import build_core, session_meta
 from engine.runtime.carry import carried_meta, carry_over
+from engine.runtime.embedded import EmbeddedExchange
 from engine.runtime.engine import at_venue
 from engine.runtime.exchanges import Opened
-from engine.runtime.live import LiveExchange
 from engine.runtime.rests import rests_of
 from engine.safety.life import PAUSED_NAME
 from engine.strategy.meter import Meter
@@ -38,7 +38,7 @@ class Begun:
 
 def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun:
     journal = root / "journal"
-    live = opened.exchange if isinstance(opened.exchange, LiveExchange) else None
+    live = None if isinstance(opened.exchange, EmbeddedExchange) else opened.exchange
     carried = carry_over(journal, opened.settings, meter=meter) if live is not None else None
     if live is not None and carried is not None:
         open_orders = at_venue(carried.core.world)["id_order"]
@@ -53,7 +53,7 @@ def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun
     rests = rests_of(journal, opened.settings, now_ns)
     core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings, rests=rests)
     meta = session_meta(opened.settings, opened.holdings, paused=paused, rests=rests)
-    tally = TallyStart(live.care.next_trade if live is not None else {}, {})
+    tally = TallyStart(live.next_trade if live is not None else {}, {})
     if live is not None:
         meta |= tally.meta()
     return Begun(core, epoch, meta, tally=tally)

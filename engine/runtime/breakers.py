@@ -22,6 +22,7 @@ from engine._core.breaker import Breaker, BreakerEvent, Breakers, Change, Reason
 from engine._core.types import CLOCK, FEED, INTENT, ORDER, Feed, Kind
 from engine.errors import BreakerError, BreakerMinimumCallsNotMet
 from engine.observe.status import BreakerStatus
+from engine.runtime.build import venues_of
 from engine.runtime.engine import Engine
 from engine.runtime.events import denied_event
 from engine.safety.audit import Entry
@@ -76,7 +77,7 @@ class Board:
             for needed in needs:
                 self.table.depend(name, needed)
         self._all = [self.table[name] for name in self._trials]
-        self._venues = list(venues)
+        self._venues = list(venues_of(settings))  # as the core numbers them
         rows = settings.instruments.values()
         self._way = [self.table[row.venue] for row in rows]  # by symbol
         self._permits: dict[int, tuple[Breaker, int]] = {}  # by our order's number

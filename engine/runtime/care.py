@@ -1,4 +1,4 @@
-"""What a live driver does beside the hot path: images, clock, tally, instruments, fees, reconciliation, the last look.
+"""What a live driver does beside the hot path: clock, tally, instruments, fees, reconciliation, the last look.
 
 Every question goes over REST through the venue's one budget, in a task of its own; what comes of it is told to the core
 as events. A question that fails is asked again later and never ends the driver; a fault of ours does.
@@ -28,14 +28,12 @@ from engine.net.clocksync import MS
 from engine.runtime.engine import at_venue
 from engine.runtime.events import fees_event
 from engine.runtime.linear import LinearCare
-from engine.venues.binance import info
 from engine.venues.binance.ids import Request
 from engine.venues.driver import DUTIES, Duties, Duty
-from engine.venues.feed import IMAGE_LEVELS
 from engine.venues.records import Records
 
 if TYPE_CHECKING:
-    from engine.runtime.live import LiveExchange
+    from engine.runtime.door import Door
 
 Act = Callable[[], Coroutine[Any, Any, None]]
 
@@ -51,19 +49,18 @@ class CareConfig:
 
 
 class Care:
-    def __init__(self, live: LiveExchange) -> None:
+    def __init__(self, live: Door, config: CareConfig) -> None:
         self.live = live
-        self.config: CareConfig = live.config.care
+        self.config = config
         self.linear = LinearCare(live)
         acts = {"clock": self._clock, "tally": self._tally, "instruments": self._instruments, "fees": self._fees}
-        self._acts: dict[str, Act] = acts | (self.linear.acts() if live.is_linear else {})
+        self._acts: dict[str, Act] = acts | (self.linear.acts() if live.is_linear else {}) | live.acts()
         self.duties = Duties((duty for duty in self.config.duties if duty.name in self._acts), utc_ns())
         self.running: dict[str, asyncio.Task[None]] = {}
         self.failures: dict[str, str] = {}  # the newest of each name
         self.next_trade: dict[int, int] = {}  # by symbol: the first number that was not compared yet
         self.net_lots: dict[int, int] = {}  # by symbol: what the venue's own list of trades adds up to
         self.stray_count = 0
-        self.image_count = 0
         self._room_ns = 0
         self._rows: deque[Row] = deque(maxlen=256)
         self._compare = False
@@ -106,7 +103,7 @@ class Care:
                 self.duties.failed(name, now_ns)
             else:
                 self.begin(name, self._acts[name])
-        if not self.judge(now_ns) and self._compare and self.live.connection is not None:
+        if not self.judge(now_ns) and self._compare and self.live.is_connected:
             self.begin("reconcile", self._reconcile)
 
     def judge(self, now_ns: int) -> bool:
@@ -124,25 +121,6 @@ class Care:
     def no_room(self, until_ns: int) -> None:
         self._room_ns = max(self._room_ns, min(until_ns, utc_ns() + 60 * SECOND))
 
-    # ---------------------------------------------------------------------------------------------------------- images
-    def want_images(self, symbols: Iterable[int]) -> None:
-        for symbol in symbols:
-            self.begin(f"image {symbol}", lambda symbol=symbol: self._image(symbol))  # type: ignore[misc]
-
-    async def _image(self, symbol: int) -> None:
-        instrument = self.live.directory.at(symbol)
-        assert instrument is not None
-        while symbol in self.live.feed.wants_image():
-            try:
-                body = await self.live.account.depth(instrument.text, limit=IMAGE_LEVELS)
-            except Bot4Error as error:
-                self.failures[f"image {symbol}"] = str(error)
-                await asyncio.sleep(self.config.again_s)
-                continue
-            self.image_count += 1
-            if not self.live.image(symbol, body, utc_ns()):
-                await asyncio.sleep(self.config.again_s)
-
     # ---------------------------------------------------------------------------------------------------------- duties
     async def _clock(self) -> None:
         await self.live.account.measure_clock()
@@ -151,7 +129,7 @@ class Care:
         if best is not None:
             records = Records()
             records.clock(
-                venue=0, offset_ns=best.offset_ns, uncertainty_ns=best.uncertainty_ns,
+                venue=self.live.venue, offset_ns=best.offset_ns, uncertainty_ns=best.uncertainty_ns,
                 synchronised=abs(best.offset_ns) <= self.live.clock.limits.offset_ns, ts_venue_ns=now + best.offset_ns,
                 ts_recv_ns=now,
             )  # fmt: skip
@@ -164,10 +142,7 @@ class Care:
         return next(duty.again_ns for duty in self.config.duties if duty.name == name)
 
     async def _instruments(self) -> None:
-        described = await self.live.account.exchange_info()
-        listed = {row["symbol"] for row in described["symbols"]}
-        wanted = [i.text for i in self.live.directory if i.text in listed]
-        changed = self.live.directory.refresh(info.instruments(described, wanted))
+        changed = self.live.directory.refresh(await self.live.account.listed(i.text for i in self.live.directory))
         for text in changed:
             instrument = self.live.directory.find(text)
             assert instrument is not None
@@ -260,9 +235,9 @@ class Care:
 
     async def _until_answered(self) -> None:
         tries = 0
-        while self.live.sender.asks and self.live.connection is not None and tries < 400:
+        while self.live.sender.asks and self.live.is_connected and tries < 400:
             tries += 1
-            await asyncio.sleep(self.live.config.tick_s)
+            await asyncio.sleep(self.live.tick_s)
         await asyncio.sleep(self.config.again_s)
 
     async def _cancel(self, orders: Iterable[VenueOrder]) -> None:

@@ -1,4 +1,4 @@
-"""Where the venue of a session answers, and whether money is there.
+"""Where the venues of a session answer, and whether money is there.
 
 A session that is told to trade live at a testnet, or at a venue on this machine, is a rehearsal: everything is as it
 will be but the money. Which it is follows from the addresses alone: a switch that says "testnet" beside an address
@@ -29,15 +29,22 @@ class Stage(StrEnum):
     LIVE = "live"
 
 
-def venue_of(settings: Settings) -> tuple[str, Venue] | None:
-    """The one venue over sockets that the instruments trade at; None: the embedded one."""
-    used = sorted({row.venue for row in settings.instruments.values()})
-    over = [name for name in used if settings.venues[name].protocol != "embedded"]
-    if not over:
-        return None
-    if used != over or len(over) > 1:
-        raise VenueNotSupported(f"instruments at {', '.join(used)}: one session trades at one venue.")
-    return over[0], settings.venues[over[0]]
+def venues_over(settings: Settings) -> dict[str, Venue]:
+    """The venues over sockets that the instruments trade at, in the core's order; none: the embedded one."""
+    used = list(dict.fromkeys(row.venue for row in settings.instruments.values()))
+    over = {name: settings.venues[name] for name in used if settings.venues[name].protocol != "embedded"}
+    if over and len(over) < len(used):
+        raise VenueNotSupported(f"instruments at {', '.join(used)}: the one in this process keeps a time of its own.")
+    return over
+
+
+def require_hosts(name: str, venue: Venue, hosts: set[str], *, paper: bool) -> None:
+    """Raises where one of them is not what the settings say of this venue."""
+    if paper and not hosts <= set(LOOPBACK):
+        # Paper never reaches an account with money, whatever key is at hand.
+        raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
+    if venue.testnet and not all(map(_is_play, hosts)):
+        raise SettingsError(f"venues.{name}: testnet = true, and {hosts} are not all a testnet's.")
 
 
 def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
@@ -53,12 +60,7 @@ def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
     out = market.Endpoints(
         market_ws=stream, user_ws=f"{stream}/private", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
     )
-    hosts = _hosts(venue, out)
-    if paper and not hosts <= set(LOOPBACK):
-        # Paper never reaches an account with money, whatever key is at hand.
-        raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
-    if venue.testnet and not all(map(_is_play, hosts)):
-        raise SettingsError(f"venues.{name}: testnet = true, and {hosts} are not all a testnet's.")
+    require_hosts(name, venue, _hosts(out.market_ws, out.api_ws, out.rest, venue.stream_spare), paper=paper)
     return out
 
 
@@ -66,12 +68,17 @@ def stage_of(settings: Settings) -> Stage:
     """Whether these settings trade on paper, rehearse, or trade."""
     if settings.engine.mode == "paper":
         return Stage.PAPER
-    found = venue_of(settings)
-    if found is None or found[1].protocol not in MARKETS:
-        return Stage.LIVE
-    name, venue = found
-    hosts = _hosts(venue, endpoints_of(name, venue, paper=False))
-    return Stage.REHEARSAL if all(map(_is_play, hosts)) else Stage.LIVE
+    hosts: set[str] = set()
+    for name, venue in venues_over(settings).items():
+        if venue.protocol == "ccxt":
+            # Its own addresses are known to ccxt alone; what is not written out is taken to have money.
+            hosts |= _hosts(venue.rest, venue.stream, venue.api) if venue.rest and venue.stream else {venue.exchange}
+        elif venue.protocol not in MARKETS:
+            return Stage.LIVE
+        else:
+            at = endpoints_of(name, venue, paper=False)
+            hosts |= _hosts(at.market_ws, at.api_ws, at.rest, venue.stream_spare)
+    return Stage.REHEARSAL if hosts and all(map(_is_play, hosts)) else Stage.LIVE
 
 
 def discipline_of(settings: Settings) -> Literal["paper", "live"]:
@@ -79,8 +86,7 @@ def discipline_of(settings: Settings) -> Literal["paper", "live"]:
     return "live" if stage_of(settings) is Stage.LIVE else "paper"
 
 
-def _hosts(venue: Venue, endpoints: market.Endpoints) -> set[str]:
-    urls = (endpoints.market_ws, endpoints.api_ws, endpoints.rest, venue.stream_spare)
+def _hosts(*urls: str) -> set[str]:
     return {urlsplit(url).hostname or "" for url in urls if url}
 
 

@@ -6,6 +6,7 @@ before the core is built and are kept with the session, so a replay builds the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -18,10 +19,15 @@ from engine.net.clocksync import ClockSync
 from engine.net.http import HttpClient
 from engine.net.link import LinkConfig
 from engine.net.transport import make as make_transport
+from engine.runtime.bridging import open_bridged
+from engine.runtime.build import venues_of
 from engine.runtime.care import CareConfig
+from engine.runtime.door import Door
 from engine.runtime.embedded import EmbeddedExchange
-from engine.runtime.endpoints import MARKETS, endpoints_of, venue_of
+from engine.runtime.endpoints import MARKETS, endpoints_of, venues_over
 from engine.runtime.live import LiveConfig, LiveExchange
+from engine.runtime.seam import Session
+from engine.runtime.several import SeveralExchanges
 from engine.settings.schema import Settings, Venue
 from engine.settings.secrets import Secrets
 from engine.settings.trading import Instrument as Row
@@ -42,28 +48,51 @@ class Opened:
     """An exchange that stands ready, the settings as the venue's facts made them, and what the account held."""
 
     settings: Settings
-    exchange: EmbeddedExchange | LiveExchange
+    exchange: EmbeddedExchange | Session
     holdings: dict[int, int] | None = None  # by the ledger's asset, in its units; None: the settings' capital
 
 
-def open_exchange(settings: Settings, start_ns: int, secrets: Secrets) -> Opened:
-    """What a session trades at. Asks the venue, so it is called before a loop runs."""
-    found = venue_of(settings)
-    if found is None:
+def open_exchange(
+    settings: Settings, start_ns: int, secrets: Secrets, halted: Callable[[], bool] = lambda: False
+) -> Opened:
+    """What a session trades at. Asks the venues, so it is called before a loop runs.
+
+    `halted` is asked where an order waits for its turn on another thread before it leaves.
+    """
+    venues = venues_over(settings)
+    if not venues:
         return Opened(settings, EmbeddedExchange(settings, start_ns))
-    name, venue = found
+    parts: dict[str, Door] = {}
+    holdings: dict[int, int] = {}
+    for name, venue in venues.items():
+        if venue.protocol == "ccxt":
+            settings, parts[name], held = open_ccxt_venue(settings, name, venue, secrets, halted)
+        else:
+            settings, parts[name], held = open_venue(settings, name, venue, secrets)
+        # The account's own asset lies at each in parts; each base asset lies at one.
+        holdings |= {asset: amount + (holdings.get(asset, 0) if asset == 0 else 0) for asset, amount in held.items()}
+    exchange = SeveralExchanges(parts) if len(parts) > 1 else next(iter(parts.values()))
+    return Opened(settings, exchange, holdings)
+
+
+def open_ccxt_venue(
+    settings: Settings, name: str, venue: Venue, secrets: Secrets, halted: Callable[[], bool]
+) -> tuple[Settings, Door, dict[int, int]]:
+    key, secret = key_of(venue, secrets)
+    exchange, found, holdings = open_bridged(
+        settings, name, venue, key, secret, rows_at(settings, name, "spot"), assets_of(settings, name), halted=halted
+    )
+    return adopted(settings, found, {}), exchange, holdings
+
+
+def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) -> tuple[Settings, Door, dict[int, int]]:
+    """One venue over sockets: the settings with its facts, its exchange, what the account holds there."""
     endpoints = endpoints_of(name, venue, paper=settings.engine.mode == "paper")
     market_of = MARKETS[venue.protocol]
     signer, secret = signer_of(venue, secrets)
-    facts = ask(settings, venue, endpoints, signer)
+    facts = ask(settings, name, venue, endpoints, signer)
     directory = Directory(facts.instruments.values(), facts.assets)
-    settings = msgspec.structs.replace(
-        settings,
-        instruments={
-            text: adopt(row, facts.instruments[text], facts.leverage.get(text, 1))
-            for text, row in settings.instruments.items()
-        },
-    )
+    settings = adopted(settings, facts.instruments, facts.leverage)
     form = Form.SESSION if isinstance(signer, Ed25519Signer) else Form.HMAC
     clock = ClockSync()
     http = HttpClient(
@@ -80,6 +109,7 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets) -> Opened
             spare_ws=venue.stream_spare,
             hot_spare=venue.hot_spare,
             seed=settings.engine.seed,
+            venue=venues_of(settings)[name],
         ),
         directory,
         signer,
@@ -90,21 +120,29 @@ def open_exchange(settings: Settings, start_ns: int, secrets: Secrets) -> Opened
     exchange.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
     exchange.balances = dict(facts.holdings)
     exchange.care.linear.funding_ns = facts.asked_ns
-    exchange.care.linear.margin_ppm = {text: row.margin_ppm for text, row in settings.instruments.items()}
-    return Opened(settings, exchange, facts.holdings)
+    exchange.care.linear.margin_ppm = {
+        one.text: settings.instruments[text].margin_ppm for text, one in facts.instruments.items()
+    }
+    return settings, exchange, facts.holdings
 
 
 # ------------------------------------------------------------------------------------------------------ what is written
-def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
-    """The key of the account: `key` and `secret` lines, the secret a text (HMAC) or a PEM (Ed25519)."""
+def key_of(venue: Venue, secrets: Secrets) -> tuple[str, str]:
+    """The key of the account and its secret: what is written on a credential's lines `key=` and `secret=`."""
     if not venue.credential:
         # `bot4 venue` opens this account when it is told of none.
-        return HmacSigner("key", b"secret"), b"secret"
+        return "key", "secret"
     text = secrets.get(venue.credential).reveal().strip()
     key, _, secret = text.partition("\n")
     key, secret = key.removeprefix("key=").strip(), secret.strip().removeprefix("secret=").strip()
     if not key or not secret:
         raise SettingsError(f"credential {venue.credential}: wants the lines key= and secret=.")
+    return key, secret
+
+
+def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
+    """Who signs: the secret is a text (HMAC) or a PEM (Ed25519)."""
+    key, secret = key_of(venue, secrets)
     if "PRIVATE KEY" in secret:
         return Ed25519Signer(key, secret.encode()), None
     return HmacSigner(key, secret.encode()), secret.encode()
@@ -140,18 +178,34 @@ class Facts:
     asked_ns: int  # the venue's time
 
 
-def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: Signer) -> Facts:
-    """One conversation over REST before anything starts."""
+def assets_of(settings: Settings, name: str) -> Assets:
+    """Names of the ledger's assets as this venue spells them: the account's own, then each base in its place."""
     assets = Assets()
     assets.add(settings.account.asset)
-    market_of = MARKETS[venue.protocol]
     for row in settings.instruments.values():
-        if row.quote != settings.account.asset or row.market != KINDS[market_of]:
-            raise VenueNotSupported(
-                f"{row.base}{row.quote}: {KINDS[market_of]}, quoted in the account's {settings.account.asset}."
-            )
-        if assets.add(row.base) != len(assets.names) - 1:
-            raise VenueNotSupported(f"{row.base}: two instruments of one base asset.")
+        # What lies at another venue has its place and no name here.
+        text = row.base if row.venue == name else f"{row.base} at {row.venue}"
+        if assets.add(text) != len(assets.names) - 1:
+            raise VenueNotSupported(f"{row.base}: two instruments of one base asset at {row.venue}.")
+    return assets
+
+
+def rows_at(settings: Settings, name: str, kind: str) -> dict[str, int]:
+    """The instruments of a venue, with the core's numbers. Raises what the account cannot be kept in."""
+    found = {}
+    for index, (text, row) in enumerate(settings.instruments.items()):
+        if row.venue != name:
+            continue
+        if row.quote != settings.account.asset or row.market != kind:
+            raise VenueNotSupported(f"{row.base}{row.quote}: {kind}, quoted in the account's {settings.account.asset}.")
+        found[text] = index
+    return found
+
+
+def ask(settings: Settings, name: str, venue: Venue, endpoints: market.Endpoints, signer: Signer) -> Facts:
+    """One conversation over REST before anything starts."""
+    market_of = MARKETS[venue.protocol]
+    rows, assets = rows_at(settings, name, KINDS[market_of]), assets_of(settings, name)
     directory = Directory(assets=assets)
     clock, budget = ClockSync(), budget_of(venue)
     account: list[BinanceAccount] = []
@@ -167,21 +221,32 @@ def ask(settings: Settings, venue: Venue, endpoints: market.Endpoints, signer: S
             port.ask(account[0].measure_clock())
             if not clock.why_not_sign(utc_ns()):
                 break
-        found = info.instruments(port.ask(account[0].exchange_info()), settings.instruments)
+        theirs = {settings.instruments[text].symbol or text: text for text in rows}
+        found = info.instruments(port.ask(account[0].exchange_info()), theirs)
         instruments, last_trades = {}, {}
-        for text, instrument in found.items():
-            maker, taker = port.ask(account[0].fees(text))
-            instruments[text] = replace(instrument, fee_maker_e8=maker, fee_taker_e8=taker)
+        for spelled, instrument in found.items():
+            text = theirs[spelled]
+            maker, taker = port.ask(account[0].fees(spelled))
+            instruments[text] = replace(instrument, index=rows[text], fee_maker_e8=maker, fee_taker_e8=taker)
             directory.add(instruments[text])
-            last_trades[instrument.index] = port.ask(account[0].last_trade(instrument))
+            last_trades[rows[text]] = port.ask(account[0].last_trade(instruments[text]))
         leverage = {}
         if market_of == "usdm":
             found_settings = port.ask(account[0].settings())
-            leverage = {text: at for text, (_, at) in found_settings.margins.items()}
+            leverage = {theirs[at]: most for at, (_, most) in found_settings.margins.items() if at in theirs}
             # Its leverage is followed; how it counts positions and margin has to fit.
-            if why_not := found_settings.why_not(dict.fromkeys(instruments, 10**6)):
+            if why_not := found_settings.why_not(dict.fromkeys(found, 10**6)):
                 raise SettingsError(f"the account at the venue: {why_not}.")
         return Facts(instruments, assets, port.balances(), last_trades, leverage, clock.venue_now_ns(utc_ns()))
+
+
+def adopted(settings: Settings, facts: dict[str, Instrument], leverage: dict[str, int]) -> Settings:
+    """The settings with what a venue says of its instruments."""
+    rows = {
+        text: adopt(row, facts[text], leverage.get(text, 1)) if text in facts else row
+        for text, row in settings.instruments.items()
+    }
+    return msgspec.structs.replace(settings, instruments=rows)
 
 
 def adopt(row: Row, fact: Instrument, leverage: int = 1) -> Row:

@@ -186,7 +186,7 @@ cdef class Lane(Receiver):
                 if self._write(<const intent_t*>e, now_ns, may_place, connection):
                     continue
             # From here on in the order of the outputs, by the way that knows every case.
-            self.exchange.submit(rows_copy(e, (core.out_count - i) * sizeof(event_t), EVENT))
+            self.engine.exchange.submit(rows_copy(e, (core.out_count - i) * sizeof(event_t), EVENT))
             break
         return 0
 

@@ -1,4 +1,4 @@
-"""What a live driver does beside the hot path for an account of perpetuals: listen key, settings, funding, dead-man.
+"""What a live driver does beside the hot path for an account of perpetuals: settings, funding, dead-man.
 
 Owns: which payments were asked for, what the account's settings are held against. Does not own: the time table and the
 tasks (`care.py`). The dead-man timer is renewed from the loop that trades: when that stands still, or a fault of ours
@@ -14,25 +14,21 @@ from engine._core.clock import utc_ns
 from engine.venues.records import Records
 
 if TYPE_CHECKING:
-    from engine.runtime.live import LiveExchange
+    from engine.runtime.door import Door
 
 MS = 1_000_000
 
 
 class LinearCare:
-    def __init__(self, live: LiveExchange) -> None:
+    def __init__(self, live: Door) -> None:
         self.live = live
         self.funding_ns = 0  # the venue's time from which payments are asked for; 0: from the first look on
         self.payment_count = 0
         self.margin_ppm: dict[str, int] = {}  # by symbol: what the core sets aside of a notional
 
     def acts(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
-        out = {"listen_key": self.keep_listening, "funding": self.fund, "settings": self.check_settings}
+        out = {"funding": self.fund, "settings": self.check_settings}
         return out | ({"dead_man": self.arm} if self.live.dead_man.available else {})
-
-    async def keep_listening(self) -> None:
-        """A key is made where there is none and kept alive where there is one."""
-        self.live.lines.renewed(await self.live.account.listen_key())
 
     async def check_settings(self) -> None:
         found = await self.live.account.settings()

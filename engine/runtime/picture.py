@@ -40,7 +40,7 @@ from engine.observe.status import (
     WhyNot,
 )
 from engine.runtime import figures
-from engine.runtime.build import strategies_of, symbols_of
+from engine.runtime.build import strategies_of, symbols_of, venues_of
 from engine.runtime.endpoints import stage_of
 from engine.runtime.engine import Engine
 from engine.runtime.lifecycle import Lifecycle
@@ -106,7 +106,7 @@ class Picture:
         self._denied = np.zeros(len(self._slots) + 1, np.int64)
         self._denied_by: Counter[str] = Counter()
         self._number = 0
-        self._venues = [name for name, venue in self._settings.venues.items() if venue.enabled]
+        self._venues = list(venues_of(self._settings))  # as the core numbers them
         self._venue_of = np.array([self._venues.index(row.venue) for row in self._rows], np.int64)
         self._messages = np.zeros(len(self._venues), np.int64)
         self._machine, self._lag = figures.Machine(self._settings.engine.directory), figures.Lag()

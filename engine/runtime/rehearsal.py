@@ -17,7 +17,7 @@ from engine import __version__
 from engine.errors import RehearsalMissing
 from engine.journal.layout import write_whole
 from engine.observe.status import Status
-from engine.runtime.endpoints import venue_of
+from engine.runtime.endpoints import venues_over
 from engine.settings.schema import Settings
 from engine.settings.tiers import DAY_NS
 
@@ -54,19 +54,19 @@ def conclude(
     root: Path, settings: Settings, status: Status, *, seconds: float, exit_code: int, left_open: int
 ) -> str:  # fmt: skip
     """At the end of one: its evidence is kept where `require` finds it, or what it lacks is said."""
-    found = venue_of(settings)
-    assert found is not None
     lacks = lacking(settings, status, seconds=seconds, exit_code=exit_code, left_open=left_open)
     if lacks:
         return f"no evidence: {'; '.join(lacks)}"
-    held = Rehearsal(
-        at_ns=status.ts_ns, session=status.session, protocol=found[1].protocol, version=__version__,
-        seconds=int(seconds), trades=status.books.trades, settings=settings.hash(),
-    )  # fmt: skip
     folder = root / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"rehearsal-{held.at_ns}.json", msgspec.json.encode(held))
-    return f"real money at {held.protocol} is allowed"
+    protocols = sorted({venue.protocol for venue in venues_over(settings).values()})
+    for protocol in protocols:
+        held = Rehearsal(
+            at_ns=status.ts_ns, session=status.session, protocol=protocol, version=__version__,
+            seconds=int(seconds), trades=status.books.trades, settings=settings.hash(),
+        )  # fmt: skip
+        write_whole(folder / f"rehearsal-{held.at_ns}-{protocol}.json", msgspec.json.encode(held))
+    return f"real money at {', '.join(protocols)} is allowed"
 
 
 def history(root: Path) -> Iterator[Rehearsal]:

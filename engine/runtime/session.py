@@ -28,13 +28,13 @@ from engine.runtime.begin import begin
 from engine.runtime.breakers import Board, Looks
 from engine.runtime.chain import Chain
 from engine.runtime.control import LATCH_FILE, Control
-from engine.runtime.endpoints import Stage, venue_of
+from engine.runtime.embedded import EmbeddedExchange
+from engine.runtime.endpoints import Stage, venues_over
 from engine.runtime.engine import Engine, at_venue
 from engine.runtime.events import control_event
 from engine.runtime.exchanges import open_exchange
 from engine.runtime.keeper import Keeper
 from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
-from engine.runtime.live import LiveExchange
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
@@ -156,7 +156,7 @@ class Session:
         self.picture.books = self.books.status
         self.life = Lifecycle(
             self.engine,
-            Pace(self.started_ns, speed=speed, wall=isinstance(self.exchange, LiveExchange)),
+            Pace(self.started_ns, speed=speed, wall=not isinstance(self.exchange, EmbeddedExchange)),
             each_turn=self._each_turn,
             wind_down=self._wind_down,
             quiet=self._quiet,
@@ -176,7 +176,7 @@ class Session:
         undo.callback(self.arena.seal)
         self.arena.open()
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
-        opened = open_exchange(settings, self.started_ns, self._secrets)
+        opened = open_exchange(settings, self.started_ns, self._secrets, lambda: self.latch.tripped)
         self.exchange = opened.exchange
         begun = begin(self.root, opened, self.started_ns, meter)
         self.journal = JournalWriter(
@@ -257,8 +257,8 @@ class Session:
     @property
     def _account(self) -> str:
         """What the session trades with, in words."""
-        found = venue_of(self.settings)
-        return f"account at {found[0]}" if found is not None else "paper account"
+        found = venues_over(self.settings)
+        return f"account at {', '.join(found)}" if found else "paper account"
 
     def _secret_read(self, secret: Secret) -> None:
         """Every use of a key is on record: which, from where, never what."""
@@ -364,9 +364,9 @@ class Session:
     def _devices(self) -> SafetyStatus:
         """The switch's lines, the drills, and the venue's own timer."""
         told = self.chain.status()
-        if isinstance(self.exchange, LiveExchange):
-            return msgspec.structs.replace(told, dead_man=self.exchange.dead_man.state(utc_ns()))
-        return told
+        if isinstance(self.exchange, EmbeddedExchange):
+            return told
+        return msgspec.structs.replace(told, dead_man=self.exchange.dead_man_state(utc_ns()))
 
     def _show(self) -> None:
         """Whoever watches looks now and not at the next turn."""

@@ -15,7 +15,7 @@ from engine._core.strategy import StopReason, StrategyAct
 from engine.errors import TierForbids, TierTooSmall
 from engine.runtime import rehearsal
 from engine.runtime.build import strategies_of
-from engine.runtime.endpoints import Stage, stage_of, venue_of
+from engine.runtime.endpoints import Stage, stage_of, venues_over
 from engine.runtime.engine import Engine
 from engine.runtime.events import strategy_event
 from engine.runtime.evidence import gather
@@ -43,8 +43,9 @@ def admit(loaded: Loaded, root: Path, now_ns: int) -> tuple[Stage, str]:
     )
     if stage is Stage.LIVE:
         enter(loaded, root, now_ns)
-        venue = venue_of(settings)
-        rehearsal.require(root, settings, venue[1].protocol if venue is not None else "", now_ns)
+        protocols = sorted({str(venue.protocol) for venue in venues_over(settings).values()})
+        for protocol in protocols or [""]:
+            rehearsal.require(root, settings, protocol, now_ns)
     return stage, words
 
 

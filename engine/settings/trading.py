@@ -119,6 +119,7 @@ class Instrument(Section, frozen=True, kw_only=True):
     """One instrument and its filters. Live the venue's own facts win; on paper these are the venue's."""
 
     venue: Annotated[str, text("Entry of [venues] that it trades on.")] = "paper"
+    symbol: Annotated[str, text("Its name at the venue; empty: the entry's own.", r"^[A-Za-z0-9/:._-]{0,40}$")] = ""
     market: Annotated[Literal["spot", "linear"], plain("choice", "Kind of market.")] = "spot"
     base: Annotated[str, text("Asset that is bought.", r"^[A-Z0-9]{2,12}$")]
     quote: Annotated[str, text("Asset that is paid with.", r"^[A-Z0-9]{2,12}$")] = "USDT"

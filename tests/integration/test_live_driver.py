@@ -157,12 +157,12 @@ def test_a_spare_of_the_market_data_goes_on_when_the_first_is_cut(tmp_path, kind
         links = both.live.market_links
         await both.until(lambda: all(link.is_up for link in links), "both addresses")
         await both.fills(3)
-        closed, images = both.live.gate.closed_count, both.live.care.image_count
+        closed, images = both.live.gate.closed_count, both.live.images.count
         for link in links[: len(links) // 2]:
             await link.stop()
         await both.fills(3)
         assert not any(link.is_up for link in links[: len(links) // 2])
-        assert (both.live.gate.closed_count, both.live.care.image_count) == (closed, images)
+        assert (both.live.gate.closed_count, both.live.images.count) == (closed, images)
         await both.end()
         both.check()
 
@@ -176,11 +176,11 @@ def test_books_come_back_when_every_connection_of_market_data_is_cut(tmp_path, k
         await both.fills(2)
         took = []
         for _ in range(5):
-            before, begun = both.live.care.image_count, monotonic_ns()
+            before, begun = both.live.images.count, monotonic_ns()
             for socket in list(both.server._sockets):
                 if socket.streams:
                     socket.cut()
-            await both.until(lambda before=before: both.live.care.image_count > before, "an image")
+            await both.until(lambda before=before: both.live.images.count > before, "an image")
             await both.until(lambda: "data" not in both.live.gate.why(), "a whole book")
             took.append((monotonic_ns() - begun) / 1e6)
         LOG.info("%s: from cut to whole book in %s ms", kind, [round(ms, 1) for ms in took])

@@ -193,13 +193,13 @@ def test_a_route_that_cannot_be_is_refused_before_anything_starts(tmp_path, wron
         paper(tmp_path, mine)
 
 
-def test_over_sockets_a_session_trades_at_one_venue_and_says_so(tmp_path):
+def test_a_venue_in_this_process_and_one_over_sockets_make_no_session(tmp_path):
     mine = tmp_path / "mine.toml"
     over = ROUTED.format(policy="smart", market="linear", **FEES).replace(
         '[venues.second]\nprotocol = "embedded"', '[venues.second]\nprotocol = "binance_usdm"'
     )
     mine.write_text(over + ASKS)
-    with pytest.raises(VenueNotSupported, match="one session trades at one venue"):
+    with pytest.raises(VenueNotSupported, match="keeps a time of its own"):
         open_exchange(paper(tmp_path, mine).settings, 1, Secrets({}))
 
 

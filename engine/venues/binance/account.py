@@ -8,7 +8,7 @@ asks drops what he has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,6 +111,12 @@ class BinanceAccount:
     async def exchange_info(self) -> Any:
         path = f"{self._base}/exchangeInfo"
         return self._content(path, await self._public(path, weight=info.weight(f"GET {path}")))
+
+    async def listed(self, texts: Iterable[str]) -> dict[str, Instrument]:
+        """Those of them that the venue still lists, as it describes them now."""
+        described = await self.exchange_info()
+        listed = {row["symbol"] for row in described["symbols"]}
+        return info.instruments(described, [text for text in texts if text in listed])
 
     async def depth(self, text: str, *, limit: int = 1000) -> bytes:
         """The bytes of an image, for the parser; they wait for nothing else."""

@@ -1,0 +1,216 @@
+"""One session at two venues: routed to the better one, one lost and the other goes on, killed and gone on.
+
+Each venue is a `bot4 venue` in a process of its own with a market of its own. Where the moment counts the engine runs
+in this process over real sockets, so that what it saw at each order can be asked; else it is `bot4 run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from engine._core.modes import Mode, Who
+from engine._core.types import ORDER, Kind
+from engine.cli.main import cli
+from engine.journal.layout import sessions
+from engine.journal.reader import open_session
+from engine.runtime.engine import at_venue
+from engine.runtime.events import control_event
+from tests.integration.test_paper_loopback import BOT4, FREE_PORTS, status, their_trades
+from tests.support.trading import Trading
+
+VENUE = """
+[venues.{name}]
+protocol = "binance_spot"
+rest = "http://127.0.0.1:{port}"
+stream = "ws://127.0.0.1:{port}"
+api = "ws://127.0.0.1:{port}/ws-api/v3"
+dead_man = false
+weight_per_minute = 1000000
+orders_per_10s = 1000
+reconnect_ms_max = 200
+[instruments.BTC_{name}]
+venue = "{name}"
+symbol = "BTCUSDT"
+base = "BTC"
+tick = "0.01"
+lot = "0.00001"
+qty_max = "10"
+px_max = "1000000"
+notional_min = "5"
+[strategies.quoter_{name}]
+module = "strategies.quoter"
+symbol = "BTC_{name}"
+features = ["market_making"]
+enabled = {quoter}
+params = {{ qty = 1000, position_max = 20000, skew_lots = 4000, stop_ticks = 5000 }}
+limits = {{ nets = 1 }}
+"""
+HEAD = """
+[engine]
+mode = "paper"
+name = "several"
+[account]
+capital = "4000000"
+[limits]
+order_notional = "5000"
+[discipline]
+biases = "observe"
+[reconcile]
+interval_s = 1
+[features]
+enabled = ["ta_basic", "market_making"]
+"""
+ROUTE = """
+[routes.btc]
+instruments = ["BTC_one", "BTC_two"]
+policy = "best_price"
+[strategies.asks]
+module = "tests.support.strategies.asks"
+symbol = "BTC_one"
+params = { kind = 0, qty = 600, part = 200, seconds = 6, away = 1000 }
+limits = { nets = 0, share_ppm = 500_000 }
+"""
+NAMES = ("one", "two")
+
+
+def start_venue(seed: int) -> tuple[subprocess.Popen, int]:
+    child = subprocess.Popen(
+        [*BOT4, "venue", "--port", "0", "--seed", str(seed)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    while line := child.stdout.readline():
+        if found := re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line):
+            return child, int(found[1])
+    pytest.fail(f"no venue: {child.communicate()}")
+
+
+@pytest.fixture
+def venues():
+    """Two of them, by name: the process and its port."""
+    made = {}
+    try:
+        for at, name in enumerate(NAMES):
+            made[name] = start_venue(7 + at)
+        yield made
+    finally:
+        for child, _ in made.values():
+            with child:
+                child.kill()
+
+
+def settings_at(folder: Path, venues, *, quoter: bool, more: str = "") -> Path:
+    path = folder / "several.toml"
+    texts = [
+        VENUE.format(name=name, port=port, quoter=str(quoter).lower()) for name, (_, port) in venues.items()
+    ]  # fmt: skip
+    path.write_text(HEAD + "".join(texts) + more)
+    return path
+
+
+def test_a_route_sends_each_order_to_the_venue_whose_price_is_better(tmp_path, venues):
+    trading = Trading(tmp_path, settings_at(tmp_path, venues, quoter=False, more=ROUTE))
+
+    async def live():
+        async with trading.running():
+            await trading.until(lambda: sum(trading.world.positions()["lots"].tolist()) >= 600)
+            return await trading.look()
+
+    view = asyncio.run(live())
+    taking = [(asks[symbol], asks) for symbol, asks, px in trading.placed if px >= min(asks)]
+    assert taking
+    assert all(0 < paid == min(asks) for paid, asks in taking), "the other one was cheaper"
+    # One look over both: the shared asset is the sum, each base asset its venue's own.
+    traded = {trade.symbol for trade in view.trades}
+    assert traded == {symbol for symbol, _, _ in trading.placed}
+    assert view.covers is None
+    assert set(view.balances) == {0, 1, 2}
+    assert view.balances[0] < 2 * 10**6 * 10**8
+    assert trading.world.instruments()["venue"].tolist() == [0, 1]
+
+
+def test_one_venue_lost_blocks_its_own_orders_and_the_other_goes_on(tmp_path, venues):
+    trading = Trading(tmp_path, settings_at(tmp_path, venues, quoter=True))
+
+    async def live():
+        async with trading.running():
+            await trading.until(lambda: trading.filled.count(0) >= 2 and trading.filled.count(1) >= 2)
+            venues["two"][0].kill()
+            await trading.until(lambda: trading.lost == {1})
+            placed, filled = len(trading.placed), trading.filled.count(0)
+            await trading.until(lambda: trading.filled.count(0) >= filled + 3)
+            assert {symbol for symbol, _, _ in trading.placed[placed:]} == {0}
+            # The books of the one that is there are still compared; of the other nothing is said.
+            view = await trading.look()
+            assert view.covers == {0}
+            assert set(view.balances) == {1}
+            # A pause is everybody's.
+            event = control_event(trading.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
+            trading.engine.take(event)
+            await trading.until(lambda: not (at_venue(trading.world)["symbol"] == 0).any())
+            assert trading.world.modes["mode"] == Mode.MODE_PAUSED
+
+    asyncio.run(live())
+    trading.world.check()
+
+
+def trades_of(journal: Path, symbol: int) -> list[tuple]:
+    found = set()
+    for session in sessions(journal):
+        records = open_session(session).records()
+        for row in records[records["kind"] == int(Kind.KIND_ORDER_FILL)].view(ORDER):
+            if row["symbol"] == symbol:
+                found.add((int(row["id_venue"]), bool(row["flags"] & 4), int(row["px_ticks"]), int(row["qty_lots"])))
+    return sorted(found)
+
+
+def run(tmp_path: Path, settings: Path, enough, end: int) -> dict:
+    state = tmp_path / "state"
+    with subprocess.Popen(
+        [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
+    ) as child:  # fmt: skip
+        try:
+            while True:
+                assert child.poll() is None, child.communicate()
+                found = status(state)
+                if found is not None and enough(found):
+                    break
+            child.send_signal(end)
+            out, err = child.communicate(timeout=300)
+        finally:
+            child.kill()
+    assert end == signal.SIGKILL or child.returncode == 0, err
+    return found if end == signal.SIGKILL else json.loads(out)
+
+
+def test_killed_it_goes_on_at_both_and_each_venues_book_of_trades_is_ours(tmp_path, venues):
+    settings = settings_at(tmp_path, venues, quoter=True)
+    killed = run(tmp_path, settings, lambda found: found["counts"]["fills"] >= 6, signal.SIGKILL)
+    assert {(feed["name"], feed["venue"]) for feed in killed["feeds"]} >= {
+        ("one market", "one"), ("two market", "two")}  # fmt: skip
+    assert [row["venue"] for row in killed["symbols"]] == ["one", "two"]
+    first = killed["counts"]["fills"]
+    summary = run(
+        tmp_path, settings,
+        lambda found: all(row.get("trusted") for row in found["symbols"]) and found["counts"]["fills"] >= first + 2
+        and found["books"].get("looks"),
+        signal.SIGINT,
+    )  # fmt: skip
+    assert (summary["left_open"], summary["status"]["counts"]["illegal_reports"]) == (0, 0)
+    assert not summary["status"]["books"].get("breaks")
+    for at, name in enumerate(NAMES):
+        theirs = their_trades(venues[name][1])
+        assert trades_of(tmp_path / "state" / "journal", at) == theirs
+        net = sum(-lots if sell else lots for _, sell, _, lots in theirs)
+        assert round(summary["status"]["symbols"][at]["position"] * 100_000) == net
+    done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
+    assert json.loads(done.output)["equal"]

@@ -262,7 +262,8 @@ class Care:
                 if self.config.foreign == "cancel":
                     await self._cancel(order for order in orders if not order.id_order)
                     orders = [order for order in orders if order.id_order]
-                take(VenueView(tuple(orders), tuple(after), balances, await account.positions()))
+                lots, costs = await account.held()
+                take(VenueView(tuple(orders), tuple(after), balances, lots, costs=costs))
                 return
             before = after
         raise VenueUnsure(f"trades came in between {self.config.looks_most} times.")

@@ -105,6 +105,9 @@ class CcxtAccount:
         """On spot the base asset is the position, and the ledger's own."""
         return {}
 
+    async def held(self) -> tuple[dict[int, int], dict[int, int]]:
+        return {}, {}
+
     async def arm_dead_man(self, text: str, after_ms: int) -> None:  # noqa: ARG002  (there it is the whole account's)
         await self._ask("cancel_all_orders_after", after_ms, lane=Lane.CANCEL)
 

@@ -43,10 +43,10 @@ PATIENCE_S = 600
 
 
 @pytest.fixture
-def port():
-    """Of a venue in a process of its own."""
+def port(request):
+    """Of a venue in a process of its own, spot unless it is asked for perpetuals."""
     child = subprocess.Popen(
-        [*BOT4, "venue", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        [*BOT4, "venue", "--kind", getattr(request, "param", "spot"), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
@@ -170,6 +170,31 @@ def test_what_somebody_else_does_at_the_venue_is_cancelled_or_stops_its_symbol(t
     assert actions(state)[0] == "compared"
     assert "break" in actions(state)
     replays(state, summary)
+
+
+@pytest.mark.parametrize("port", ["usdm"], indirect=True)
+def test_a_wallet_that_pays_for_what_was_never_traded_here_stops_all_new_orders(tmp_path, port):
+    engine = Engine(write_settings(tmp_path, port, "usdm"), tmp_path / "state")
+    try:
+        # With something open: the wallet alone says nothing then, cost and wallet together do.
+        held = engine.until(lambda s: s.books.looks >= 3 and any(i.position for i in s.symbols))
+        assert held.books.breaks == ()
+        # Bought and sold again of a symbol that is not traded here: no position, no execution of ours, only the fees.
+        for side in ("BUY", "SELL"):
+            by_hand(port, "POST", "/fapi/v1/order", symbol="ETHUSDT", side=side, type="MARKET", quantity="1")
+        found = engine.until(lambda s: s.books.breaks)
+        assert found.books.breaks[0].startswith("cash"), found.books.breaks
+        later = engine.until(lambda s: s.books.looks >= found.books.looks + 2)
+        assert later.strategies[0].intents == found.strategies[0].intents
+        summary = engine.end()
+    finally:
+        if engine.child.poll() is None:
+            engine.child.kill()
+            engine.child.communicate()
+    code, every = told(tmp_path / "state", "--all")
+    assert code == 4
+    assert {row["action"] for told in every["comparisons"] for row in told["rows"]} == {"no new orders"}
+    replays(tmp_path / "state", summary)
 
 
 def session(folder: Path, *words: str, **settings: str) -> tuple[int, dict, str]:

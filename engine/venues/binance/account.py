@@ -232,14 +232,28 @@ class BinanceAccount:
 
     async def positions(self) -> dict[int, int]:
         """Signed lots by symbol; on spot the free and locked base asset is the position, and the ledger's own."""
+        return (await self.held())[0]
+
+    async def held(self) -> tuple[dict[int, int], dict[int, int]]:
+        """By symbol, of one answer: signed lots, and what they cost in units of the quote asset.
+
+        The entry price is rounded; value less profit, both at the same mark, is the cost to the unit.
+        """
+        lots: dict[int, int] = {}
+        costs: dict[int, int] = {}
         if self.market == "spot":
-            return {}
-        out = {}
+            return lots, costs
         for row in await self._ask("GET", "/fapi/v3/positionRisk", {}):
-            instrument = self.directory.find(row["symbol"])
-            if instrument is not None and row.get("positionSide", "BOTH") == "BOTH":
-                out[instrument.index] = _signed_lots(instrument, row["positionAmt"])
-        return out
+            i = self.directory.find(row["symbol"])
+            if i is not None and row.get("positionSide", "BOTH") == "BOTH":
+                lots[i.index] = _signed_lots(i, row["positionAmt"])
+                quote = self.directory.assets.index(i.quote)
+                if quote is not None:
+                    value, profit = (
+                        self.directory.assets.units(quote, row[name]) for name in ("notional", "unRealizedProfit")
+                    )
+                    costs[i.index] = value - profit
+        return lots, costs
 
     async def cancel(self, order: VenueOrder) -> None:
         instrument = self.directory.at(order.symbol)

@@ -46,8 +46,8 @@ PATIENCE_S = 600
 def port(request):
     """Of a venue in a process of its own, spot unless it is asked for perpetuals."""
     child = subprocess.Popen(
-        [*BOT4, "venue", "--kind", getattr(request, "param", "spot"), "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        [*BOT4, "venue", "--kind", getattr(request, "param", "spot"), "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     try:
         found = None

@@ -169,6 +169,10 @@ def test_usdm_positions_fees_funding_and_the_dead_man():
     }  # fmt: skip
     with Server(answers) as server, _port(server, "usdm") as port:
         assert port.positions() == {0: -100}
+        assert port._run(port._account.held()) == ({0: -100}, {})
+        held = {"notional": "-61.2345678", "unRealizedProfit": "0.75"}
+        server.answers["GET /fapi/v3/positionRisk"][0] |= held
+        assert port._run(port._account.held()) == ({0: -100}, {0: -6_198_456_780})
         assert port.balances() == {1: 2_372_469_206}
         account = port._account
         assert port._run(account.fees("BTCUSDT")) == (20_000, 40_000)

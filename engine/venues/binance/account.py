@@ -248,7 +248,7 @@ class BinanceAccount:
             if i is not None and row.get("positionSide", "BOTH") == "BOTH":
                 lots[i.index] = _signed_lots(i, row["positionAmt"])
                 quote = self.directory.assets.index(i.quote)
-                if quote is not None:
+                if quote is not None and "notional" in row and "unRealizedProfit" in row:
                     value, profit = (
                         self.directory.assets.units(quote, row[name]) for name in ("notional", "unRealizedProfit")
                     )

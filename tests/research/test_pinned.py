@@ -44,7 +44,7 @@ PINS = {
     "market_maker": Pin(8, -1.11334650, BOOK, {"warm_s": 5}),
     "mean_reversion": Pin(46, -4.02384918, params={"bar_s": 300, "qty": 100}),
     "momentum": Pin(1324, -25.01030910, params={"bar_s": 300, "unit": 50}),
-    "quoter": Pin(46, -5.90064790, BOOK),
+    "quoter": Pin(42, -5.11438630, BOOK),
     "short_side": Pin(112, -6.08120957, params={"bar_s": 300, "qty": 100}),
     "swing": Pin(147, -6.59016525, params={"bar_s": 300, "qty": 100}),
     "trend": Pin(77, -3.50809841, params={"bar_s": 300, "qty": 100}),

@@ -43,7 +43,7 @@ PINS = {
     "learned": Pin(143, -3.79788493, params={"qty": 100}),
     "market_maker": Pin(8, -1.11334650, BOOK, {"warm_s": 5}),
     "mean_reversion": Pin(46, -4.02384918, params={"bar_s": 300, "qty": 100}),
-    "momentum": Pin(1324, -25.01030910, params={"bar_s": 300, "unit": 50}),
+    "momentum": Pin(860, -21.07689945, params={"bar_s": 300, "unit": 50}),
     "quoter": Pin(42, -5.11438630, BOOK),
     "short_side": Pin(112, -6.08120957, params={"bar_s": 300, "qty": 100}),
     "swing": Pin(147, -6.59016525, params={"bar_s": 300, "qty": 100}),

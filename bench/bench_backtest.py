@@ -18,6 +18,7 @@ import pytest
 
 from bench.bench_book import BASE, TICK, events_of, near_stream
 from bench.harness import Report, heavy_peer, sized
+from engine._core import features_feed
 from engine._core.tape import Tape
 from engine._core.types import EVENT, LEVEL, QUOTE, Kind
 from engine.research import backtest
@@ -75,6 +76,8 @@ def _rates(events: npt.NDArray[Any], strategy: str, market: Any, *, every: int, 
         assert counts["refused"] == 0, counts
         # The first level makes no touch, so the last order may be one call short.
         assert counts["intents"] >= len(events) // every - 1, counts
+        fed = features_feed.feed_of(machine.core.world, 0)
+        assert (fed is not None and not np.isnan(fed[3]).any()) == (strategy == BEAT_FEATURES)
         seen.add(machine.core.world.state_hash())
     assert len(seen) == 1
     return np.array(rates), seen.pop()

@@ -1,6 +1,6 @@
 """backtrader beside a backtest of quotes: a price a bar and an order each ten thousand, driven bar by bar as live.
 
-What is asked of it is less: its broker knows one price a bar, no book, no latency and no gate, and it feeds no features.
+What is asked of it is less: its broker knows one price a bar, no book, no latency, no gate and no features.
 """
 
 from __future__ import annotations

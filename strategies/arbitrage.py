@@ -22,27 +22,27 @@ from engine.strategy.contract import (
     OK,
     Parameter,
     alone_ns,
-    ceil_to_int,
+    enter_leg,
     floor_to_int,
     leave,
+    leg_parameters,
+    leg_stop,
+    legs_known,
     mid_of,
-    protect,
-    take,
     unmatched,
 )
 
 PEERS = 1
 LEGS = 2
 PARAMETERS = (
-    Parameter("qty", 10, 1, 1_000_000, "lots", "quantity of a leg, in lots of the own venue"),
-    Parameter("slip", 2, 0, 1_000, "ticks", "how far beyond the touch an order may fill"),
-    Parameter("age_ms", 1_000, 1, 600_000, "ms", "age of either touch beyond which there is no price"),
-    Parameter("dust", 1, 0, 1_000_000, "lots", "position that counts as none: what fees leave over on a spot market"),
-    Parameter("cover_s", 5, 1, 86_400, "s", "how long a leg may stand alone"),
+    *leg_parameters(
+        Parameter("age_ms", 1_000, 1, 600_000, "ms", "age of either touch beyond which there is no price"),
+        slip_max=1_000, cover_s=5, cover_max=86_400,
+    ),
     Parameter("edge_bps", 45.0, 0.0, 10_000.0, "bps", "least gap between bid and ask: four fees and the profit"),
     Parameter("exit_bps", 2.0, -1_000.0, 10_000.0, "bps", "gap at which both legs are left"),
-    Parameter("stop_bps", 500.0, 1.0, 10_000.0, "bps", "distance of a leg's own stop: for a venue that goes away"),
-)
+    leg_stop(500.0),
+)  # fmt: skip
 QTY, SLIP, AGE_MS, DUST, COVER_S = range(5)
 EDGE, EXIT, STOP = range(3)
 
@@ -69,27 +69,11 @@ def left_bps(view: Any, peer: Any, short: int) -> float:
     return BPS * (here - there) / there if short == 1 else BPS * (there - here) / there
 
 
-def enter(view: Any, wish: Any, sell: int, qty: Any) -> None:
-    take(view, wish, sell, qty, view["params"][SLIP])
-    protect(wish, sell, 1 + ceil_to_int(mid_of(view) * view["params_f64"][STOP] / BPS), 0)
-    view["state"][TRIED_NS] = view["now_ns"]
-
-
-def both_are_known(view: Any, peer: Any) -> Any:
-    """Two touches that are trusted, young and more than nothing."""
-    if view["book_trusted"] == 0 or peer["book_trusted"] == 0 or view["peer_count"] < 1:
-        return False
-    if view["now_ns"] - min(view["book_ns"], peer["book_ns"]) > view["params"][AGE_MS] * MS_NS:
-        return False
-    least = min(view["bid_px_ticks"], peer["bid_px_ticks"])
-    return least > 0 and min(view["tick_e8"], peer["tick_e8"]) > 0 and min(view["lot_e8"], peer["lot_e8"]) > 0
-
-
 def decide(view: Any, wishes: Any) -> int:
     state, params, floats, peer = view["state"], view["params"], view["params_f64"], view["peers"][0]
     now, lots = view["now_ns"], view["position_lots"]
     # An order has the time of an answer before the next one is made.
-    if not both_are_known(view, peer) or now - state[TRIED_NS] < WAIT_NS:
+    if not legs_known(view, peer, params[AGE_MS] * MS_NS) or now - state[TRIED_NS] < WAIT_NS:
         return OK
     wishes["bid"][0]["kind"] = NONE
     wishes["ask"][0]["kind"] = NONE
@@ -104,9 +88,10 @@ def decide(view: Any, wishes: Any) -> int:
         sell = 1 if alone > float(lots) else 0
         missing = floor_to_int(abs(alone))
         if missing >= 1 and left_bps(view, peer, sell) > floats[EXIT]:
-            enter(view, wishes["ask"][0] if sell == 1 else wishes["bid"][0], sell, missing)
+            wish = wishes["ask"][0] if sell == 1 else wishes["bid"][0]
+            enter_leg(view, wish, sell, missing, params[SLIP], floats[STOP], TRIED_NS)
     elif gap_bps(view, peer, 1) >= floats[EDGE]:
-        enter(view, wishes["ask"][0], 1, params[QTY])
+        enter_leg(view, wishes["ask"][0], 1, params[QTY], params[SLIP], floats[STOP], TRIED_NS)
     elif gap_bps(view, peer, 0) >= floats[EDGE]:
-        enter(view, wishes["bid"][0], 0, params[QTY])
+        enter_leg(view, wishes["bid"][0], 0, params[QTY], params[SLIP], floats[STOP], TRIED_NS)
     return OK

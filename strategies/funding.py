@@ -22,33 +22,32 @@ from engine.strategy.contract import (
     OK,
     Parameter,
     alone_ns,
-    ceil_to_int,
+    enter_leg,
     floor_to_int,
     leave,
-    mid_of,
-    protect,
-    take,
+    leg_parameters,
+    leg_stop,
+    legs_known,
     unmatched,
 )
 
 PEERS = 1
 LEGS = 2
 PARAMETERS = (
-    Parameter("qty", 10, 1, 1_000_000, "lots", "quantity of a leg, in lots of the leg that is entered first"),
-    Parameter("slip", 2, 0, 100_000, "ticks", "how far beyond the touch an order may fill"),
-    Parameter("age_s", 5, 1, 86_400, "s", "age of either touch beyond which there is no price"),
-    Parameter("dust", 1, 0, 1_000_000, "lots", "position that counts as none: what fees leave over on a spot market"),
-    Parameter("cover_s", 30, 1, 864_000, "s", "how long a leg may stand alone"),
+    *leg_parameters(
+        Parameter("age_s", 5, 1, 86_400, "s", "age of either touch beyond which there is no price"),
+        slip_max=100_000, cover_s=30, cover_max=864_000,
+    ),
     Parameter("both_ways", 0, 0, 1, "switch", "whether the perpetual may be the long leg too"),
     Parameter("enter_bps", 1.0, 0.0, 1_000.0, "bps", "difference of the rates at which legs are entered"),
     Parameter("exit_bps", 0.2, -1_000.0, 1_000.0, "bps", "difference at which they are left"),
-    Parameter("stop_bps", 2_000.0, 1.0, 10_000.0, "bps", "distance of a leg's own stop: for a venue that goes away"),
-)
+    leg_stop(2_000.0),
+)  # fmt: skip
 QTY, SLIP, AGE_S, DUST, COVER_S, BOTH_WAYS = range(6)
 ENTER, EXIT, STOP = range(3)
 
 ALONE_NS, TRIED_NS = range(2)  # state
-BPS, RATE_BPS, SECOND_NS = 10_000.0, 1.0e-4, 1_000_000_000
+RATE_BPS, SECOND_NS = 1.0e-4, 1_000_000_000
 
 
 def earned_bps(view: Any, peer: Any, short: int) -> float:
@@ -57,24 +56,12 @@ def earned_bps(view: Any, peer: Any, short: int) -> float:
     return more if short == 1 else -more
 
 
-def enter(view: Any, wish: Any, sell: int, qty: Any) -> None:
-    take(view, wish, sell, qty, view["params"][SLIP])
-    protect(wish, sell, 1 + ceil_to_int(mid_of(view) * view["params_f64"][STOP] / BPS), 0)
-    view["state"][TRIED_NS] = view["now_ns"]
-
-
-def both_are_known(view: Any, peer: Any) -> Any:
-    if view["book_trusted"] == 0 or peer["book_trusted"] == 0 or view["peer_count"] < 1:
-        return False
-    if view["now_ns"] - min(view["book_ns"], peer["book_ns"]) > view["params"][AGE_S] * SECOND_NS:
-        return False
-    return min(view["lot_e8"], peer["lot_e8"]) > 0 and (view["funding_ns"] > 0 or peer["funding_ns"] > 0)
-
-
 def decide(view: Any, wishes: Any) -> int:
     state, params, floats, peer = view["state"], view["params"], view["params_f64"], view["peers"][0]
     now, lots = view["now_ns"], view["position_lots"]
-    if not both_are_known(view, peer) or now - state[TRIED_NS] < SECOND_NS:
+    if not legs_known(view, peer, params[AGE_S] * SECOND_NS) or now - state[TRIED_NS] < SECOND_NS:
+        return OK
+    if view["funding_ns"] == 0 and peer["funding_ns"] == 0:
         return OK
     wishes["bid"][0]["kind"] = NONE
     wishes["ask"][0]["kind"] = NONE
@@ -90,10 +77,11 @@ def decide(view: Any, wishes: Any) -> int:
         sell = 1 if alone > float(lots) else 0
         missing = floor_to_int(abs(alone))
         if missing >= 1 and earned_bps(view, peer, sell) > floats[EXIT]:
-            enter(view, wishes["ask"][0] if sell == 1 else wishes["bid"][0], sell, missing)
+            wish = wishes["ask"][0] if sell == 1 else wishes["bid"][0]
+            enter_leg(view, wish, sell, missing, params[SLIP], floats[STOP], TRIED_NS)
     elif view["funding_ns"] > 0 and earned_bps(view, peer, 1) >= floats[ENTER]:
         # The perpetual goes first, the other leg follows when it sees what was filled.
-        enter(view, wishes["ask"][0], 1, params[QTY])
+        enter_leg(view, wishes["ask"][0], 1, params[QTY], params[SLIP], floats[STOP], TRIED_NS)
     elif view["funding_ns"] > 0 and params[BOTH_WAYS] == 1 and earned_bps(view, peer, 0) >= floats[ENTER]:
-        enter(view, wishes["bid"][0], 0, params[QTY])
+        enter_leg(view, wishes["bid"][0], 0, params[QTY], params[SLIP], floats[STOP], TRIED_NS)
     return OK

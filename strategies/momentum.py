@@ -2,8 +2,9 @@
 
 Idea: keep a fast average of bar returns and their usual size. Their ratio, the strength, says how much of the recent
 movement has one sign. The wanted position is `unit` lots for each whole step of strength beyond `strength_min`, at
-most `steps_max` steps; the position follows the wanted one a step a bar. Leverage is not a setting here: the tier and
-the gate bound what the account may carry, and a step that would pass them is denied with its reason.
+most `steps_max` steps; the position follows the wanted one a step a bar, downward by orders that only reduce. Leverage
+is not a setting here: the tier and the gate bound what the account may carry, and a step that would pass them is
+denied with its reason.
 
 Earns when moves feed on themselves. Loses twice as fast as it earned when they stop: the position is largest at the
 end of the move. So each step carries its own stop at `stop_moves`, and a strength that falls below the entry level
@@ -17,6 +18,7 @@ from typing import Any
 from engine.strategy.contract import (
     NONE,
     OK,
+    REDUCE_ONLY,
     Parameter,
     ceil_to_int,
     clamp,
@@ -67,6 +69,14 @@ def steps_wanted(view: Any, strength: float) -> Any:
     return steps if strength > 0.0 else -steps
 
 
+def step_down(view: Any, wishes: Any, qty: Any) -> None:
+    """One step less of what is held: reduce-only, or it would be an entry of the other side with a stop of its own."""
+    sell = 1 if view["position_lots"] > 0 else 0
+    wish = wishes["ask"][1] if sell == 1 else wishes["bid"][1]
+    take(view, wish, sell, qty, view["params"][SLIP])
+    wish["flags"] = REDUCE_ONLY
+
+
 def decide(view: Any, wishes: Any) -> int:
     state, params, kept = view["state"], view["params"], view["state_f64"]
     if view["book_trusted"] == 0:
@@ -85,6 +95,8 @@ def decide(view: Any, wishes: Any) -> int:
     stop = ceil_to_int(view["params_f64"][STOP_MOVES] * kept[NOISE])
     if wanted == 0 or (wanted > 0 and lots < 0) or (wanted < 0 and lots > 0):
         leave(view, wishes, params[SLIP])
+    elif abs(wanted) < abs(lots):
+        step_down(view, wishes, min(abs(lots - wanted), params[UNIT]))
     elif wanted > lots:
         take(view, wishes["bid"][0], 0, min(wanted - lots, params[UNIT]), params[SLIP])
         protect(wishes["bid"][0], 0, stop, 0)

@@ -297,6 +297,10 @@ cdef int match_release(match_t* m, int64_t order) noexcept nogil
 cdef int match_amend(match_t* m, int64_t order, int64_t px_ticks, int64_t qty_lots, bint keep_only) noexcept nogil
 cdef int match_requeue(match_t* m, int64_t order) noexcept nogil
 cdef int match_resize(match_t* m, int64_t order, int64_t left_lots) noexcept nogil
+# What a recording is played by, without a search for orders that the caller has at hand: an order of the crowd that
+# meets nobody rests; one by its place gets another quantity, 0: it is gone.
+cdef int match_crowd(match_t* m, int64_t order, bint sell, int64_t px_ticks, int64_t qty_lots) noexcept nogil
+cdef void match_crowd_resize(match_t* m, uint32_t index, match_level_t* level, int64_t left_lots) noexcept nogil
 cdef void match_set_last(match_t* m, int64_t px) noexcept nogil
 cdef int match_advance(match_t* m, int64_t now_ns) noexcept nogil
 cdef bint match_run(match_t* m) noexcept nogil

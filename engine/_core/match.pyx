@@ -4,7 +4,7 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from engine._core.debug cimport static_assert_c, unlikely
+from engine._core.debug cimport debug_assert, static_assert_c, unlikely
 from engine._core.match_ends cimport end_order, make_order, queue_order, room_for_fill, tell
 from engine._core.match_filters cimport admit_order, failed_filter, judge_order, pair_is_bad, refuse
 from engine._core.match_heaps cimport heap_before, heap_of
@@ -346,6 +346,39 @@ cdef int match_resize(match_t* m, int64_t order, int64_t left_lots) noexcept nog
     o.left_lots = left_lots
     touch_level(m, level, o.px_ticks)
     return OK
+
+
+cdef int match_crowd(match_t* m, int64_t order, bint sell, int64_t px_ticks, int64_t qty_lots) noexcept nogil:
+    """Rest a new order of the crowd. MATCH_WOULD_TAKE when it would meet somebody: `match_submit` is its way then.
+
+    What `match_submit` asks of an order with a type, an owner and a number that may be somebody's is left out: the
+    caller gives each number once, and has held price and quantity against the book's range.
+    """
+    cdef match_request_t r
+    if (m.best_bid >= px_ticks and m.best_bid != 0) if sell else m.best_ask <= px_ticks:
+        return MATCH_WOULD_TAKE
+    if unlikely(m.halted):
+        return refuse(m, MATCH_BAD_ORDER, REASON_HALTED)
+    if unlikely(m.free_order == MATCH_NONE or not room_for_fill(m) or not page_fits(m, px_ticks)):
+        return refuse(m, MATCH_FULL, REASON_CAPACITY)
+    memset(&r, 0, sizeof(r))
+    r.id, r.px_ticks, r.qty_lots = order, px_ticks, qty_lots
+    r.flags = MATCH_SELL if sell else 0
+    rest_order(m, make_order(m, &r))
+    return OK
+
+
+cdef void match_crowd_resize(match_t* m, uint32_t index, match_level_t* level, int64_t left_lots) noexcept nogil:
+    """`match_resize` of an order that the caller has found on this level, the crowd's own."""
+    cdef match_order_t* o = &match_orders(m)[index]
+    debug_assert(o.owner == 0 and o.state == STATE_BOOK and 0 <= left_lots <= m.config.qty_max)
+    if left_lots == 0:
+        end_order(m, index, MATCHED_CANCELED, REASON_USER)
+        return
+    level.qty_lots += left_lots - o.left_lots
+    o.qty_lots += left_lots - o.left_lots
+    o.left_lots = left_lots
+    touch_level(m, level, o.px_ticks)
 
 
 cdef void match_set_last(match_t* m, int64_t px) noexcept nogil:

@@ -153,6 +153,41 @@ def leave(view: Any, wishes: Any, slip: int) -> None:
         wishes["bid"][1]["flags"] = REDUCE_ONLY
 
 
+def leg_parameters(age: Parameter, *, slip_max: int, cover_s: int, cover_max: int) -> tuple[Parameter, ...]:
+    """What every trade of two legs asks for: the first five int slots of such a strategy, `age` being the third."""
+    return (
+        Parameter("qty", 10, 1, 1_000_000, "lots", "quantity of a leg, in lots of the one that is entered first"),
+        Parameter("slip", 2, 0, slip_max, "ticks", "how far beyond the touch an order may fill"),
+        age,
+        Parameter(
+            "dust", 1, 0, 1_000_000, "lots", "position that counts as none: what a spot market's fees leave over"
+        ),
+        Parameter("cover_s", cover_s, 1, cover_max, "s", "how long a leg may stand alone"),
+    )
+
+
+def leg_stop(bps: float) -> Parameter:
+    """A leg's own stop is far away: the other leg is what protects it."""
+    return Parameter("stop_bps", bps, 1.0, 10_000.0, "bps", "distance of a leg's own stop: for a venue that goes away")
+
+
+def legs_known(view: Any, peer: Any, age_ns: int) -> Any:
+    """Two touches that are trusted, younger than `age_ns` and more than nothing."""
+    if view["book_trusted"] == 0 or peer["book_trusted"] == 0 or view["peer_count"] < 1:
+        return False
+    if view["now_ns"] - min(view["book_ns"], peer["book_ns"]) > age_ns:
+        return False
+    least = min(view["bid_px_ticks"], peer["bid_px_ticks"])
+    return least > 0 and min(view["tick_e8"], peer["tick_e8"]) > 0 and min(view["lot_e8"], peer["lot_e8"]) > 0
+
+
+def enter_leg(view: Any, wish: Any, sell: int, qty: Any, slip: int, stop_bps: float, slot: int) -> None:
+    """Take one leg now, behind a stop of its own; `state[slot]` keeps when, so that the answer has time to come."""
+    take(view, wish, sell, qty, slip)
+    protect(wish, sell, 1 + ceil_to_int(mid_of(view) * stop_bps / 10_000.0), 0)
+    view["state"][slot] = view["now_ns"]
+
+
 def unmatched(view: Any, peer: Any) -> float:
     """What the own position and a peer's add up to, in own lots: 0 when each leg stands against the other."""
     return float(view["position_lots"]) + float(peer["position_lots"]) * float(peer["lot_e8"]) / float(view["lot_e8"])
@@ -173,5 +208,6 @@ __all__ = [
     "ABI", "FOK", "GTC", "GTD", "GTX", "ICEBERG", "INT64_MAX", "INT64_MIN", "IOC", "KEEP", "LIMIT", "MARKET", "NONE",
     "OK", "POST_ONLY", "POV", "REDUCE_ONLY", "REST", "SIZES", "STOP", "STOP_LIMIT", "STOP_MARKET", "TAKE_LIMIT",
     "TAKE_MARKET", "TRAILING", "TWAP", "VWAP", "Feature", "Parameter", "alone_ns", "ceil_to_int",
-    "clamp", "floor_to_int", "leave", "mid_of", "protect", "smooth", "take", "unmatched",
+    "clamp", "enter_leg", "floor_to_int", "leave", "leg_parameters", "leg_stop", "legs_known", "mid_of",
+    "protect", "smooth", "take", "unmatched",
 ]  # fmt: skip

@@ -7,12 +7,13 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from engine._core.features_feed import feed_bytes, feed_hash, feed_init
+from engine._core.features_feed import feed_bytes, feed_hash, feed_init, feed_of
 from engine._core.infer import Model
 from engine._core.world import World
 from engine.cli.backtest import read_data
@@ -20,7 +21,8 @@ from engine.cli.main import cli
 from engine.errors import ModelForeign, ModelMismatch, ModelUnreadable, StrategyNotAccepted
 from engine.research import imported, learn
 from engine.research.prepare import columns_of
-from engine.runtime.backtest import Asked, run_backtest
+from engine.runtime.backtest import Asked, run_backtest, settings_for
+from engine.runtime.build import core_of, session_meta
 from engine.settings.load import config_directory, load
 from engine.strategy import models, registry
 
@@ -254,6 +256,24 @@ def test_the_model_is_part_of_the_world_its_hash_and_the_session(module, bars):
         worlds.append(world.state_hash())
     assert worlds[0] != worlds[1]
     assert len(bars.events) > 0
+
+
+def test_a_replay_with_another_model_is_refused(module, bars):
+    name = module(WATCH)
+    paper = load([config_directory() / "paper.toml"]).settings
+    settings = settings_for(paper, Asked(name, {}), (bars, bars.events))
+    kept = SimpleNamespace(meta=json.loads(json.dumps(session_meta(settings))), epoch=1, seed=7)
+    session = SimpleNamespace(file=kept, path="a recorded session")
+    definition = registry.find(name)
+    _, _, digest, values = feed_of(core_of(session).world, 0)
+    assert digest.hex() == registry.features_hash(definition)
+    assert len(values) == len(definition.features[2]) + 1
+    path = Path(sys.modules[name].__file__).with_name("learned.json")
+    row = json.loads(path.read_text())
+    row["layers"][0]["bias"][0] += 0.125
+    models.save(path, row, registry.learns(name)[0], row["outputs"], row["about"])
+    with pytest.raises(StrategyNotAccepted, match="other features"):
+        core_of(session)
 
 
 def test_a_strategy_whose_model_was_trained_on_others_does_not_start(module):

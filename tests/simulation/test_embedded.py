@@ -110,6 +110,53 @@ def test_what_disappears_without_a_trade_stood_before_or_behind_us_as_the_model_
     v.check()
 
 
+@pytest.mark.parametrize("model", [m for m in QueueModel if m != QueueModel.QUEUE_THROUGH])
+def test_a_quote_that_says_the_same_again_lets_nobody_pass(model):
+    """With quotes alone the touch is all there is: who stood before us at its price still does, less what is gone."""
+    v = venue(queue_model=model)
+    v.market(quote(1, 100, 30, 105, 5))
+    v.submit(intent(7, at=1))
+    for at in range(20, 25):
+        v.market(quote(at, 100, 30, 105, 5))
+    book = v.exchange.market("AAABBB").book
+    ours = v._by_engine[7].id
+    assert book.queue(100)[-1] == ours
+    assert book.depth(False, 5) == [(100, 40)]
+    # A trade of all that stood before us and of one more lot: that lot is ours.
+    v.market(trade(30, "sell", 100, 31))
+    assert rows(v.advance(40))[-1] == ("ORDER_FILL", 35, 7, 1)
+    v.check()
+
+
+def test_a_recorded_book_is_what_was_said_last():
+    """Levels at random, nothing of ours: its sides are the recording's; what one side reaches the other has left."""
+    v, said = venue(), {False: {}, True: {}}
+    rng = np.random.default_rng(8)
+    book = v.exchange.market("AAABBB").book
+    for at in range(1, 600):
+        sell, px, lots = bool(rng.integers(2)), int(rng.integers(80, 121)), int(rng.integers(0, 50))
+        v.market(level(at, "ask" if sell else "bid", px, lots))
+        said[sell].pop(px, None)
+        if lots:
+            said[sell][px] = lots
+            for other in [p for p in said[not sell] if (p >= px if sell else p <= px)]:
+                del said[not sell][other]
+        for side in (False, True):
+            assert book.depth(side, 50) == sorted(said[side].items(), reverse=not side)
+        book.check()
+
+
+def test_quotes_alone_leave_one_level_a_side_wherever_they_jump():
+    v = venue()
+    rng = np.random.default_rng(9)
+    book = v.exchange.market("AAABBB").book
+    for at in range(1, 400):
+        bid, lots, ask = int(rng.integers(80, 121)), int(rng.integers(1, 50)), int(rng.integers(1, 4))
+        v.market(quote(at, bid, lots, bid + ask, lots + 1))
+        assert (book.depth(False, 9), book.depth(True, 9)) == ([(bid, lots)], [(bid + ask, lots + 1)])
+        book.check()
+
+
 def test_a_recorded_touch_that_reaches_our_price_fills_us_there():
     v = venue()
     v.market(quote(1, 99, 5, 105, 5))

@@ -33,6 +33,8 @@ cdef class Recorded:
     cdef void apply_one(self, const event_t* e) noexcept nogil
     cdef void set_level(self, bint sell, int64_t px, int64_t lots) noexcept nogil
     cdef void clear_better(self, bint sell, int64_t px) noexcept nogil
+    cdef void clear_behind(self, bint sell, int64_t px) noexcept nogil
+    cdef void clear_level(self, int64_t px) noexcept nogil
     cdef void clear_side(self, bint sell) noexcept nogil
     cdef void take_away(self, int64_t px, int64_t lots) noexcept nogil
     cdef void trade(self, bint sell, int64_t px, int64_t lots) noexcept nogil

@@ -12,7 +12,8 @@ from engine._core.match cimport (
     match_above,
     match_advance,
     match_below,
-    match_cancel,
+    match_crowd,
+    match_crowd_resize,
     match_event_t,
     match_events,
     match_level,
@@ -21,7 +22,6 @@ from engine._core.match cimport (
     match_orders,
     match_request_t,
     match_requeue,
-    match_resize,
     match_set_last,
     match_submit,
 )
@@ -37,6 +37,7 @@ from engine._core.types cimport (
     KIND_BOOK_LEVEL,
     KIND_QUOTE,
     KIND_TRADE,
+    MATCH_WOULD_TAKE,
     OK,
     event_t,
     level_event_t,
@@ -98,27 +99,34 @@ cdef class Recorded:
             if e.flags & FLAG_SNAPSHOT and e.flags & FLAG_FIRST:
                 self.clear_side(False)
                 self.clear_side(True)
-            self.set_level(e.flags & FLAG_ASK, level.px_ticks, level.qty_lots)
+            self.set_level(e.flags & FLAG_ASK != 0, level.px_ticks, level.qty_lots)
         elif e.kind == KIND_QUOTE:
             # The touch says what is not there: nothing better on its own side, and without depth nothing else at all.
+            # What stood at its price goes on standing there: whoever waits behind it does not pass it with each quote.
             if quote.bid_px_ticks:
-                if not self.has_depth:
-                    self.clear_side(False)
                 self.clear_better(False, quote.bid_px_ticks)
+                if not self.has_depth:
+                    self.clear_behind(False, quote.bid_px_ticks)
                 self.set_level(False, quote.bid_px_ticks, quote.bid_qty_lots)
             if quote.ask_px_ticks:
-                if not self.has_depth:
-                    self.clear_side(True)
                 self.clear_better(True, quote.ask_px_ticks)
+                if not self.has_depth:
+                    self.clear_behind(True, quote.ask_px_ticks)
                 self.set_level(True, quote.ask_px_ticks, quote.ask_qty_lots)
         elif e.kind == KIND_TRADE or e.kind == KIND_AGG_TRADE:
-            self.trade(e.flags & (FLAG_SELL | FLAG_BUYER_MAKER), trade.px_ticks, trade.qty_lots)
+            self.trade(e.flags & (FLAG_SELL | FLAG_BUYER_MAKER) != 0, trade.px_ticks, trade.qty_lots)
         elif e.kind == KIND_BOOK_CLEAR:
             self.clear_side(False)
             self.clear_side(True)
 
     cdef void crowd(self, bint sell, int64_t px, int64_t lots, int tif) noexcept nogil:
         cdef match_request_t r
+        cdef int status = match_crowd(self.m, self.crowd_number, sell, px, lots) if tif == TIF_GTC else MATCH_WOULD_TAKE
+        if status != MATCH_WOULD_TAKE:
+            # Nobody to meet: what rests is nearly all that a recording shows.
+            self.crowd_number += 1
+            self.refused_count += status != OK
+            return
         memset(&r, 0, sizeof(r))
         r.id = self.crowd_number
         r.px_ticks = px
@@ -144,6 +152,9 @@ cdef class Recorded:
             self.clear_better(not sell, px - 1 if sell else px + 1)
         level = match_level(self.m, px)
         at = MATCH_NONE if level == NULL else level.head
+        if lots == 0 and at != MATCH_NONE and (match_orders(self.m)[at].flags & MATCH_SELL != 0) != sell:
+            # The other side has come to this price before the word that this one has left it.
+            return
         while at != MATCH_NONE:
             o = &match_orders(self.m)[at]
             if o.owner == 0:
@@ -154,7 +165,7 @@ cdef class Recorded:
         if held < lots:
             at = MATCH_NONE if level == NULL else level.tail
             if at != MATCH_NONE and match_orders(self.m)[at].owner == 0:
-                match_resize(self.m, match_orders(self.m)[at].id, match_orders(self.m)[at].left_lots + lots - held)
+                match_crowd_resize(self.m, at, level, match_orders(self.m)[at].left_lots + lots - held)
                 return
             self.crowd(sell, px, lots - held, TIF_GTC)
             if ours and held == 0 and self.model == QUEUE_BACK and not self.has_depth:
@@ -165,7 +176,11 @@ cdef class Recorded:
                     while match_orders(self.m)[level.head].owner:
                         match_requeue(self.m, match_orders(self.m)[level.head].id)
         elif held > lots:
-            self.take_away(px, held - lots)
+            if not ours and level.head == level.tail:
+                # One order of the crowd, none of ours: no model has a say.
+                match_crowd_resize(self.m, level.head, level, lots)
+            else:
+                self.take_away(px, held - lots)
 
     cdef void take_away(self, int64_t px, int64_t lots) noexcept nogil:
         """Let lots of the crowd disappear from a level without a trade, before and behind ours as the model says."""
@@ -211,24 +226,37 @@ cdef class Recorded:
                     cut = min(front, o.left_lots)
                     front -= cut
                 if cut:
-                    match_resize(self.m, o.id, o.left_lots - cut)
+                    match_crowd_resize(self.m, at, level, o.left_lots - cut)
             at = after
 
     cdef void clear_better(self, bint sell, int64_t px) noexcept nogil:
         """Take the crowd's orders away that stand at a better price than `px` on their side."""
         cdef int64_t at = self.m.best_ask if sell else self.m.best_bid, next_px
-        cdef match_level_t* level
-        cdef uint32_t index, after
         while at != 0 and at != INT64_MAX and (at < px if sell else at > px):
             next_px = match_above(self.m, at) if sell else match_below(self.m, at)
-            level = match_level(self.m, at)
-            index = level.head
-            while index != MATCH_NONE:
-                after = match_orders(self.m)[index].next
-                if match_orders(self.m)[index].owner == 0:
-                    match_cancel(self.m, match_orders(self.m)[index].id)
-                index = after
+            self.clear_level(at)
             at = next_px
+
+    cdef void clear_behind(self, bint sell, int64_t px) noexcept nogil:
+        """Take the crowd's orders away that stand at a worse price than `px` on their side."""
+        cdef int64_t best = self.m.best_ask if sell else self.m.best_bid, at, next_px
+        if best == 0 or best == INT64_MAX:
+            return
+        # From the best of this side outward: what lies between it and a price beyond it is the other side's.
+        at = match_above(self.m, max(px, best - 1)) if sell else match_below(self.m, min(px, best + 1))
+        while at != 0 and at != INT64_MAX:
+            next_px = match_above(self.m, at) if sell else match_below(self.m, at)
+            self.clear_level(at)
+            at = next_px
+
+    cdef void clear_level(self, int64_t px) noexcept nogil:
+        cdef match_level_t* level = match_level(self.m, px)
+        cdef uint32_t index = level.head, after
+        while index != MATCH_NONE:
+            after = match_orders(self.m)[index].next
+            if match_orders(self.m)[index].owner == 0:
+                match_crowd_resize(self.m, index, level, 0)
+            index = after
 
     cdef void clear_side(self, bint sell) noexcept nogil:
         self.clear_better(sell, INT64_MAX if sell else 0)

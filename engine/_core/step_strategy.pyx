@@ -26,17 +26,18 @@ from engine._core.routing cimport (
     routing_groups,
 )
 from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
+from engine._core.step_size cimport cost_reasons, size_lots
 from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, is_sliced, start_algo
 from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
 from engine._core.step_out cimport core_t, deny, dust_lots, note
 from engine._core.step_plans cimport TAG_PLAN
 from engine._core.strategy cimport (
-    STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
+    SIZE_BY_WISH, STOPPED_RETURN, STRATEGY_RULE_CARRY, STRATEGY_RULE_SIZE, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
     strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
     STRATEGY_OK, TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t, signal_t,
-    view_peer, view_t, wish_t, wishes_at, wishes_clear,
+    view_peer, view_t, wish_check, wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
     CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
@@ -364,7 +365,7 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     cdef world_t* w = core.world
     cdef strategy_t* s = &world_strategies(w)[strategy]
     cdef uint16_t symbol = <uint16_t>s.symbol
-    cdef int64_t px, id_order = 0
+    cdef int64_t px, reasons, id_order = 0
     cdef order_t* o
     cdef place_t p
     cdef bint found = False
@@ -378,6 +379,10 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     if carries(core, &p) == CARRY_NOT or (wish.target_px_ticks and not _wants_bracket(w, &p, wish)):
         deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots,
              <int64_t>1 << STRATEGY_RULE_CARRY, 0)
+        return 0
+    reasons = cost_reasons(core, strategy, &p, wish)
+    if unlikely(reasons):
+        deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots, reasons, 0)
         return 0
     px = p.px_ticks
     if px == 0:
@@ -460,8 +465,47 @@ cdef inline bint _looks_like(const order_t* o, const wish_t* wish) noexcept nogi
     return o.px_stop_ticks == wish.trigger_px_ticks and (o.px_ticks == wish.px_ticks or o.px_ticks == 0)
 
 
+cdef int64_t _sized(core_t* core, uint32_t strategy, bint sell, int64_t held, const wish_t* wish) noexcept nogil:
+    """What a wish's quantity stands for, where the strategy leaves the size to us: that of its order or parent while there
+    is one, else what sizing allows now; 0: nothing. A malformed wish stays as it is: its fault is told elsewhere."""
+    cdef world_t* w = core.world
+    cdef order_t* o
+    cdef algo_t* a
+    if held > 0:
+        o = orders_find(world_orders(w), held)
+        if o != NULL:
+            return order_open_lots(o)
+    elif held < 0:
+        a = find_algo(core, -held)
+        if a != NULL:
+            return a.config.qty_lots
+    if wish_check(wish, sell, w.now_ns):
+        return wish.qty_lots
+    return size_lots(core, strategy, <uint16_t>world_strategies(w)[strategy].symbol, sell, wish)
+
+
 cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, int64_t held,
                     const wish_t* wish) noexcept nogil:
+    """A wish as it is, or as large as its strategy's sizing makes it. Returns the id now held, or 0."""
+    cdef const strategy_t* s = &world_strategies(core.world)[strategy]
+    cdef wish_t sized
+    if likely(s.limits.size_by == SIZE_BY_WISH or wish.kind != WISH_REST or wish.flags & WISH_REDUCE_ONLY):
+        return _grant_whole(core, cause, strategy, tag, sell, held, wish)
+    sized = wish[0]
+    sized.qty_lots = _sized(core, strategy, sell, held, wish)
+    if sized.qty_lots == 0 and wish.qty_lots > 0:
+        if held:
+            return held
+        deny(core, cause, strategy, tag, STAGE_STRATEGY, <uint16_t>s.symbol, sell, wish.px_ticks, wish.qty_lots,
+             <int64_t>1 << STRATEGY_RULE_SIZE, 0)
+        return 0
+    if 0 < sized.qty_lots < sized.display_lots:
+        sized.display_lots = sized.qty_lots
+    return _grant_whole(core, cause, strategy, tag, sell, held, &sized)
+
+
+cdef int64_t _grant_whole(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, int64_t held,
+                          const wish_t* wish) noexcept nogil:
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
     cdef algo_t* a

@@ -1,19 +1,19 @@
 cimport cython
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from engine._core.bracket_table import BracketPhase, BracketSign, transitions
 
 from engine._core.bracket_table cimport bracket_next
-from engine._core.debug cimport debug_assert, static_assert_c, unlikely
+from engine._core.brackets_ask cimport act, place_leg, tell_incident
+from engine._core.brackets_look cimport covers, lives, open_of, sign_of
+from engine._core.debug cimport static_assert_c, unlikely
 from engine._core.memory cimport block_free, block_new
 from engine._core.orders cimport (
-    LOTS_MAX, NEVER_NS, ORDER_NONE, ORDER_REDUCE_ONLY, STATE_CREATED, STATE_DENIED, STATE_FREE, STATE_OPEN,
-    STATE_PARTIAL, STATE_PENDING_CANCEL, STATE_PENDING_REPLACE, STATE_UNKNOWN, TAG_BRACKET, TIF_COUNT, TIF_GTC,
-    TIF_GTD, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_STOP, TYPE_STOP_LIMIT, Orders, order_is_live, order_t,
-    orders_find, state_is_live,
+    LOTS_MAX, NEVER_NS, ORDER_NONE, STATE_DENIED, TIF_COUNT, TIF_GTC, TIF_GTD, TIF_IOC, TYPE_LIMIT, TYPE_MARKET,
+    TYPE_STOP, TYPE_STOP_LIMIT, Orders, order_t, orders_find,
 )
-from engine._core.types cimport BRACKET_BAD_TERMS, BRACKET_TABLE_FULL, BRACKET_UNKNOWN, OK, raise_status
+from engine._core.types cimport BRACKET_BAD_TERMS, BRACKET_TABLE_FULL, OK, raise_status
 
 cdef uint64_t CAPACITY_MAX = 8191                    # the tag of a leg's order is 15 bits: slot and leg
 cdef int SETTLE_MAX = 4                         # phases passed in one event; the longest chain is two
@@ -67,7 +67,7 @@ cdef int brackets_init(brackets_t* t, const brackets_config_t* c) noexcept nogil
     return OK
 
 
-cdef inline uint32_t _slot(brackets_t* t, const bracket_t* b) noexcept nogil:
+cdef inline uint32_t slot_of(brackets_t* t, const bracket_t* b) noexcept nogil:
     return <uint32_t>(b - brackets_slots(t))
 
 
@@ -104,202 +104,25 @@ cdef bracket_t* _take_slot(brackets_t* t) noexcept nogil:
 
 
 # ---------------------------------------------------------------------------------------------------- looking at a leg
-cdef inline bint _lives(const leg_t* leg) noexcept nogil:
-    return state_is_live(leg.state)
-
-
-cdef inline bint _settled(const leg_t* leg) noexcept nogil:
-    """Nothing of ours is in flight for it and its fate is known."""
-    return leg.state == STATE_OPEN or leg.state == STATE_PARTIAL
-
-
-cdef inline int64_t _open(const leg_t* leg) noexcept nogil:
-    return leg.qty_lots - leg.filled_lots
-
-
-cdef bint _covers(const leg_t* stop, int64_t held) noexcept nogil:
-    """The venue has confirmed a stop for all that is held; an amend in flight counts with the smaller quantity."""
-    cdef int64_t least = stop.qty_lots
-    if stop.state == STATE_PENDING_REPLACE and stop.qty_new_lots < least:
-        least = stop.qty_new_lots
-    return (_settled(stop) or stop.state == STATE_PENDING_REPLACE) and least - stop.filled_lots >= held
-
-
-cdef int _sign(const brackets_t* t, const bracket_t* b) noexcept nogil:
-    """What is true now. Quantities and leg states decide, not the event that led here."""
-    cdef int64_t held = bracket_held_lots(b)
-    cdef const leg_t* entry = leg_of(b, LEG_ENTRY)
-    cdef const leg_t* stop = leg_of(b, LEG_STOP)
-    cdef const leg_t* unwind = leg_of(b, LEG_UNWIND)
-    cdef bint children = _lives(stop) or _lives(leg_of(b, LEG_TARGET)) or _lives(unwind)
-    cdef bint spent = not _lives(unwind) and unwind.places >= t.config.unwinds_max
-    cdef int i
-    if held == 0 and not children and not _lives(entry):
-        return SIGN_FLAT
-    if held > 0 and _covers(stop, held) and not (b.phase == PHASE_STUCK and _lives(unwind)):
-        return SIGN_COVERED
-    if b.phase == PHASE_STUCK:
-        # Out of it by evidence alone: every living leg settled, and an attempt left if one is needed.
-        for i in range(<int>LEG_COUNT):
-            if _lives(&b.legs[i]) and not _settled(&b.legs[i]):
-                return SIGN_BLOCKED
-        if held != 0 and spent:
-            return SIGN_BLOCKED
-    if held < 0:
-        return SIGN_GIVE_UP if b.phase == PHASE_OVER and spent else SIGN_OVER
-    if held > 0:
-        if b.phase == PHASE_UNWINDING and spent:
-            return SIGN_GIVE_UP
-        if b.phase == PHASE_BARE and not _lives(stop) and stop.places >= t.config.places_max:
-            return SIGN_GIVE_UP
-        return SIGN_BARE
-    return SIGN_IDLE if _lives(entry) and not b.flags & BRACKET_RECALLED else SIGN_LINGER
-
-
 # --------------------------------------------------------------------------------------------------------- what to do
-cdef bracket_action_t* _emit(bracket_t* b, int kind, int leg, bracket_action_t* out, uint64_t* n) noexcept nogil:
-    cdef bracket_action_t* a = &out[n[0]]
-    debug_assert(n[0] < BRACKET_ACTIONS_MAX)
-    n[0] += 1
-    memset(a, 0, sizeof(bracket_action_t))
-    a.handle = b.handle
-    a.symbol = b.symbol
-    a.strategy = b.strategy
-    a.kind = <uint8_t>kind
-    a.leg = <uint8_t>leg
-    a.tag = TAG_BRACKET | <uint16_t>((((b.handle & 0xFFFF) - 1) << 2) | <uint32_t>leg)
-    return a
-
-
-cdef void _incident(brackets_t* t, bracket_t* b, int what, bracket_action_t* out, uint64_t* n) noexcept nogil:
-    _emit(b, BRACKET_INCIDENT, LEG_ENTRY, out, n).qty_lots = what
-    b.incidents |= <uint32_t>1 << what
-    t.incident_count += 1
-
-
-cdef void _place(bracket_t* b, int which, int64_t lots, bint sell, bracket_action_t* out, uint64_t* n) noexcept nogil:
-    cdef leg_t* leg = &b.legs[which]
-    cdef bracket_action_t* a = _emit(b, BRACKET_PLACE, which, out, n)
-    # Counted as asked for from now on: a second look in the same event must not place it twice.
-    leg.id_order = 0
-    leg.state = STATE_CREATED
-    leg.sell = sell
-    leg.qty_lots = lots
-    leg.qty_new_lots = 0
-    leg.filled_lots = 0
-    leg.places += 1
-    leg.asks = 0
-    a.qty_lots = lots
-    a.px_ticks = leg.px_ticks
-    a.px_stop_ticks = leg.px_stop_ticks
-    a.type = leg.type
-    a.tif = leg.tif
-    a.sell = sell
-    a.reduce_only = which != LEG_ENTRY
-
-
-cdef void _cancel(brackets_t* t, bracket_t* b, int which, bracket_action_t* out, uint64_t* n) noexcept nogil:
-    cdef leg_t* leg = &b.legs[which]
-    # Before it is sent there is nothing to cancel; while a cancel is on its way, nothing to add.
-    if not _lives(leg) or leg.id_order == 0 or leg.state == STATE_PENDING_CANCEL:
-        return
-    if leg.state == STATE_UNKNOWN and leg.asks:
-        return                    # asked; the next deadline asks again
-    if leg.asks >= t.config.asks_max:
-        if not b.incidents & (<uint32_t>1 << INCIDENT_STUBBORN):
-            _incident(t, b, INCIDENT_STUBBORN, out, n)
-        return
-    leg.asks += 1
-    _emit(b, BRACKET_CANCEL, which, out, n).id_order = leg.id_order
-    if leg.state != STATE_UNKNOWN:
-        leg.state = STATE_PENDING_CANCEL
-
-
-cdef void _resize(brackets_t* t, bracket_t* b, int which, int64_t want, bracket_action_t* out,
-                  uint64_t* n) noexcept nogil:
-    """Make a child's open quantity what is wanted, by one request at most."""
-    cdef leg_t* leg = &b.legs[which]
-    cdef bint exit_side = not b.sell
-    cdef int64_t have
-    cdef int needed
-    cdef bracket_action_t* a
-    if not _lives(leg):
-        if want > 0 and leg.places < t.config.places_max:
-            _place(b, which, want, exit_side, out, n)
-        return
-    if want == 0:
-        _cancel(t, b, which, out, n)
-        return
-    have = _open(leg)
-    if have == want or not _settled(leg):
-        return
-    needed = BRACKET_AMEND_DOWN if have > want else BRACKET_AMEND_UP
-    # A venue that refuses the amend again and again gets a cancel instead, and a new order after it.
-    if b.flags & needed and leg.asks + 1 < t.config.asks_max:
-        a = _emit(b, BRACKET_AMEND, which, out, n)
-        a.id_order = leg.id_order
-        a.px_ticks = leg.px_ticks
-        a.qty_lots = leg.filled_lots + want
-        leg.qty_new_lots = leg.filled_lots + want
-        leg.state = STATE_PENDING_REPLACE
-        leg.asks += 1
-    else:
-        _cancel(t, b, which, out, n)
-
-
-cdef void _unwind(brackets_t* t, bracket_t* b, int64_t lots, bint sell, bracket_action_t* out,
-                  uint64_t* n) noexcept nogil:
-    cdef leg_t* leg = leg_of(b, LEG_UNWIND)
-    if _lives(leg):
-        # Too large or the wrong way: a late fill came in between.
-        if leg.sell != sell or _open(leg) > lots:
-            _cancel(t, b, LEG_UNWIND, out, n)
-    elif leg.places < t.config.unwinds_max:
-        _place(b, LEG_UNWIND, lots, sell, out, n)
-
-
-cdef void _act(brackets_t* t, bracket_t* b, bracket_action_t* out, uint64_t* n) noexcept nogil:
-    """Bring every leg towards what the phase and the held quantity want."""
-    cdef int64_t held = bracket_held_lots(b)
-    cdef int64_t target_want
-    if b.flags & BRACKET_RECALLED and b.phase != PHASE_STUCK:
-        _cancel(t, b, LEG_ENTRY, out, n)
-    if b.phase == PHASE_BARE or b.phase == PHASE_COVERED:
-        _resize(t, b, LEG_STOP, held, out, n)
-        # The stop first: a target is placed and grown only over a covered position, but shrunk at once.
-        target_want = held if leg_of(b, LEG_TARGET).px_ticks else 0
-        if b.phase == PHASE_COVERED or (_lives(leg_of(b, LEG_TARGET)) and _open(leg_of(b, LEG_TARGET)) > held):
-            _resize(t, b, LEG_TARGET, target_want, out, n)
-    elif b.phase != PHASE_CLOSED and b.phase != PHASE_STUCK:
-        _resize(t, b, LEG_STOP, 0, out, n)
-        _resize(t, b, LEG_TARGET, 0, out, n)
-        if b.phase == PHASE_OVER:
-            _unwind(t, b, -held, b.sell, out, n)
-        elif b.phase != PHASE_UNWINDING:
-            _cancel(t, b, LEG_UNWIND, out, n)
-        elif not _lives(leg_of(b, LEG_STOP)) and not _lives(leg_of(b, LEG_TARGET)):
-            # Only when no other exit lives: two at once could both fill.
-            _unwind(t, b, held, not b.sell, out, n)
-
-
-cdef void _stand(brackets_t* t, bracket_t* b, int phase, int sign, int64_t now_ns, bracket_action_t* out,
+cdef void stand(brackets_t* t, bracket_t* b, int phase, int sign, int64_t now_ns, bracket_action_t* out,
                  uint64_t* n) noexcept nogil:
     """Enter a phase: its deadline, what it means for the entry, and what must be told."""
     cdef int64_t wait = t.config.close_ns
     cdef int i
     if phase != b.phase:
         if phase == PHASE_OVER:
-            _incident(t, b, INCIDENT_BOTH_FILLED, out, n)
+            tell_incident(t, b, INCIDENT_BOTH_FILLED, out, n)
         elif phase == PHASE_STUCK:
-            _incident(t, b, INCIDENT_STUCK, out, n)
+            tell_incident(t, b, INCIDENT_STUCK, out, n)
         elif phase == PHASE_UNWINDING and b.phase == PHASE_BARE and sign != SIGN_FLATTEN:
-            _incident(t, b, INCIDENT_UNPROTECTED, out, n)
+            tell_incident(t, b, INCIDENT_UNPROTECTED, out, n)
         if b.phase == PHASE_CLOSED:
-            _incident(t, b, INCIDENT_REOPENED, out, n)
-            _leave_closed(t, b)
+            tell_incident(t, b, INCIDENT_REOPENED, out, n)
+            leave_closed(t, b)
         b.lates = 0
     elif phase == PHASE_STUCK:
-        _incident(t, b, INCIDENT_STILL_STUCK, out, n)
+        tell_incident(t, b, INCIDENT_STILL_STUCK, out, n)
     # A passed deadline is a new chance for requests that were refused too often.
     for i in range(<int>LEG_COUNT):
         b.legs[i].asks = 0
@@ -320,13 +143,13 @@ cdef void _stand(brackets_t* t, bracket_t* b, int phase, int sign, int64_t now_n
     b.deadline_ns = now_ns + wait
     if phase == PHASE_CLOSED:
         b.deadline_ns = NEVER_NS
-        _enter_closed(t, b)
+        enter_closed(t, b)
     if b.deadline_ns < t.due_least_ns:
         t.due_least_ns = b.deadline_ns
 
 
-cdef void _enter_closed(brackets_t* t, bracket_t* b) noexcept nogil:
-    cdef uint32_t slot = _slot(t, b)
+cdef void enter_closed(brackets_t* t, bracket_t* b) noexcept nogil:
+    cdef uint32_t slot = slot_of(t, b)
     b.next = ORDER_NONE
     if t.closed_tail != <uint32_t>ORDER_NONE:
         brackets_slots(t)[t.closed_tail].next = slot
@@ -336,9 +159,9 @@ cdef void _enter_closed(brackets_t* t, bracket_t* b) noexcept nogil:
     t.live_count -= 1
 
 
-cdef void _leave_closed(brackets_t* t, bracket_t* b) noexcept nogil:
+cdef void leave_closed(brackets_t* t, bracket_t* b) noexcept nogil:
     """A walk: it happens only when a fill comes after the end."""
-    cdef uint32_t slot = _slot(t, b), before = ORDER_NONE, at = t.closed_head
+    cdef uint32_t slot = slot_of(t, b), before = ORDER_NONE, at = t.closed_head
     while at != slot:
         before, at = at, brackets_slots(t)[at].next
     if before == <uint32_t>ORDER_NONE:
@@ -351,7 +174,7 @@ cdef void _leave_closed(brackets_t* t, bracket_t* b) noexcept nogil:
     t.live_count += 1
 
 
-cdef bint _pass(brackets_t* t, bracket_t* b, int sign, bint always, int64_t now_ns, bracket_action_t* out,
+cdef bint pass_row(brackets_t* t, bracket_t* b, int sign, bint always, int64_t now_ns, bracket_action_t* out,
                 uint64_t* n) noexcept nogil:
     """Follow one row of the table; whether the phase changed. A sign without a row is counted and changes nothing."""
     cdef int phase = bracket_next(b.phase, sign)
@@ -360,7 +183,7 @@ cdef bint _pass(brackets_t* t, bracket_t* b, int sign, bint always, int64_t now_
         t.illegal_count += 1
         return False
     if changed or always:
-        _stand(t, b, phase, sign, now_ns, out, n)
+        stand(t, b, phase, sign, now_ns, out, n)
     return changed
 
 
@@ -368,11 +191,11 @@ cdef void _settle(brackets_t* t, bracket_t* b, int64_t now_ns, bracket_action_t*
     cdef int i
     cdef bint changed = False
     for i in range(SETTLE_MAX):
-        changed = _pass(t, b, _sign(t, b), False, now_ns, out, n)
+        changed = pass_row(t, b, sign_of(t, b), False, now_ns, out, n)
         if not changed and i > 0:
             return
         # What is asked for here may change what is true: a stop that is cancelled to be resized covers no longer.
-        _act(t, b, out, n)
+        act(t, b, out, n)
 
 
 # ------------------------------------------------------------------------------------------------------ from outside
@@ -439,7 +262,7 @@ cdef int brackets_open(brackets_t* t, const bracket_terms_t* terms, int64_t now_
     if terms.kind == BRACKET_OCO:
         b.base_lots = terms.qty_lots
     else:
-        _place(b, LEG_ENTRY, terms.qty_lots, b.sell, out, count)
+        place_leg(b, LEG_ENTRY, terms.qty_lots, b.sell, out, count)
     _settle(t, b, now_ns, out, count)
     return OK
 
@@ -492,7 +315,7 @@ cdef int brackets_adopt(brackets_t* t, const bracket_terms_t* terms, order_t* en
     _bind(b, LEG_STOP, stop)
     _bind(b, LEG_TARGET, target)
     if entry != NULL:
-        b.qty_lots += _open(leg_of(b, LEG_ENTRY))
+        b.qty_lots += open_of(leg_of(b, LEG_ENTRY))
     _settle(t, b, now_ns, out, count)
     return OK
 
@@ -609,7 +432,7 @@ cdef uint64_t brackets_flatten(brackets_t* t, uint32_t handle, int64_t now_ns, b
     cdef bracket_t* b = brackets_find(t, handle)
     cdef uint64_t n = 0
     if b != NULL:
-        _pass(t, b, SIGN_FLATTEN, False, now_ns, out, &n)
+        pass_row(t, b, SIGN_FLATTEN, False, now_ns, out, &n)
         b.flags |= BRACKET_RECALLED
         _settle(t, b, now_ns, out, &n)
     return n
@@ -632,9 +455,9 @@ cdef uint64_t brackets_due(brackets_t* t, int64_t now_ns, bracket_action_t* out,
                 b.lates += 1
             # Tried often enough: the phase that can give up does.
             if b.lates > t.config.lates_max and bracket_next(b.phase, SIGN_GIVE_UP) != PHASE_FREE:
-                _pass(t, b, SIGN_GIVE_UP, True, now_ns, &out[n], &one)
+                pass_row(t, b, SIGN_GIVE_UP, True, now_ns, &out[n], &one)
             else:
-                _pass(t, b, SIGN_LATE, True, now_ns, &out[n], &one)
+                pass_row(t, b, SIGN_LATE, True, now_ns, &out[n], &one)
             _settle(t, b, now_ns, &out[n], &one)
             n += one
         if b.deadline_ns < least:
@@ -667,10 +490,10 @@ cdef int brackets_check(brackets_t* t) noexcept nogil:
         for k in range(<int>LEG_COUNT):
             if b.legs[k].filled_lots > b.legs[k].qty_lots + b.legs[k].qty_new_lots or b.legs[k].total_lots < 0:
                 return 4
-        if b.phase == PHASE_CLOSED and (held != 0 or _lives(leg_of(b, LEG_STOP)) or _lives(leg_of(b, LEG_TARGET))
-                                        or _lives(leg_of(b, LEG_ENTRY)) or _lives(leg_of(b, LEG_UNWIND))):
+        if b.phase == PHASE_CLOSED and (held != 0 or lives(leg_of(b, LEG_STOP)) or lives(leg_of(b, LEG_TARGET))
+                                        or lives(leg_of(b, LEG_ENTRY)) or lives(leg_of(b, LEG_UNWIND))):
             return 5
-        if b.phase == PHASE_COVERED and not _covers(leg_of(b, LEG_STOP), held):
+        if b.phase == PHASE_COVERED and not covers(leg_of(b, LEG_STOP), held):
             return 6
     at = t.closed_head
     while at != <uint32_t>ORDER_NONE:
@@ -796,7 +619,7 @@ cdef class Brackets:
         row = <object>b[0]
         row["phase"] = BracketPhase(row["phase"])
         row["held_lots"] = bracket_held_lots(b)
-        row["stop_open_lots"] = _open(leg_of(b, LEG_STOP)) if _lives(leg_of(b, LEG_STOP)) else 0
+        row["stop_open_lots"] = open_of(leg_of(b, LEG_STOP)) if lives(leg_of(b, LEG_STOP)) else 0
         return row
 
     def brief(self, uint32_t handle):

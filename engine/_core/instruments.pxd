@@ -32,7 +32,8 @@ cdef struct instrument_t:         # three cache lines
     uint16_t venue
     uint16_t group                # of routing, plus one; 0: of no group
     int64_t cash_only             # 1: spot without a loan: what is sold must be owned
-    int64_t reserved[5]
+    int64_t fees_age_ns           # without news of its fees for longer nothing new is ordered; 0: they do not age
+    int64_t reserved[4]
 
 
 cdef inline bint instrument_touch_is_whole(const instrument_t* i) noexcept nogil:

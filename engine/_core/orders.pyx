@@ -1,16 +1,18 @@
 cimport cython
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
 from engine._core.order_table import OrderEvent, OrderState, transitions
 
-from engine._core.debug cimport debug_assert, static_assert_c, unlikely
+from engine._core.debug cimport static_assert_c, unlikely
 from engine._core.memory cimport block_free, block_new
 from engine._core.order_table cimport order_next
+from engine._core.orders_lists cimport ids_of, key_of, keys_of, link, release_oldest, retire, tally
+from engine._core.orders_states cimport apply_event, drop_amend, enter
 from engine._core.recent cimport (
-    probe_drop, probe_find, probe_put, probe_slots, probe_t, recent_bytes, recent_check, recent_entry_t, recent_find,
+    probe_find, probe_put, probe_slots, probe_t, recent_bytes, recent_check, recent_entry_t, recent_find,
     recent_init, recent_put,
 )
 from engine._core.types cimport (
@@ -100,116 +102,8 @@ cdef int orders_init(orders_t* t, const orders_config_t* c) noexcept nogil:
 
 
 # --------------------------------------------------------------------------------------------------- lists and indexes
-cdef inline probe_t* _ids(orders_t* t) noexcept nogil:
-    return <probe_t*>(<char*>t + t.ids_at)
-
-
-cdef inline probe_t* _keys(orders_t* t) noexcept nogil:
-    return <probe_t*>(<char*>t + t.keys_at)
-
-
-cdef inline uint64_t _key(uint16_t strategy, uint16_t symbol, bint sell, uint16_t tag) noexcept nogil:
-    return (<uint64_t>strategy << 48) | (<uint64_t>symbol << 32) | (<uint64_t>tag << 16) | <uint64_t>sell
-
-
-cdef inline uint32_t _slot(orders_t* t, const order_t* o) noexcept nogil:
-    return <uint32_t>(o - orders_slots(t))
-
-
-cdef inline void _count(orders_t* t, const order_t* o, int64_t sign) noexcept nogil:
-    """Put an order's exposure into its symbol's sums, or take it out before it changes."""
-    cdef orders_symbol_t* row = &orders_symbols(t)[o.symbol]
-    cdef int64_t lots = sign * order_exposure_lots(o)
-    if o.sell:
-        row.open_sell_lots += lots
-        if o.state == STATE_UNKNOWN:
-            row.unknown_sell_lots += lots
-        if o.flags & ORDER_REDUCE_ONLY:
-            row.reduce_sell_lots += lots
-    else:
-        row.open_buy_lots += lots
-        if o.state == STATE_UNKNOWN:
-            row.unknown_buy_lots += lots
-        if o.flags & ORDER_REDUCE_ONLY:
-            row.reduce_buy_lots += lots
-
-
-cdef void _link(orders_t* t, order_t* o) noexcept nogil:
-    """Into the live lists: of its symbol, and of all."""
-    cdef uint32_t slot = _slot(t, o)
-    cdef orders_symbol_t* row = &orders_symbols(t)[o.symbol]
-    o.prev = o.prev_all = ORDER_NONE
-    o.next = row.head
-    o.next_all = t.live_head
-    if o.next != <uint32_t>ORDER_NONE:
-        orders_slots(t)[o.next].prev = slot
-    if o.next_all != <uint32_t>ORDER_NONE:
-        orders_slots(t)[o.next_all].prev_all = slot
-    row.head = t.live_head = slot
-    row.live_count += 1
-    row.order_count += 1
-    t.live_count += 1
-
-
-cdef void _end(orders_t* t, order_t* o) noexcept nogil:
-    """From the live lists to the young end of the ended ones; the request cache learns how it ended."""
-    cdef uint32_t slot = _slot(t, o)
-    cdef orders_symbol_t* row = &orders_symbols(t)[o.symbol]
-    cdef order_t* slots = orders_slots(t)
-    cdef recent_entry_t* entry
-    if o.prev != <uint32_t>ORDER_NONE:
-        slots[o.prev].next = o.next
-    else:
-        row.head = o.next
-    if o.next != <uint32_t>ORDER_NONE:
-        slots[o.next].prev = o.prev
-    if o.prev_all != <uint32_t>ORDER_NONE:
-        slots[o.prev_all].next_all = o.next_all
-    else:
-        t.live_head = o.next_all
-    if o.next_all != <uint32_t>ORDER_NONE:
-        slots[o.next_all].prev_all = o.prev_all
-    row.live_count -= 1
-    t.live_count -= 1
-    if o.flags & ORDER_KEYED:
-        probe_drop(_keys(t), t.index_mask, _key(o.strategy, o.symbol, o.sell, o.tag), 1)
-        o.flags &= ~<uint16_t>ORDER_KEYED
-    o.deadline_ns = NEVER_NS
-    o.next = o.prev = ORDER_NONE
-    o.next_all = ORDER_NONE
-    o.prev_all = t.ended_tail
-    if t.ended_tail != <uint32_t>ORDER_NONE:
-        slots[t.ended_tail].next_all = slot
-    else:
-        t.ended_head = slot
-    t.ended_tail = slot
-    t.ended_count += 1
-    entry = recent_find(orders_requests(t), <uint64_t>o.id_order, 1, o.ts_changed_ns)
-    if entry != NULL:
-        entry.mark = o.state
-        entry.value = o.reasons
-
-
-cdef void _release_oldest(orders_t* t) noexcept nogil:
-    """Give the longest-ended record's slot back. Its id lives on in the request cache."""
-    cdef uint32_t slot = t.ended_head
-    cdef order_t* o = &orders_slots(t)[slot]
-    # What it still owes leaves the exposure with it: after this nobody could take it out again.
-    _count(t, o, -1)
-    probe_drop(_ids(t), t.index_mask, <uint64_t>o.id_order, 1)
-    t.ended_head = o.next_all
-    if t.ended_head != <uint32_t>ORDER_NONE:
-        orders_slots(t)[t.ended_head].prev_all = ORDER_NONE
-    else:
-        t.ended_tail = ORDER_NONE
-    t.ended_count -= 1
-    memset(o, 0, sizeof(order_t))
-    o.next_all = t.free_head
-    t.free_head = slot
-
-
 # ----------------------------------------------------------------------------------------------------------- creating
-cdef bint _terms_are_whole(const orders_t* t, const order_terms_t* a, int64_t now_ns) noexcept nogil:
+cdef bint terms_are_whole(const orders_t* t, const order_terms_t* a, int64_t now_ns) noexcept nogil:
     cdef bint limit = a.type in (TYPE_LIMIT, TYPE_STOP_LIMIT, TYPE_TAKE_PROFIT_LIMIT, TYPE_ICEBERG)
     cdef bint conditional = TYPE_STOP <= a.type <= TYPE_TRAILING
     cdef int64_t value = 0
@@ -233,7 +127,7 @@ cdef order_t* _take_slot(orders_t* t, const order_terms_t* a, int64_t id_order, 
     if t.free_head == <uint32_t>ORDER_NONE:
         if t.ended_head == <uint32_t>ORDER_NONE:
             return NULL
-        _release_oldest(t)
+        release_oldest(t)
     slot = t.free_head
     o = &orders_slots(t)[slot]
     t.free_head = o.next_all
@@ -257,10 +151,10 @@ cdef order_t* _take_slot(orders_t* t, const order_terms_t* a, int64_t id_order, 
     o.deadline_ns = NEVER_NS
     o.ts_created_ns = now_ns
     o.ts_changed_ns = now_ns
-    probe_put(_ids(t), t.index_mask, <uint64_t>id_order, 1, slot)
+    probe_put(ids_of(t), t.index_mask, <uint64_t>id_order, 1, slot)
     recent_put(orders_requests(t), <uint64_t>id_order, 1, now_ns)
     if flags & ORDER_KEYED:
-        probe_put(_keys(t), t.index_mask, _key(o.strategy, o.symbol, o.sell, o.tag), 1, slot)
+        probe_put(keys_of(t), t.index_mask, key_of(o.strategy, o.symbol, o.sell, o.tag), 1, slot)
     # An id given from outside never comes out of the counter again, whoever gave it.
     if (id_order >> 40) == t.epoch and (id_order & COUNTER_MASK) > t.counter:
         t.counter = id_order & COUNTER_MASK
@@ -273,7 +167,7 @@ cdef int orders_create(orders_t* t, const order_terms_t* terms, int64_t now_ns, 
     cdef int64_t id_order = terms.id_order
     cdef order_t* o
     out[0] = NULL
-    if unlikely(not _terms_are_whole(t, terms, now_ns)):
+    if unlikely(not terms_are_whole(t, terms, now_ns)):
         t.terms_count += 1
         return ORDER_BAD_TERMS
     if id_order != 0:
@@ -281,7 +175,7 @@ cdef int orders_create(orders_t* t, const order_terms_t* terms, int64_t now_ns, 
         if out[0] != NULL or recent_find(orders_requests(t), <uint64_t>id_order, 1, now_ns) != NULL:
             t.duplicate_id_count += 1
             return ORDER_DUPLICATE_ID
-    if probe_find(_keys(t), t.index_mask, _key(terms.strategy, terms.symbol, terms.sell, terms.tag), 1).b != 0:
+    if probe_find(keys_of(t), t.index_mask, key_of(terms.strategy, terms.symbol, terms.sell, terms.tag), 1).b != 0:
         t.busy_count += 1
         return ORDER_BUSY
     if id_order == 0:
@@ -291,8 +185,8 @@ cdef int orders_create(orders_t* t, const order_terms_t* terms, int64_t now_ns, 
         t.refused_count += 1
         return ORDER_TABLE_FULL
     o.state = STATE_CREATED
-    _link(t, o)
-    _count(t, o, 1)
+    link(t, o)
+    tally(t, o, 1)
     out[0] = o
     return OK
 
@@ -304,7 +198,7 @@ cdef int orders_adopt(orders_t* t, const order_terms_t* terms, int64_t id_venue,
     cdef order_t* o
     out[0] = NULL
     # Its good-till date may have come meanwhile; it is adopted all the same and cancelled when due.
-    if unlikely(not _terms_are_whole(t, terms, -1) or terms.id_order == 0
+    if unlikely(not terms_are_whole(t, terms, -1) or terms.id_order == 0
                 or not 0 <= filled_lots < terms.qty_lots):
         t.terms_count += 1
         return ORDER_BAD_TERMS
@@ -315,7 +209,7 @@ cdef int orders_adopt(orders_t* t, const order_terms_t* terms, int64_t id_venue,
         return ORDER_DUPLICATE_ID
     # Never dropped: when its place is taken it lives beside, outside the index, and the reader of the count is told.
     if terms.strategy != STRATEGY_NONE:
-        if probe_find(_keys(t), t.index_mask, _key(terms.strategy, terms.symbol, terms.sell, terms.tag), 1).b == 0:
+        if probe_find(keys_of(t), t.index_mask, key_of(terms.strategy, terms.symbol, terms.sell, terms.tag), 1).b == 0:
             flags |= ORDER_KEYED
         else:
             t.busy_count += 1
@@ -327,94 +221,14 @@ cdef int orders_adopt(orders_t* t, const order_terms_t* terms, int64_t id_venue,
     o.filled_lots = filled_lots
     o.filled_value = filled_value
     o.told_lots = filled_lots
-    _link(t, o)
-    _enter(t, o, TO_WORKING, now_ns)
-    _count(t, o, 1)
+    link(t, o)
+    enter(t, o, TO_WORKING, now_ns)
+    tally(t, o, 1)
     out[0] = o
     return OK
 
 
 # -------------------------------------------------------------------------------------------------------- transitions
-cdef inline int _resolve(const order_t* o, int target) noexcept nogil:
-    """A target that the order's quantities decide, decided."""
-    if target < STATE_COUNT:
-        return target
-    if target == TO_WORKING:
-        if o.qty_new_lots:
-            return STATE_PENDING_REPLACE
-        if o.filled_lots >= o.qty_lots:
-            return STATE_FILLED
-        return STATE_PARTIAL if o.filled_lots else STATE_OPEN
-    if o.filled_lots == 0 and o.told_lots == 0:
-        return STATE_REJECTED
-    return STATE_UNKNOWN if target == TO_REJECTED else STATE_FREE
-
-
-cdef inline void _drop_amend(order_t* o) noexcept nogil:
-    """No amend is in flight any more. One whose quantity was reached was accepted, whatever was said about it."""
-    if o.told_lots > o.qty_lots or o.filled_lots > o.qty_lots:
-        o.qty_lots = o.qty_new_lots
-    o.qty_new_lots = 0
-    o.px_new_ticks = 0
-
-
-cdef void _enter(orders_t* t, order_t* o, int target, int64_t now_ns) noexcept nogil:
-    """Stand in a state, with its deadline. Exposure and lists are the caller's."""
-    cdef int state = _resolve(o, target)
-    debug_assert(state != STATE_FREE)
-    if state == STATE_UNKNOWN and o.state != STATE_UNKNOWN:
-        t.unknown_count += 1
-    if state != o.state or state == STATE_PENDING_CANCEL:
-        if state == STATE_UNKNOWN:
-            o.deadline_ns = now_ns + t.unknown_ns
-        elif state == STATE_JOURNALED or state == STATE_SENT:
-            o.deadline_ns = now_ns + t.ack_ns
-        elif state == STATE_PENDING_CANCEL:
-            o.deadline_ns = now_ns + t.cancel_ns
-        elif state == STATE_PENDING_REPLACE:
-            o.deadline_ns = now_ns + t.replace_ns
-        elif state == STATE_OPEN or state == STATE_PARTIAL:
-            o.deadline_ns = o.ts_expire_ns if o.tif == TIF_GTD else NEVER_NS
-        else:
-            o.deadline_ns = NEVER_NS
-        if o.deadline_ns < t.due_least_ns:
-            t.due_least_ns = o.deadline_ns
-    o.state = <uint8_t>state
-    o.ts_changed_ns = now_ns
-
-
-cdef int _apply(orders_t* t, order_t* o, int what, int64_t told_lots, int64_t now_ns) noexcept nogil:
-    cdef bint was_live = order_is_live(o)
-    cdef int row = order_next(o.state, what), target
-    if unlikely(row == STATE_FREE or (row == TO_ABSENT and (o.filled_lots or o.told_lots or told_lots))):
-        t.illegal_count += 1
-        return ORDER_ILLEGAL
-    if unlikely(told_lots > order_bound_lots(o)):
-        t.overfill_count += 1
-        return ORDER_OVERFILL
-    if not was_live and told_lots <= o.told_lots:
-        t.repeat_count += 1
-        return OK
-    _count(t, o, -1)
-    if told_lots > o.told_lots:
-        o.told_lots = told_lots
-    if was_live:
-        target = _resolve(o, row)
-        # The amend is answered, or the order is gone and the amend with it.
-        if what == ON_REPLACE_REFUSED or what == ON_REPLACE_NO_ORDER or not state_is_live(target):
-            _drop_amend(o)
-            target = _resolve(o, row)
-            if o.filled_lots >= o.qty_lots and state_is_live(target):
-                target = STATE_FILLED
-        if target == o.state and what != ON_CANCEL_ASKED:
-            t.repeat_count += 1
-        _enter(t, o, target, now_ns)
-    _count(t, o, 1)
-    if was_live and not order_is_live(o):
-        _end(t, o)
-    return OK
-
-
 cdef int orders_apply(orders_t* t, order_t* o, int what, int64_t now_ns) noexcept nogil:
     """Move an order along the table; an illegal event changes nothing, is counted and is a status."""
     return orders_report(t, o, what, 0, now_ns)
@@ -427,14 +241,14 @@ cdef int orders_report(orders_t* t, order_t* o, int what, int64_t told_lots, int
                 or what == ON_REPLACE_ASKED or what == ON_REPLACED):
         t.illegal_count += 1
         return ORDER_ILLEGAL
-    return _apply(t, o, what, told_lots, now_ns)
+    return apply_event(t, o, what, told_lots, now_ns)
 
 
 cdef int orders_deny(orders_t* t, order_t* o, uint64_t reasons, int64_t now_ns) noexcept nogil:
     """The gate's no, with every rule that failed: kept, so that the same request gets the same answer."""
     if order_next(o.state, ON_DENY) != STATE_FREE:
         o.reasons = reasons
-    return _apply(t, o, ON_DENY, 0, now_ns)
+    return apply_event(t, o, ON_DENY, 0, now_ns)
 
 
 cdef int orders_ask_replace(orders_t* t, order_t* o, int64_t px_ticks, int64_t qty_lots, int64_t now_ns) noexcept nogil:
@@ -447,11 +261,11 @@ cdef int orders_ask_replace(orders_t* t, order_t* o, int64_t px_ticks, int64_t q
             or add_product_overflows(0, px_ticks, qty_lots, &value)):
         t.terms_count += 1
         return ORDER_BAD_TERMS
-    _count(t, o, -1)
+    tally(t, o, -1)
     o.qty_new_lots = qty_lots
     o.px_new_ticks = px_ticks
-    _enter(t, o, STATE_PENDING_REPLACE, now_ns)
-    _count(t, o, 1)
+    enter(t, o, STATE_PENDING_REPLACE, now_ns)
+    tally(t, o, 1)
     return OK
 
 
@@ -468,15 +282,15 @@ cdef int orders_replaced(orders_t* t, order_t* o, int64_t px_ticks, int64_t qty_
             or (px_ticks == 0) != (o.px_ticks == 0)):
         t.terms_count += 1
         return ORDER_BAD_TERMS
-    _count(t, o, -1)
+    tally(t, o, -1)
     o.qty_lots = qty_lots
     o.px_ticks = px_ticks
     o.qty_new_lots = 0
     o.px_new_ticks = 0
-    _enter(t, o, TO_WORKING if o.filled_lots >= qty_lots else target, now_ns)
-    _count(t, o, 1)
+    enter(t, o, TO_WORKING if o.filled_lots >= qty_lots else target, now_ns)
+    tally(t, o, 1)
     if not order_is_live(o):
-        _end(t, o)
+        retire(t, o)
     return OK
 
 
@@ -519,22 +333,22 @@ cdef int orders_fill(orders_t* t, const order_fill_t* f, int64_t now_ns, order_t
         return ORDER_BAD_TERMS
     recent_put(orders_fills(t), <uint64_t>f.id_trade, b, now_ns)
     was_live = order_is_live(o)
-    _count(t, o, -1)
+    tally(t, o, -1)
     o.filled_lots += f.qty_lots
     o.filled_value = value
     if o.told_lots < f.told_lots:
         o.told_lots = f.told_lots
     if o.told_lots < o.filled_lots:
         o.told_lots = o.filled_lots
-    _enter(t, o, target, now_ns)
+    enter(t, o, target, now_ns)
     if not order_is_live(o):
-        _drop_amend(o)
-    _count(t, o, 1)
+        drop_amend(o)
+    tally(t, o, 1)
     if not was_live:
         t.late_fill_count += 1
         return ORDER_LATE_FILL
     if not order_is_live(o):
-        _end(t, o)
+        retire(t, o)
     return OK
 
 
@@ -550,7 +364,7 @@ cdef uint64_t orders_due(orders_t* t, int64_t now_ns, order_action_t* out, uint6
     for i in range(RELEASED_PER_CALL):
         if t.ended_head == <uint32_t>ORDER_NONE or now_ns - orders_slots(t)[t.ended_head].ts_changed_ns <= DAY_NS:
             break
-        _release_oldest(t)
+        release_oldest(t)
     if now_ns < t.due_least_ns:
         return 0
     while at != <uint32_t>ORDER_NONE:
@@ -567,7 +381,7 @@ cdef uint64_t orders_due(orders_t* t, int64_t now_ns, order_action_t* out, uint6
                 o.deadline_ns = now_ns + t.cancel_ns
             else:
                 out[count].kind = ORDER_ACTION_QUERY
-                _apply(t, o, ON_TIMEOUT, 0, now_ns)
+                apply_event(t, o, ON_TIMEOUT, 0, now_ns)
             count += 1
         if o.deadline_ns < least:
             least = o.deadline_ns
@@ -578,13 +392,13 @@ cdef uint64_t orders_due(orders_t* t, int64_t now_ns, order_action_t* out, uint6
 
 cdef order_t* orders_find(orders_t* t, int64_t id_order) noexcept nogil:
     """The record of this id, live or ended, or NULL."""
-    cdef probe_t* slot = probe_find(_ids(t), t.index_mask, <uint64_t>id_order, 1)
+    cdef probe_t* slot = probe_find(ids_of(t), t.index_mask, <uint64_t>id_order, 1)
     return &orders_slots(t)[slot.index] if slot.b else NULL
 
 
 cdef order_t* orders_find_key(orders_t* t, uint16_t strategy, uint16_t symbol, bint sell, uint16_t tag) noexcept nogil:
     """The one live order of this intent, or NULL."""
-    cdef probe_t* slot = probe_find(_keys(t), t.index_mask, _key(strategy, symbol, sell, tag), 1)
+    cdef probe_t* slot = probe_find(keys_of(t), t.index_mask, key_of(strategy, symbol, sell, tag), 1)
     return &orders_slots(t)[slot.index] if slot.b else NULL
 
 
@@ -648,10 +462,10 @@ cdef int orders_check(orders_t* t) noexcept nogil:
         at = orders_slots(t)[at].next_all
     if live != t.live_count or ended != t.ended_count or live + ended + free != t.capacity:
         return 7
-    return _check_records(t)
+    return records_hold(t)
 
 
-cdef int _check_records(orders_t* t) noexcept nogil:
+cdef int records_hold(orders_t* t) noexcept nogil:
     """What holds for each record and each sum, whichever list it stands in."""
     cdef uint64_t i, k, keyed = 0, ids = 0, used
     cdef orders_symbol_t* row
@@ -690,12 +504,12 @@ cdef int _check_records(orders_t* t) noexcept nogil:
             return 11
     used = 0
     for k in range(t.index_mask + 1):
-        used += _ids(t)[k].b
+        used += ids_of(t)[k].b
     if used != ids:
         return 12
     used = 0
     for k in range(t.index_mask + 1):
-        used += _keys(t)[k].b
+        used += keys_of(t)[k].b
     if used != keyed:
         return 13
     return 0 if recent_check(orders_requests(t)) and recent_check(orders_fills(t)) else 14

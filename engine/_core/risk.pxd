@@ -53,7 +53,8 @@ cpdef enum rule_t:
     RULE_SIGNAL_STALE = 31
     RULE_NOT_REDUCING = 32
     RULE_NOT_OWNED = 33
-    RULE_COUNT = 34
+    RULE_FEES_STALE = 34
+    RULE_COUNT = 35
 
 
 cdef enum lane_t:
@@ -115,7 +116,7 @@ cdef struct gate_symbol_t:        # four cache lines
     int64_t churn_tat_ns          # theoretical arrival time of the churn counter
     int64_t rejects_in_a_row
     int64_t orders_open
-    int64_t reserved_2
+    int64_t fees_until_ns         # what an order costs is known until then; 0: fees of the set-up, which do not age
     # line 3: what this symbol adds to the account's exposure, as last told by `gate_expose`
     int64_t gross_value
     int64_t long_value

@@ -107,7 +107,7 @@ MODES = {"normal": MODE_NORMAL, "paused": MODE_PAUSED, "reduced": MODE_REDUCED, 
 _CAPS = [
     RULE_ORDER_NOTIONAL, RULE_POSITION_SHARE, RULE_GROSS, RULE_NET, RULE_LEVERAGE, RULE_CORRELATION, RULE_DRAWDOWN,
     RULE_DAILY_LOSS, RULE_EQUITY_STALE, RULE_MARGIN, RULE_LIQUIDATION, RULE_STOP_MISSING, RULE_OPEN_ORDERS_SYMBOL,
-    RULE_OPEN_ORDERS_ALL, RULE_SIGNAL_STALE,
+    RULE_OPEN_ORDERS_ALL, RULE_SIGNAL_STALE, RULE_FEES_STALE,
 ]
 _EVEN_THEN = [
     RULE_LATCH, RULE_MODE, RULE_BREAKER, RULE_SYMBOL_HALTED, RULE_BOOK_UNTRUSTED, RULE_BOOK_STALE, RULE_PX_BAND,
@@ -120,7 +120,7 @@ LANE_SKIPS = {LANE_NORMAL: [RULE_NOT_REDUCING], LANE_REDUCE: _CAPS, LANE_PROTECT
 RECHECK_SKIPS = [
     RULE_ORDER_RATE, RULE_CHURN, RULE_OPEN_ORDERS_SYMBOL, RULE_OPEN_ORDERS_ALL, RULE_DUPLICATE_INTENT,
     RULE_SELF_TRADE, RULE_SIGNAL_STALE, RULE_NOT_REDUCING, RULE_BOOK_UNTRUSTED, RULE_BOOK_STALE, RULE_EQUITY_STALE,
-    RULE_CLOCK_DRIFT, RULE_REJECTS, RULE_BREAKER, RULE_NOT_OWNED,
+    RULE_CLOCK_DRIFT, RULE_REJECTS, RULE_BREAKER, RULE_NOT_OWNED, RULE_FEES_STALE,
 ]
 # Rules that hold an order against the touch: without one there is nothing to hold it against.
 RECHECK_NEEDS_TOUCH = [RULE_PX_PERCENT, RULE_PX_BAND, RULE_LIQUIDATION]
@@ -217,6 +217,7 @@ cdef void _check_state(const limits_t* limits, const account_t* a, const gate_sy
     _put(room, RULE_CLOCK_DRIFT, sub_sat(limit(limits, LIMIT_CLOCK_DRIFT_NS), abs_sat(a.clock_drift_ns)))
     _put(room, RULE_SIGNAL_STALE, _age_headroom(limit(limits, LIMIT_SIGNAL_AGE_NS), now_ns, ask.ts_signal_ns))
     _put(room, RULE_EQUITY_STALE, _age_headroom(limit(limits, LIMIT_EQUITY_AGE_NS), now_ns, a.ts_equity_ns))
+    _put(room, RULE_FEES_STALE, sub_sat(s.fees_until_ns, now_ns) if s.fees_until_ns else 0)
 
 
 cdef void _check_price(const limits_t* limits, const gate_symbol_t* s, const gate_ask_t* ask, int64_t* room) noexcept nogil:

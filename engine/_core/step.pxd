@@ -4,9 +4,9 @@ Pure: the same world and the same event give the same world and the same output 
 Reads no clock (time is a field of the event), draws no random number, does no I/O, allocates nothing, takes no lock.
 
 This stem only dispatches; the nouns are `step_market` (prices), `step_reports` (what the venue says of us),
-`step_account` (equity, venues, control), `step_strategy` (wishes), `step_plans` (triggers, deadlines, modes),
-`step_brackets` and `step_algos` (what stands between a wish and its orders), `step_orders` (the gate and the wire) and
-`step_out` (outputs). They call downward in that order.
+`step_account` (equity, venues, control), `step_strategy` (wishes; with `step_discipline`, `step_routes` and `step_size`),
+`step_plans` (triggers, deadlines, modes), `step_brackets` and `step_algos` (what stands between a wish and its orders),
+`step_orders` (the gate and the wire) and `step_out` (outputs). They call downward in that order.
 
 What differs from process to process - the strategies' function pointers and the room for outputs - is in `core_t`,
 outside the world. Outputs are 64-byte records of the same shape as inputs: intents to be sent, decisions to be kept.

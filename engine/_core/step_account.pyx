@@ -19,7 +19,7 @@ from engine._core.step_out cimport DRAWDOWN_LATCH, core_t, expose, incident
 from engine._core.step_plans cimport switch_mode
 from engine._core.types cimport (
     FEED_MARKET, FEED_ORDERS, FEED_USER, INCIDENT_COUNT, OK, STRATEGY_NONE, SYMBOL_ALL, WORLD_BAD_EVENT, clock_event_t,
-    control_event_t, event_t, feed_event_t, symbol_event_t,
+    SYMBOL_FEES, control_event_t, event_t, feed_event_t, symbol_event_t,
 )
 from engine._core.validate cimport validate_clock
 from engine._core.world cimport (
@@ -29,7 +29,6 @@ from engine._core.world cimport (
 from engine._core.world_rows cimport HALT_BOOKS, HALT_EVENT, world_symbol_t, world_venue_t
 
 cdef enum:
-    SYMBOL_FEES = 3               # of a symbol's event: rates in place of a halt
     FEE_E8_MAX = 25_000_000       # a quarter: what routing takes as a fee
 
 cdef int64_t PPM = 1_000_000
@@ -241,11 +240,14 @@ cdef void halt(core_t* core, uint16_t symbol, int cause_bit, bint halted) noexce
     expose(core.world, symbol)
 
 
-cdef int _fees(instrument_t* i, int64_t reason, int64_t maker_e8, int64_t taker_e8) noexcept nogil:
-    """Rates that the venue says: of the size of a fee, the maker's at most the taker's."""
+cdef int _fees(world_t* w, uint16_t symbol, int64_t reason, int64_t maker_e8, int64_t taker_e8) noexcept nogil:
+    """Rates that the venue says: of the size of a fee, the maker's at most the taker's. From now on they are known."""
+    cdef instrument_t* i = &world_instruments(w)[symbol]
     if reason or not -FEE_E8_MAX <= maker_e8 <= taker_e8 <= FEE_E8_MAX:
         return WORLD_BAD_EVENT
     i.fee_maker_e8, i.fee_taker_e8 = maker_e8, taker_e8
+    if i.fees_age_ns:
+        gate_symbols(world_gate(w))[symbol].fees_until_ns = w.now_ns + i.fees_age_ns
     return OK
 
 
@@ -253,13 +255,13 @@ cdef int symbol_event(core_t* core, const event_t* event) noexcept nogil:
     """One symbol is halted or resumed alone. What halted it for another reason goes on halting it.
 
     A reason above 1 is an incident_code_t: a comparison with the venue's books speaks, whose halt is a cause of its own.
-    With halt = 2 it says what broke: an incident with what was believed, what was found, and an id. With halt = 3 and no
-    reason the account pays other fees from now on: the maker's rate and the taker's, in 1e-8, stand in words 2 and 3.
+    SYMBOL_BREAK says what broke: an incident with what was believed, what was found, and an id. SYMBOL_FEES (and no reason):
+    what the account pays from now on, the maker's rate and the taker's, in 1e-8.
     """
     cdef const symbol_event_t* e = <const symbol_event_t*>event
     cdef bint books = e.reason > 1
     if e.halt == SYMBOL_FEES:
-        return _fees(&world_instruments(core.world)[e.symbol], e.reason, event.word[2], event.word[3])
+        return _fees(core.world, e.symbol, e.reason, event.word[2], event.word[3])
     if not 0 <= e.halt <= 1 + books or not 0 <= e.reason < INCIDENT_COUNT:
         return WORLD_BAD_EVENT
     if e.halt <= 1:

@@ -7,9 +7,10 @@ from engine._core.debug cimport likely, unlikely
 from engine._core.instruments cimport instrument_t
 from engine._core.risk cimport gate_symbols
 from engine._core.step_account cimport halt, mark_price
+from engine._core.step_discipline cimport force_stops
 from engine._core.step_out cimport core_t, expose, next_output
 from engine._core.step_plans cimport plans_on_price, plans_on_trade
-from engine._core.step_strategy cimport force_stops, run_strategies
+from engine._core.step_strategy cimport run_strategies
 from engine._core.types cimport (
     BOOK_CHECKSUM, BOOK_CROSSED, BOOK_GAP, BOOK_MISMATCH, FLAG_LAST, KIND_AGG_TRADE, KIND_BAR_PRICES, KIND_BAR_TOTALS, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL,
     KIND_LIQUIDATION, KIND_MARK, KIND_QUOTE, KIND_REFUSAL, KIND_TRADE, OK, WORLD_BAD_EVENT, event_t, mark_event_t,

@@ -18,10 +18,10 @@ from engine._core.recent cimport recent_entry_t, recent_find
 from engine._core.risk cimport gate_symbol_t, gate_symbols
 from engine._core.step_account cimport halt, revalue
 from engine._core.step_brackets cimport fee_took, guard_position, order_changed, take_back
+from engine._core.step_discipline cimport strategy_charged, strategy_filled
 from engine._core.step_orders cimport recheck
 from engine._core.step_out cimport LEDGER_LATCH, core_t, expose, incident, owned_only
 from engine._core.step_plans cimport plans_on_report
-from engine._core.step_strategy cimport strategy_charged, strategy_filled
 from engine._core.types cimport (
     FLAG_SELL, INCIDENT_BALANCE, INCIDENT_LATE_FILL, INCIDENT_LEDGER, INCIDENT_POSITION, INCIDENT_TERMS,
     INCIDENT_UNKNOWN_FILL, KIND_ORDER_ACK, KIND_ORDER_FILL, KIND_ORDER_REJECTED, KIND_ORDER_REPLACED, OK,

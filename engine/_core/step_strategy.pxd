@@ -8,8 +8,6 @@ A wish with a stop becomes a bracket where the world has brackets, so that the s
 section the stop is stated to the gate only. A wish that nobody can carry out is denied whole, never placed in part.
 Cost: some 40 ns for a quoter whose wishes stand already, its own code included.
 """
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
-
 from engine._core.step_out cimport core_t
 from engine._core.strategy cimport strategy_t
 from engine._core.types cimport event_t
@@ -18,7 +16,3 @@ from engine._core.types cimport event_t
 cdef void run_strategies(core_t* core, const event_t* cause) noexcept nogil
 cdef void take_back_all(core_t* core, const event_t* cause, strategy_t* s) noexcept nogil
 cdef int strategy_event(core_t* core, const event_t* e) noexcept nogil
-cdef void strategy_filled(core_t* core, uint16_t strategy, uint16_t symbol, bint sell, int64_t px_ticks,
-                          int64_t qty_lots, int64_t px_stop_ticks) noexcept nogil
-cdef void strategy_charged(core_t* core, uint16_t strategy, int64_t amount) noexcept nogil
-cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil

@@ -1,59 +1,41 @@
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from engine._core.algos cimport algo_is_live, algo_t
-from engine._core.book cimport book_level_t, book_levels
 from engine._core.brackets cimport (
-    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, PHASE_CLOSED, bracket_held_lots, bracket_t,
-    bracket_terms_t, brackets_slots, brackets_t,
+    BRACKET_AMEND_DOWN, BRACKET_AMEND_UP, BRACKET_OTO, BRACKET_OTOCO, bracket_terms_t,
 )
 from engine._core.debug cimport likely, unlikely
-from engine._core.discipline cimport (
-    CLAIM_CONFIDENCE, CLAIM_EV, CLAIM_P, CLAIM_SHARPE, FACT_UNKNOWN, corrective_action_t, discipline_check,
-    discipline_position, discipline_result, discipline_verdict_t, facts_t,
-)
-from engine._core.discipline cimport signal_t as claim_signal_t
 from engine._core.instruments cimport instrument_t
-from engine._core.limits cimport LIMIT_BOOK_AGE_NS, LIMIT_POSITION_SHARE_PPM, limit
-from engine._core.money cimport mul_div_ceil
 from engine._core.orders cimport (
-    LOTS_MAX, NEVER_NS, STATE_OPEN, STATE_PARTIAL, TIF_GTC, TIF_GTX, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_TRAILING,
-    order_open_lots, order_t, orders_find, orders_find_key, orders_symbols,
+    STATE_OPEN, STATE_PARTIAL, TIF_GTC, TIF_GTX, TIF_IOC, TYPE_LIMIT, TYPE_MARKET, TYPE_TRAILING, order_open_lots,
+    order_t, orders_find, orders_symbols,
 )
-from engine._core.risk cimport LANE_NORMAL, LANE_PROTECTIVE, LANE_REDUCE, gate_symbol_t, gate_symbols
-from engine._core.routing cimport (
-    AGAINST_HALTED, AGAINST_INPUT, AGAINST_UNTRUSTED, group_t, route, route_ask_t, route_t, route_venue_t,
-    routing_groups,
-)
-from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
+from engine._core.risk cimport LANE_NORMAL, LANE_REDUCE, gate_symbols
 from engine._core.step_algos cimport algo_looks_like, call_off, find_algo, forget_algo, is_sliced, start_algo
-from engine._core.step_brackets cimport flatten_bracket, open_bracket, take_back
-from engine._core.step_out cimport core_t, deny, dust_lots, note
-from engine._core.step_plans cimport TAG_PLAN
+from engine._core.step_brackets cimport open_bracket, take_back
+from engine._core.step_discipline cimport disciplined
+from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, place, place_t
+from engine._core.step_out cimport core_t, deny, dust_lots
+from engine._core.step_routes cimport routed
+from engine._core.step_size cimport cost_reasons, size_lots
 from engine._core.strategy cimport (
-    STOPPED_RETURN, STRATEGY_RULE_CARRY, strategy_act, strategy_check_limits, strategy_decided, strategy_fill,
-    strategy_held, strategy_placed, strategy_stop, strategy_t,
+    SIZE_BY_WISH, STOPPED_RETURN, STRATEGY_RULE_CARRY, STRATEGY_RULE_SIZE, strategy_act, strategy_check_limits,
+    strategy_decided, strategy_held, strategy_placed, strategy_stop, strategy_t,
 )
 from engine._core.strategy_abi cimport (
-    STRATEGY_OK, TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t, signal_t,
-    view_peer, view_t, wish_t, wishes_at, wishes_clear,
+    STRATEGY_OK, TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, peer_t,
+    signal_t, view_peer, view_t, wish_check, wish_t, wishes_at, wishes_clear,
 )
 from engine._core.types cimport (
-    CAN_AMEND, CAN_AMEND_DOWN, CAN_MARKET, OK, ROUTE_NONE, STAGE_DISCIPLINE, STAGE_ORDERS, STAGE_ROUTE, STAGE_STRATEGY,
-    STRATEGY_NONE, WORLD_BAD_EVENT, event_t,
+    CAN_AMEND, CAN_AMEND_DOWN, OK, STAGE_ORDERS, STAGE_STRATEGY, WORLD_BAD_EVENT, event_t,
 )
 from engine._core.world cimport (
-    SECTION_ALGOS, SECTION_BOOKS, SECTION_BRACKETS, SECTION_DISCIPLINE, SECTION_FEATURES, SECTION_ROUTING, world_book, world_brackets,
-    world_discipline, world_gate, world_has, world_instruments, world_orders, world_positions, world_routing,
-    world_section, world_strategies, world_symbols, world_t, world_trades,
+    SECTION_ALGOS, SECTION_BRACKETS, SECTION_FEATURES, world_gate, world_has, world_instruments, world_orders,
+    world_positions, world_section, world_strategies, world_symbols, world_t, world_trades,
 )
-from engine._core.world_rows cimport world_symbol_t, world_trade_t
+from engine._core.world_rows cimport world_symbol_t
 
-cdef enum:
-    ROUTE_VENUES = 8
-    ROUTE_LEVELS = 32
-
-cdef int64_t PPM = 1_000_000
 cdef int64_t ENTRY_NS = 3_600_000_000_000              # how long an entry may rest unfilled before its bracket asks
 cdef int64_t HOLD_NS = 30 * 24 * 3_600_000_000_000
 
@@ -87,199 +69,6 @@ cdef bint _passes_own_limits(core_t* core, const event_t* cause, uint32_t strate
         return True
     deny(core, cause, strategy, at_tag, STAGE_STRATEGY, <uint16_t>s.symbol, sell, wish.px_ticks, wish.qty_lots, reasons, 0)
     return False
-
-
-# --------------------------------------------------------------------------------------------------------- discipline
-cdef int64_t _rise_ppm(const world_t* w, uint16_t symbol) noexcept nogil:
-    """How far the mid has come since the anchor; unknown while there is none."""
-    cdef const world_symbol_t* y = &world_symbols(w)[symbol]
-    cdef const instrument_t* i = &world_instruments(w)[symbol]
-    if y.anchor_px2 <= 0:
-        return FACT_UNKNOWN
-    return (i.bid_px_ticks + i.ask_px_ticks - y.anchor_px2) * PPM // y.anchor_px2
-
-
-cdef void _facts(const world_t* w, uint16_t symbol, facts_t* f) noexcept nogil:
-    cdef const instrument_t* i = &world_instruments(w)[symbol]
-    cdef const gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
-    memset(f, 0, sizeof(facts_t))
-    f.equity = w.account.equity
-    f.position_share_ppm = limit(&w.limits, LIMIT_POSITION_SHARE_PPM)
-    f.position_lots = s.lots
-    f.px_stop_ticks = world_symbols(w)[symbol].stop_px_ticks
-    f.bid_px_ticks = i.bid_px_ticks if s.book_trusted else 0
-    f.ask_px_ticks = i.ask_px_ticks if s.book_trusted else 0
-    f.rise_ppm = _rise_ppm(w, symbol)
-    f.sentiment_ppm = FACT_UNKNOWN
-    # An entry beyond the venue's own band around the touch chases by definition.
-    f.px_band_low_ticks = i.bid_px_ticks - i.bid_px_ticks // 20
-    f.px_band_high_ticks = i.ask_px_ticks + i.ask_px_ticks // 20
-
-
-cdef uint64_t _sources(const world_t* w, uint16_t symbol, const signal_t* said, const facts_t* facts) noexcept nogil:
-    """Who says so: the strategy's own sources, one where it names none; the quotes and the trades as the core sees them."""
-    cdef uint64_t sources = 1
-    cdef int64_t last = world_instruments(w)[symbol].last_px_ticks
-    cdef int64_t low = facts.bid_px_ticks - facts.bid_px_ticks // 100, high = facts.ask_px_ticks + facts.ask_px_ticks // 100
-    if said.valid:
-        sources = <uint32_t>said.sources
-    if 0 < facts.bid_px_ticks < facts.ask_px_ticks:
-        sources |= <uint64_t>1 << 32
-    # A last trade far from the touch says something else than the quotes do.
-    if facts.bid_px_ticks > 0 and low <= last <= high:
-        sources |= <uint64_t>1 << 33
-    return sources
-
-
-cdef int64_t _value_of(const world_t* w, uint16_t symbol, int64_t px_ticks, int64_t qty_lots) noexcept nogil:
-    """In account units, rounded up; INT64_MAX when it does not fit, which every limit fails."""
-    cdef int64_t value = 0, per_tick = 0
-    cdef uint64_t q32 = gate_symbols(world_gate(w))[symbol].value_q32
-    if q32 >> 62 or mul_div_ceil(px_ticks, qty_lots, 1, &per_tick) or mul_div_ceil(per_tick, <int64_t>q32,
-                                                                                    <int64_t>1 << 32, &value):
-        return INT64_MAX
-    return value
-
-
-cdef int64_t _stop_ppm(int64_t px_ticks, int64_t px_stop_ticks) noexcept nogil:
-    cdef int64_t away = px_ticks - px_stop_ticks if px_ticks > px_stop_ticks else px_stop_ticks - px_ticks
-    return away * PPM // px_ticks if px_ticks > 0 and 0 < away < <int64_t>1 << 40 else 0
-
-
-cdef bint _disciplined(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, uint16_t symbol,
-                       int64_t px_ticks, const wish_t* wish, const signal_t* said) noexcept nogil:
-    """The rules that protect from people, before the gate. What they detect is acted upon whether or not it passes."""
-    cdef world_t* w = core.world
-    cdef claim_signal_t signal
-    cdef discipline_verdict_t verdict
-    cdef facts_t facts
-    if not world_has(w, SECTION_DISCIPLINE):
-        return True
-    memset(&signal, 0, sizeof(signal))
-    signal.px_ticks, signal.qty_lots = px_ticks, wish.qty_lots
-    signal.notional = _value_of(w, symbol, px_ticks, wish.qty_lots)
-    signal.stop_ppm = _stop_ppm(px_ticks, wish.stop_px_ticks)
-    signal.strategy, signal.symbol, signal.sell = <uint16_t>strategy, symbol, sell
-    if said.valid and said.sample_count > 0:
-        # What a signal says of itself can only make its case worse.
-        signal.p, signal.ev, signal.sharpe, signal.confidence = said.p_value, said.expected_value, said.sharpe, said.confidence
-        signal.claims = CLAIM_P | CLAIM_EV | CLAIM_SHARPE | CLAIM_CONFIDENCE
-    _facts(w, symbol, &facts)
-    signal.sources = _sources(w, symbol, said, &facts)
-    if discipline_check(world_discipline(w), &signal, &facts, w.now_ns, &verdict) == OK:
-        w.account.position_scale_ppm = verdict.scale_ppm if not verdict.reducing else w.account.position_scale_ppm
-        if unlikely(verdict.news):
-            note(core, cause, strategy, tag, symbol, sell, px_ticks, wish.qty_lots, <int64_t>verdict.observed)
-        return True
-    deny(core, cause, strategy, tag, STAGE_DISCIPLINE, symbol, sell, px_ticks, wish.qty_lots, <int64_t>verdict.reasons, 0)
-    return False
-
-
-cdef bint _flatten_brackets(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
-    """Out of every bracket of a symbol. True when one of them holds something: it closes that by itself."""
-    cdef brackets_t* t = world_brackets(core.world)
-    cdef bint holds = False
-    cdef bracket_t* b
-    cdef uint64_t i
-    for i in range(t.config.capacity):
-        b = &brackets_slots(t)[i]
-        if b.symbol == symbol and b.handle and b.phase != PHASE_CLOSED:
-            holds = holds or bracket_held_lots(b) != 0
-            flatten_bracket(core, cause, b.handle)
-    return holds
-
-
-cdef void force_stops(core_t* core, const event_t* cause, uint16_t symbol) noexcept nogil:
-    """A position beyond its stop that is still there is closed now: nobody waits for it to come back.
-
-    Brackets close what they hold; what no bracket holds, like a position behind a stop of its own, is closed here. Not
-    both at once: a fill of the one would count as closing what the other holds. The demand comes again, so the rest
-    follows when the brackets are done.
-    """
-    cdef world_t* w = core.world
-    cdef corrective_action_t action
-    cdef facts_t facts
-    cdef place_t p
-    if not world_has(w, SECTION_DISCIPLINE) or gate_symbols(world_gate(w))[symbol].lots == 0:
-        return
-    _facts(w, symbol, &facts)
-    if not discipline_position(world_discipline(w), symbol, &facts, w.now_ns, &action):
-        return
-    if world_has(w, SECTION_BRACKETS) and _flatten_brackets(core, cause, symbol):
-        return
-    memset(&p, 0, sizeof(p))
-    p.symbol, p.strategy, p.tag, p.lane = symbol, STRATEGY_NONE, TAG_PLAN, LANE_PROTECTIVE
-    p.reduce_only = p.closing = 1
-    p.sell = action.value > 0
-    p.qty_lots = action.value if action.value > 0 else -action.value
-    p.type, p.tif = TYPE_MARKET, TIF_IOC
-    if not world_instruments(w)[symbol].can & CAN_MARKET:
-        p.type, p.tif, p.px_ticks = TYPE_LIMIT, TIF_GTC, facts.bid_px_ticks if p.sell else facts.ask_px_ticks
-    # One at a time: the one before it is on its way, or the plan's own order closes already.
-    if orders_find_key(world_orders(w), STRATEGY_NONE, symbol, p.sell, TAG_PLAN) == NULL:
-        place(core, cause, &p)
-
-
-# ------------------------------------------------------------------------------------------------------------ routing
-cdef uint16_t _routed(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, uint16_t symbol,
-                      const wish_t* wish, bint* found) noexcept nogil:
-    """The instrument, among those that are one underlying, on which this order costs least. All count in the same steps."""
-    cdef world_t* w = core.world
-    cdef const group_t* g
-    cdef route_venue_t venues[ROUTE_VENUES]
-    cdef book_level_t levels[ROUTE_VENUES][ROUTE_LEVELS]
-    cdef route_ask_t ask
-    cdef route_t out
-    cdef const instrument_t* here = &world_instruments(w)[symbol]
-    cdef const instrument_t* i
-    cdef const gate_symbol_t* s
-    cdef int64_t against = 0
-    cdef uint32_t k
-    found[0] = True
-    if not world_has(w, SECTION_ROUTING) or world_instruments(w)[symbol].group == 0 or wish.flags & WISH_REDUCE_ONLY:
-        return symbol
-    g = &routing_groups(world_routing(w))[world_instruments(w)[symbol].group - 1]
-    memset(venues, 0, sizeof(venues))
-    for k in range(g.count):
-        i = &world_instruments(w)[g.symbols[k]]
-        venues[k].symbol = g.symbols[k]
-        venues[k].levels = levels[k]
-        levels[k][0].px_ticks = i.bid_px_ticks if sell else i.ask_px_ticks
-        levels[k][0].qty_lots = i.bid_qty_lots if sell else i.ask_qty_lots
-        venues[k].level_count = 1
-        if world_has(w, SECTION_BOOKS) and world_symbols(w)[g.symbols[k]].book_on:
-            venues[k].level_count = book_levels(world_book(w, g.symbols[k]), 0 if sell else 1, levels[k], ROUTE_LEVELS)
-        # The gate's own words, so that no venue is chosen which the gate then denies: halted by whomever, cut off.
-        s = &gate_symbols(world_gate(w))[g.symbols[k]]
-        venues[k].against = <uint16_t>((AGAINST_HALTED if s.halted else 0) | (0 if s.book_trusted else AGAINST_UNTRUSTED))
-        if i.tick_e8 != here.tick_e8 or i.lot_e8 != here.lot_e8:
-            venues[k].against |= AGAINST_INPUT
-        venues[k].unit_value = i.tick_e8 * i.lot_e8 // 100_000_000
-        venues[k].lot_units = i.lot_e8
-        venues[k].qty_lots_min, venues[k].qty_lots_max = i.qty_min_lots, i.qty_max_lots
-        venues[k].px_rest_ticks = wish.px_ticks
-        venues[k].ts_book_ns = i.book_ts_ns
-        # What may be spent is the gate's to say; here every venue is equal in it.
-        venues[k].balance = <int64_t>1 << 61
-        venues[k].budget = 1
-        venues[k].fee_maker_e8, venues[k].fee_taker_e8 = i.fee_maker_e8, i.fee_taker_e8
-    memset(&ask, 0, sizeof(ask))
-    ask.qty_units = wish.qty_lots * world_instruments(w)[symbol].lot_e8
-    ask.now_ns, ask.age_ns_max = w.now_ns, limit(&w.limits, LIMIT_BOOK_AGE_NS)
-    ask.policy, ask.sell, ask.parts_max = g.policy, sell, 1
-    # A maker is who rests on every venue that is open to it; one that any of them would fill pays the taker's way.
-    ask.maker = wish.type == TYPE_LIMIT
-    for k in range(g.count):
-        if not venues[k].against and (wish.px_ticks <= levels[k][0].px_ticks if sell
-                                      else wish.px_ticks >= levels[k][0].px_ticks):
-            ask.maker = 0
-    if route(venues, g.count, &ask, &out) == OK and out.part_count == 1:
-        return <uint16_t>out.parts[0].symbol
-    for k in range(g.count):
-        against |= out.against[k]
-    deny(core, cause, strategy, tag, STAGE_ROUTE, symbol, sell, wish.px_ticks, wish.qty_lots, against, 0)
-    found[0] = False
-    return symbol
 
 
 # ------------------------------------------------------------------------------------------------------ wish to order
@@ -364,13 +153,13 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     cdef world_t* w = core.world
     cdef strategy_t* s = &world_strategies(w)[strategy]
     cdef uint16_t symbol = <uint16_t>s.symbol
-    cdef int64_t px, id_order = 0
+    cdef int64_t px, reasons, id_order = 0
     cdef order_t* o
     cdef place_t p
     cdef bint found = False
     if not _passes_own_limits(core, cause, strategy, tag, sell, wish):
         return 0
-    symbol = _routed(core, cause, strategy, tag, sell, symbol, wish, &found)
+    symbol = routed(core, cause, strategy, tag, sell, symbol, wish, &found)
     if not found:
         return 0
     _as_place(w, strategy, tag, sell, symbol, wish, &p)
@@ -379,11 +168,15 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
         deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots,
              <int64_t>1 << STRATEGY_RULE_CARRY, 0)
         return 0
+    reasons = cost_reasons(core, strategy, &p, wish)
+    if unlikely(reasons):
+        deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots, reasons, 0)
+        return 0
     px = p.px_ticks
     if px == 0:
         px = p.px_trigger_ticks if p.px_trigger_ticks else (
             world_instruments(w)[symbol].bid_px_ticks if sell else world_instruments(w)[symbol].ask_px_ticks)
-    if not _disciplined(core, cause, strategy, tag, sell, symbol, px, wish, &s.signal):
+    if not disciplined(core, cause, strategy, tag, sell, symbol, px, wish, &s.signal):
         return 0
     if _wants_bracket(w, &p, wish):
         id_order = _bracketed(core, cause, &p, wish)
@@ -432,7 +225,7 @@ cdef int64_t _start(core_t* core, const event_t* cause, uint32_t strategy, int t
         deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots,
              <int64_t>1 << STRATEGY_RULE_CARRY, 0)
         return 0
-    if not _disciplined(core, cause, strategy, tag, sell, symbol, wish.px_ticks, wish, &s.signal):
+    if not disciplined(core, cause, strategy, tag, sell, symbol, wish.px_ticks, wish, &s.signal):
         return 0
     id_algo = start_algo(core, cause, strategy, sell, wish, &status)
     if id_algo == 0:
@@ -460,8 +253,47 @@ cdef inline bint _looks_like(const order_t* o, const wish_t* wish) noexcept nogi
     return o.px_stop_ticks == wish.trigger_px_ticks and (o.px_ticks == wish.px_ticks or o.px_ticks == 0)
 
 
+cdef int64_t _sized(core_t* core, uint32_t strategy, bint sell, int64_t held, const wish_t* wish) noexcept nogil:
+    """What a wish's quantity stands for, where the strategy leaves the size to us: that of its order or parent while there
+    is one, else what sizing allows now; 0: nothing. A malformed wish stays as it is: its fault is told elsewhere."""
+    cdef world_t* w = core.world
+    cdef order_t* o
+    cdef algo_t* a
+    if held > 0:
+        o = orders_find(world_orders(w), held)
+        if o != NULL:
+            return order_open_lots(o)
+    elif held < 0:
+        a = find_algo(core, -held)
+        if a != NULL:
+            return a.config.qty_lots
+    if wish_check(wish, sell, w.now_ns):
+        return wish.qty_lots
+    return size_lots(core, strategy, <uint16_t>world_strategies(w)[strategy].symbol, sell, wish)
+
+
 cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, int64_t held,
                     const wish_t* wish) noexcept nogil:
+    """A wish as it is, or as large as its strategy's sizing makes it. Returns the id now held, or 0."""
+    cdef const strategy_t* s = &world_strategies(core.world)[strategy]
+    cdef wish_t sized
+    if likely(s.limits.size_by == SIZE_BY_WISH or wish.kind != WISH_REST or wish.flags & WISH_REDUCE_ONLY):
+        return _grant_whole(core, cause, strategy, tag, sell, held, wish)
+    sized = wish[0]
+    sized.qty_lots = _sized(core, strategy, sell, held, wish)
+    if sized.qty_lots == 0 and wish.qty_lots > 0:
+        if held:
+            return held
+        deny(core, cause, strategy, tag, STAGE_STRATEGY, <uint16_t>s.symbol, sell, wish.px_ticks, wish.qty_lots,
+             <int64_t>1 << STRATEGY_RULE_SIZE, 0)
+        return 0
+    if 0 < sized.qty_lots < sized.display_lots:
+        sized.display_lots = sized.qty_lots
+    return _grant_whole(core, cause, strategy, tag, sell, held, &sized)
+
+
+cdef int64_t _grant_whole(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, int64_t held,
+                          const wish_t* wish) noexcept nogil:
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
     cdef algo_t* a
@@ -486,7 +318,7 @@ cdef int64_t _grant(core_t* core, const event_t* cause, uint32_t strategy, int t
         if wish.kind == WISH_REST and _amends(core.world, o, wish):
             # Own limits, discipline and the gate again: a larger order is a new risk, whatever its id.
             if (_passes_own_limits(core, cause, strategy, tag, sell, wish)
-                    and _disciplined(core, cause, strategy, tag, sell, o.symbol, wish.px_ticks, wish,
+                    and disciplined(core, cause, strategy, tag, sell, o.symbol, wish.px_ticks, wish,
                                      &world_strategies(core.world)[strategy].signal)
                     and amend(core, cause, o, wish.px_ticks, o.filled_lots + wish.qty_lots, wish.stop_px_ticks, NULL)):
                 _note_stop(core.world, strategy, sell, wish)
@@ -632,44 +464,3 @@ cdef int strategy_event(core_t* core, const event_t* e) noexcept nogil:
         w.stopped_count += 1
         take_back_all(core, e, s)
     return status
-
-
-# ------------------------------------------------------------------------------------------------------------ results
-cdef void _close_trade(core_t* core, uint16_t strategy, uint16_t symbol, world_trade_t* t) noexcept nogil:
-    if world_has(core.world, SECTION_DISCIPLINE) and t.stake > 0:
-        discipline_result(world_discipline(core.world), strategy, symbol, t.cash, t.stake, t.stop_ppm, core.world.now_ns)
-    t.cash = t.stake = t.stop_ppm = t.ts_open_ns = 0
-    t.result_count += 1
-
-
-cdef void strategy_filled(core_t* core, uint16_t strategy, uint16_t symbol, bint sell, int64_t px_ticks,
-                          int64_t qty_lots, int64_t px_stop_ticks) noexcept nogil:
-    """Every fill of its orders, late ones too. From flat to flat is one trade, and a turn through zero two."""
-    cdef strategy_t* s
-    cdef world_trade_t* t
-    cdef int64_t before, closing = 0, value
-    if strategy >= core.world.strategy_count:
-        return
-    s = &world_strategies(core.world)[strategy]
-    t = &world_trades(core.world)[strategy]
-    before = s.position_lots
-    strategy_fill(s, sell, qty_lots)
-    if before != 0 and (before > 0) == sell:
-        closing = min(qty_lots, before if before > 0 else -before)
-        value = _value_of(core.world, symbol, px_ticks, closing)
-        t.cash += value if sell else -value
-        if closing == (before if before > 0 else -before):
-            _close_trade(core, strategy, symbol, t)
-    if qty_lots > closing:
-        value = _value_of(core.world, symbol, px_ticks, qty_lots - closing)
-        if t.stake == 0:
-            t.ts_open_ns = core.world.now_ns
-            t.stop_ppm = _stop_ppm(px_ticks, px_stop_ticks) if px_stop_ticks else 0
-        t.cash += value if sell else -value
-        t.stake += value
-
-
-cdef void strategy_charged(core_t* core, uint16_t strategy, int64_t amount) noexcept nogil:
-    """A fee of one of its fills, in account units. It comes after its fill: of a trade just closed it counts in the next."""
-    if strategy < core.world.strategy_count:
-        world_trades(core.world)[strategy].cash -= amount

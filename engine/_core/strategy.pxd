@@ -26,12 +26,21 @@ cpdef enum stop_reason_t:
 
 # Bits of a decision's `reasons`, above those of the gate (rule_t in risk.pxd).
 cpdef enum strategy_rule_t:
+    STRATEGY_RULE_SLIPPAGE = 54   # the live book would fill it too far from the mid, or cannot fill it
+    STRATEGY_RULE_COST = 55       # its target does not earn back what it costs
     STRATEGY_RULE_WISH = 56       # malformed: see wish_fault_t
     STRATEGY_RULE_ORDER_LOTS = 57
     STRATEGY_RULE_POSITION = 58
     STRATEGY_RULE_ORDER_COUNT = 59
     STRATEGY_RULE_PLACE_RATE = 60
     STRATEGY_RULE_CARRY = 61      # well formed, but the order path cannot carry it out: never placed in part
+    STRATEGY_RULE_SIZE = 62       # no size is left of it, or none can be said: see step_size
+
+
+cpdef enum size_by_t:
+    SIZE_BY_WISH = 0
+    SIZE_BY_FRACTION = 1          # of equity: in value and in what is lost at the stop
+    SIZE_BY_KELLY = 2             # and at most the part of Kelly's fraction that its own record speaks for
 
 
 # What word[1] of a KIND_STRATEGY event asks for; word[0] is the strategy, word[2] the reason, word[3] a measurement.
@@ -44,7 +53,7 @@ cdef enum:
     STRATEGY_HELD = 4             # two sides, TAGS tags
 
 
-cdef struct strategy_limits_t:    # one cache line; 0 means "no limit of its own"
+cdef struct strategy_limits_t:    # two cache lines; 0 means "no limit of its own"
     int64_t position_lots_max     # worst case: own position plus every own order of that side
     int64_t order_lots_max        # of an order; of a sliced parent, its largest child
     int64_t order_count_max       # live orders
@@ -53,9 +62,17 @@ cdef struct strategy_limits_t:    # one cache line; 0 means "no limit of its own
     int64_t wish_fault_max        # malformed wishes in a row before it is stopped
     int64_t nets                  # 1: its two sides net against each other: one stop follows its net position
     int64_t share_ppm             # its parents' largest share of the market's volume; POV's rate
+    int64_t size_by               # size_by_t; a wish's quantity is then the most it may get
+    int64_t size_share_ppm        # of equity: value, what is held included; 0: 2 %
+    int64_t size_risk_ppm         # of equity: lost at the stop, fees both ways included; 0: 2 %
+    int64_t kelly_part_ppm        # of Kelly's fraction; 0: half
+    int64_t kelly_cap_ppm         # of equity: the largest such fraction; 0: 2 %
+    int64_t slippage_ppm_max      # expected against the mid, of the order's value
+    int64_t earns                 # 1: a target lies beyond the break-even of the complete cost
+    int64_t reserved
 
 
-cdef struct strategy_t:           # 1,792 bytes, 28 cache lines
+cdef struct strategy_t:           # 1,856 bytes, 29 cache lines
     # line 0: what the step reads first
     uint32_t stopped
     uint32_t reason               # stop_reason_t
@@ -69,13 +86,13 @@ cdef struct strategy_t:           # 1,792 bytes, 28 cache lines
     int64_t fault_row             # malformed wishes in a row
     # line 1
     strategy_limits_t limits
-    # line 2: the orders that carry out its wishes, tag by tag, bid before ask; negative: a parent, not an order
+    # line 3: the orders that carry out its wishes, tag by tag, bid before ask; negative: a parent, not an order
     int64_t held[4]
     int64_t bought_lots
     int64_t sold_lots
     int64_t window_start_ns       # of the rate of new orders
     int64_t window_count
-    # line 3: the last signal it gave
+    # line 4: the last signal it gave
     signal_t signal
     view_t view
 

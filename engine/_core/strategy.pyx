@@ -13,12 +13,12 @@ from engine._core.types cimport OK, STRATEGY_BAD_ACT, raise_status
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(strategy_limits_t) == 64)
-    static_assert_c(sizeof(strategy_t) == 1792)
+    static_assert_c(sizeof(strategy_limits_t) == 128)
+    static_assert_c(sizeof(strategy_t) == 1856)
     static_assert_c(<size_t>&(<strategy_t*>NULL).limits == 64)
-    static_assert_c(<size_t>&(<strategy_t*>NULL).held == 128)
-    static_assert_c(<size_t>&(<strategy_t*>NULL).signal == 192)
-    static_assert_c(<size_t>&(<strategy_t*>NULL).view == 256)
+    static_assert_c(<size_t>&(<strategy_t*>NULL).held == 192)
+    static_assert_c(<size_t>&(<strategy_t*>NULL).signal == 256)
+    static_assert_c(<size_t>&(<strategy_t*>NULL).view == 320)
 
 
 cdef strategy_t _row
@@ -40,6 +40,7 @@ STRATEGY = _with_view(np.asarray(<strategy_t[:1]>&_row).dtype)
 STRATEGY_LIMITS = np.asarray(<strategy_limits_t[:1]>&_limits).dtype
 StopReason = stop_reason_t
 StrategyRule = strategy_rule_t
+SizeBy = size_by_t
 StrategyAct = strategy_act_t
 
 

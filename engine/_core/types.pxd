@@ -532,7 +532,7 @@ cdef struct symbol_event_t:
     uint32_t seq
     int64_t ts_venue_ns
     int64_t ts_recv_ns
-    int64_t halt                  # 1 halts, 0 resumes
+    int64_t halt                  # symbol_word_t
     int64_t reason
     int64_t reserved_0
     int64_t reserved_1
@@ -645,6 +645,13 @@ cpdef enum feed_t:
 
 
 # Who refused. Each stage has its own list of rules; together with the mask it names every reason.
+cpdef enum symbol_word_t:         # what a KIND_SYMBOL says
+    SYMBOL_RESUMES = 0
+    SYMBOL_HALTS = 1
+    SYMBOL_BREAK = 2              # a comparison of books found a difference: an incident
+    SYMBOL_FEES = 3               # the account pays other fees: the maker's rate and the taker's in words 2 and 3
+
+
 cpdef enum stage_t:
     STAGE_STRATEGY = 0            # the strategy's own limits: strategy.pxd
     STAGE_DISCIPLINE = 1          # discipline.pxd

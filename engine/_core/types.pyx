@@ -121,6 +121,7 @@ Status = status_t
 Kind = kind_t
 Flag = flag_t
 Feed = feed_t
+SymbolWord = symbol_word_t
 Stage = stage_t
 Incident = incident_code_t
 TermsFlag = terms_flag_t

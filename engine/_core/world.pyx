@@ -52,7 +52,7 @@ from engine._core.validate cimport (
 )
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
-cdef uint32_t LAYOUT = 5
+cdef uint32_t LAYOUT = 6
 cdef int64_t E8 = 100_000_000
 cdef int64_t SECOND = 1_000_000_000
 cdef enum:
@@ -282,6 +282,10 @@ cdef class World:
         cdef instrument_t* i = &world_instruments(self.c)[symbol]
         if i.can > <uint32_t>CAN_ALL or i.venue >= self.c.venue_count:
             raise_status(WORLD_BAD_LAYOUT, f"symbol {symbol}: can={i.can}, venue={i.venue} of {self.c.venue_count}")
+        if i.fees_age_ns < 0:
+            raise_status(WORLD_BAD_LAYOUT, f"symbol {symbol}: fees_age_ns={i.fees_age_ns}")
+        # Fees that age are none until they were heard.
+        gate_symbols(world_gate(self.c))[symbol].fees_until_ns = i.fees_age_ns > 0
         if i.tick_e8 == 0 and i.lot_e8 == 0:
             return
         # One tick x one lot must be a whole number of quote units, or no fill could be booked exactly.

@@ -16,7 +16,7 @@ MOST = 2**63 - 1
 
 CAPS = set(
     "ORDER_NOTIONAL POSITION_SHARE GROSS NET LEVERAGE CORRELATION DRAWDOWN DAILY_LOSS EQUITY_STALE MARGIN LIQUIDATION "
-    "STOP_MISSING OPEN_ORDERS_SYMBOL OPEN_ORDERS_ALL SIGNAL_STALE".split()
+    "STOP_MISSING OPEN_ORDERS_SYMBOL OPEN_ORDERS_ALL SIGNAL_STALE FEES_STALE".split()
 )
 SKIPS: dict[str, set[str]] = {
     "normal": {"NOT_REDUCING"},
@@ -71,7 +71,7 @@ class Gate:
                 "bid_px_ticks ask_px_ticks ts_book_ns book_trusted halted lots open_buy_lots open_sell_lots value_q32 "
                 "px_min_ticks px_max_ticks qty_min_lots qty_max_lots notional_min notional_max px_ref_ticks buy_up_ppm "
                 "sell_down_ppm margin_ppm px_liquidation_ticks churn_tat_ns rejects_in_a_row orders_open "
-                "gross_value long_value short_value".split(),
+                "fees_until_ns gross_value long_value short_value".split(),
                 0,
             )
             for _ in range(symbols)
@@ -167,6 +167,7 @@ class Gate:
             "CLOCK_DRIFT": limits["clock_drift_ns"] - abs(a["clock_drift_ns"]),
             "SIGNAL_STALE": age(limits["signal_age_ns"], now_ns, ask.get("ts_signal_ns", 0)),
             "NOT_REDUCING": (s["lots"] if sell else -s["lots"]) - ask.get("closing_lots", 0) - qty,
+            "FEES_STALE": s["fees_until_ns"] - now_ns if s["fees_until_ns"] else 0,
             "NOT_OWNED": ask["owned_lots"] - qty if "owned_lots" in ask else 0,
         }
 

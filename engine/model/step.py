@@ -49,6 +49,8 @@ class Step(MarketSide):
             return Status.OK, self.out
         if kind == Kind.KIND_SYMBOL and "rates" in e:
             self.fees[e["symbol"]] = e["rates"]
+            if self.fees_age_ns:
+                self.gate.set_symbol(e["symbol"], fees_until_ns=self.now + self.fees_age_ns)
             return Status.OK, self.out
         if kind == Kind.KIND_SYMBOL:
             self.touch[e["symbol"]]["halted"] = e["halt"]

@@ -41,6 +41,7 @@ WAITS_FOR_A_PRICE = (OrderType.TYPE_STOP, OrderType.TYPE_STOP_LIMIT, OrderType.T
 NOT_AGAIN = {
     "ORDER_RATE", "CHURN", "OPEN_ORDERS_SYMBOL", "OPEN_ORDERS_ALL", "DUPLICATE_INTENT", "SELF_TRADE", "SIGNAL_STALE",
     "NOT_REDUCING", "NOT_OWNED", "BOOK_UNTRUSTED", "BOOK_STALE", "EQUITY_STALE", "CLOCK_DRIFT", "REJECTS", "BREAKER",
+    "FEES_STALE",
 }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ class GateSide:
                  brackets: int = 0, bracket_rules: dict[str, int] | None = None, validate: dict[str, Any] | None = None,
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
                  samples_min: int = 30, sample_ns: int = 60 * SECOND, fees: tuple[int, int] = (0, 0),
-                 groups: Sequence[tuple[Sequence[int], int]] = ()) -> None:  # fmt: skip
+                 fees_age_ns: int = 0, groups: Sequence[tuple[Sequence[int], int]] = ()) -> None:  # fmt: skip
         self.now = 0
         self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
         self.lot_units, self.cash_only = lot_units, cash_only
@@ -93,7 +94,7 @@ class GateSide:
         for asset in range(1 + symbols):
             self.ledger.set_asset(asset)
         for symbol in range(symbols):
-            self.gate.set_symbol(symbol, **gate_symbol)
+            self.gate.set_symbol(symbol, **gate_symbol, fees_until_ns=int(fees_age_ns > 0))
             self.ledger.set_symbol(symbol, linear=False, base=1 + symbol, quote=0, unit_value=unit_value,
                                    lot_units=lot_units, tick_e8=tick_e8)  # fmt: skip
         quiet = dict.fromkeys("bid ask bid_lots ask_lots ts trusted halted other data".split(), 0)
@@ -112,6 +113,8 @@ class GateSide:
         self.stop_px = [0] * symbols  # of the nearest live stop
         self.unprotected = [0] * symbols
         self.last_px = [0] * symbols  # of the newest trade
+        self.funding = [0] * symbols  # the rate that the venue told last
+        self.fees_age_ns = fees_age_ns
         self.unit_value, self.fees, self.lots_range = unit_value, [fees] * symbols, gate_symbol
         self.validate = None if validate is None else Validate(symbols=symbols)
         for symbol in range(symbols):

@@ -29,6 +29,8 @@ class MarketSide(WishSide):
             return Status.OK
         if e.kind in (Kind.KIND_BOOK_LEVEL, Kind.KIND_BOOK_CLEAR) and self.books:
             return self._from_book(e, raw)
+        if e.kind == Kind.KIND_MARK:
+            self.funding[e.symbol] = e["funding_rate_e8"]
         return Status.OK if e.kind in HEARD else Status.WORLD_BAD_EVENT
 
     # --------------------------------------------------------------------------------------------------------- judging

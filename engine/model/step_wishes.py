@@ -16,22 +16,29 @@ from engine._core.types import Can, Stage, Status
 from engine.model.algos import LIVE
 from engine.model.step_gate import SECOND, Asked
 from engine.model.step_orders import NEITHER, VENUE
-from engine.model.step_plans import PlanSide
+from engine.model.step_size import SizeSide
+from engine.model.strategy_abi import check_wish
 
 KEEP, REST = 0, 1
 PLENTY = 2**61
-LEVELS = 32  # of a book that routing looks at
 Wishes = dict[tuple[int, bool], dict[str, int]]
 Decide = Callable[[], Wishes]
 
 
-class WishSide(PlanSide):
+class WishSide(SizeSide):
     def __init__(self, *, strategies: int, profile: tuple[int, ...] = (), **shape: Any) -> None:
         super().__init__(strategies=strategies, **shape)
         self.decide: list[Decide] = [dict for _ in range(strategies)]
         self.profile = profile  # of every strategy's state: the volumes of a VWAP
 
     # ---------------------------------------------------------------------------------------------------- may it be
+    @staticmethod
+    def _record(wish: dict[str, int]) -> Any:
+        record = np.zeros(1, WISH)[0]
+        for name, value in wish.items():
+            record[name] = value
+        return record
+
     def _passes_own(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> bool:
         open_lots = count = 0
         for (_, side), held in self.held[strategy].items():
@@ -45,11 +52,8 @@ class WishSide(PlanSide):
                 continue
             count += 1
             open_lots += left if side == sell else 0
-        record = np.zeros(1, WISH)[0]
-        for name, value in wish.items():
-            record[name] = value
         ok, reasons = self.rows[strategy].check_limits(
-            record, sell, own_open_lots=open_lots, own_order_count=count, now_ns=self.now
+            self._record(wish), sell, own_open_lots=open_lots, own_order_count=count, now_ns=self.now
         )
         if not ok:
             self._deny_wish(strategy, tag, Stage.STAGE_STRATEGY, sell, wish, reasons)
@@ -87,15 +91,10 @@ class WishSide(PlanSide):
     # ----------------------------------------------------------------------------------------------------------- route
     def _venue(self, symbol: int, sell: bool, wish: dict[str, int]) -> dict[str, Any]:
         row, touch, rules = self.gate.rows[symbol], self.touch[symbol], self.lots_range
-        first = (touch["bid"], touch["bid_lots"]) if sell else (touch["ask"], touch["ask_lots"])
-        levels = [first]
-        if self.books:
-            # While half a message stands in the book there is nothing to be taken from it.
-            book = self.books[symbol]
-            levels = [(int(px), int(lots)) for px, lots in book.levels(0 if sell else 1, LEVELS)] if book.whole else []
+        levels, first = self._levels(symbol, sell)
         untrusted = Against(0) if row["book_trusted"] else Against.AGAINST_UNTRUSTED
         return {
-            "symbol": symbol, "levels": levels, "first": levels[0][0] if levels else first[0],
+            "symbol": symbol, "levels": levels, "first": first,
             "against": int(untrusted | (Against.AGAINST_HALTED if row["halted"] else 0)),
             "unit_value": self.unit_value, "lot_units": self.lot_units, "qty_lots_min": rules["qty_min_lots"],
             "qty_lots_max": rules["qty_max_lots"], "px_rest_ticks": wish["px_ticks"], "ts_book_ns": touch["ts"],
@@ -161,8 +160,11 @@ class WishSide(PlanSide):
             rule = 1 << StrategyRule.STRATEGY_RULE_CARRY
             self._deny_wish(strategy, tag, Stage.STAGE_STRATEGY, sell, wish, rule, symbol)
             return 0
-        touch = self.touch[symbol]
-        px = p.px or p.trigger or touch["bid" if sell else "ask"]
+        reasons = self._cost_reasons(strategy, p, wish)
+        if reasons:
+            self._deny_wish(strategy, tag, Stage.STAGE_STRATEGY, sell, wish, reasons, symbol)
+            return 0
+        px = p.px or p.trigger or self.touch[symbol]["bid" if sell else "ask"]
         if not self._disciplined(strategy, tag, sell, symbol, px, wish):
             return 0
         id_order = self._open_bracket(p, wish) if bracketed else self._put(p)
@@ -248,6 +250,30 @@ class WishSide(PlanSide):
                     and o.state in (State.STATE_OPEN, State.STATE_PARTIAL))  # fmt: skip
 
     def _grant(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> int:
+        """A wish as it is, or as large as its strategy's sizing makes it."""
+        reduces = wish["flags"] & WishFlag.WISH_REDUCE_ONLY
+        if not self.rows[strategy].limits.get("size_by", 0) or wish["kind"] != REST or reduces:
+            return self._grant_whole(strategy, tag, sell, wish)
+        held = self.held[strategy].get((tag, sell), 0)
+        parent = self._parent(-held) if held < 0 else None
+        if held > 0:
+            o = self.orders.records[held]
+            qty = o.qty - o.filled
+        elif parent is not None:
+            qty = parent.want["qty_lots"]
+        elif check_wish(self._record(wish), sell, self.now):
+            qty = wish["qty_lots"]  # malformed: its fault is told elsewhere
+        else:
+            qty = self._size(strategy, self.symbol_of[strategy], sell, wish)
+        if qty == 0 and wish["qty_lots"] > 0:
+            if held:
+                return held
+            self._deny_wish(strategy, tag, Stage.STAGE_STRATEGY, sell, wish, 1 << StrategyRule.STRATEGY_RULE_SIZE)
+            return 0
+        shown = min(wish["display_lots"], qty) if qty > 0 else wish["display_lots"]
+        return self._grant_whole(strategy, tag, sell, wish | {"qty_lots": qty, "display_lots": shown})
+
+    def _grant_whole(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> int:
         held, rest, sliced = self.held[strategy].get((tag, sell), 0), wish["kind"] == REST, self._sliced(wish)
         parent = self._parent(-held) if held < 0 else None
         if parent is not None:

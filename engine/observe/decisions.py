@@ -58,6 +58,7 @@ GATE = {
     "SIGNAL_STALE": "the signal is too old",
     "NOT_REDUCING": "it would not reduce what is held",
     "NOT_OWNED": "the account does not have so much of it to sell",
+    "FEES_STALE": "what the venue charges has not been heard for too long",
 }
 DISCIPLINE = {
     "FOMO": "it chases a fast rise",
@@ -80,6 +81,9 @@ STRATEGY = {
     "POSITION": "the strategy's own position limit",
     "ORDER_COUNT": "the strategy's own limit of live orders",
     "PLACE_RATE": "the strategy's own rate of new orders",
+    "SIZE": "no size is left of it, or none can be said: equity, stop, record",
+    "SLIPPAGE": "the live book would fill it too far from the mid",
+    "COST": "its target does not earn back what it costs",
     "CARRY": "the venue has no such order and it cannot be emulated",
 }
 ROUTE = {

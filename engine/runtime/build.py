@@ -31,6 +31,7 @@ from engine.strategy.meter import Meter
 POLICIES = {
     "best_price": Policy.POLICY_BEST_PRICE, "lowest_fee": Policy.POLICY_LOWEST_FEE, "smart": Policy.POLICY_SMART,
 }  # fmt: skip
+FEES_REFRESHED = ("binance_spot", "binance_usdm")  # by the care beside the driver
 HOUR_NS = 3_600 * 10**9
 # A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
@@ -121,8 +122,11 @@ def build_core(
         elif name in bridged:
             can = BRIDGED_CAN
         # Spot is traded without a loan: nobody sells what the account does not have.
+        venue = settings.venues[row.venue]
+        # Where fees are asked for again and again, not hearing of them is a reason to order nothing new.
+        fees_age_ns = venue.fees_age_s * 10**9 if venue.protocol in FEES_REFRESHED else 0
         world.set_instrument(symbol, linear=int(linear), cash_only=int(not linear), can=int(can),
-                             venue=venues[row.venue], **row.core())  # fmt: skip
+                             fees_age_ns=fees_age_ns, venue=venues[row.venue], **row.core())  # fmt: skip
         world.set_gate_symbol(symbol, **row.gate())
         if book is not None:
             world.set_book(symbol, rule=int(Rule.RULE_NONE))

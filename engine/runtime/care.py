@@ -155,10 +155,11 @@ class Care:
     async def _fees(self) -> None:
         for instrument in self.live.directory:
             maker, taker = await self.live.account.fees(instrument.text)
+            # Recorded and stepped like whatever else the core knows, also when they are the same: what is not heard of
+            # for too long is not known any more, and the gate says so.
+            self.live.tell(fees_event(utc_ns(), instrument.index, maker, taker))
             if (maker, taker) != (instrument.fee_maker_e8, instrument.fee_taker_e8):
                 self.live.directory.set_fees(instrument.text, maker, taker)
-                # Recorded and stepped like whatever else the core knows: a replay pays them from the same event on.
-                self.live.tell(fees_event(utc_ns(), instrument.index, maker, taker))
                 self.live.note("fees", f"{instrument.text}: maker {maker}, taker {taker} in 1e-8")
 
     async def _tally(self) -> None:

@@ -9,10 +9,9 @@ import numpy.typing as npt
 
 from engine._core.limits import Limit
 from engine._core.strategy import StopReason, StrategyAct
-from engine._core.types import CONTROL, EVENT, Kind
+from engine._core.types import CONTROL, EVENT, Kind, SymbolWord
 
 Records = npt.NDArray[Any]
-SYMBOL_FEES = 3  # of a symbol's event: rates in place of a halt
 
 
 def _blank(kind: Kind, now_ns: int) -> Records:
@@ -58,5 +57,5 @@ def fees_event(now_ns: int, symbol: int, maker_e8: int, taker_e8: int) -> Record
     """What the account pays for a symbol from now on, as the venue says it."""
     event = _blank(Kind.KIND_SYMBOL, now_ns)
     event["symbol"] = symbol
-    event["word"][0, :4] = SYMBOL_FEES, 0, maker_e8, taker_e8
+    event["word"][0, :4] = int(SymbolWord.SYMBOL_FEES), 0, maker_e8, taker_e8
     return event

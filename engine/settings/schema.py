@@ -210,6 +210,9 @@ class Venue(Section, frozen=True, kw_only=True):
     reconnect_ms_min: Annotated[int, whole("ms", 1, 60_000, "First wait before a new connection.")] = 100
     reconnect_ms_max: Annotated[int, whole("ms", 1, 3_600_000, "Longest wait before a new connection.")] = 30_000
     roll_over_hours: Annotated[int, whole("hours", 1, 24, "Age at which a connection is replaced.")] = 23
+    fees_age_s: Annotated[
+        int, whole("s", 60, 86_400, "Without news of its fees for longer nothing new is ordered there.", "down")
+    ] = 300
     breaker: Annotated[Breaker, plain("table", "Its breaker.")] = Breaker()
 
 

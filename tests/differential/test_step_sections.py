@@ -89,6 +89,37 @@ SUITES: dict[str, dict[str, Any]] = {
         "validate": JUDGED,
         "algos": 2,
     },
+    "sized by a fraction": {
+        "strategies": 2,
+        "own": {"size_by": 1, "size_share_ppm": 6_000, "size_risk_ppm": 3, "position_lots_max": 30},
+    },
+    "sized by Kelly, with brackets": {
+        "own": {"size_by": 2, "kelly_cap_ppm": 9_000, "order_lots_max": 9, "size_share_ppm": 9_000},
+        "discipline": {"paper": 1, "validator": 1, "samples_min": 10, "explore_share_ppm": 2_000},
+        "record": [40_000, -30_000, 20_000, 50_000, -10_000] * 3,
+        "brackets": 8,
+        "orders": 24,
+    },
+    "sized by Kelly, a short record": {
+        "own": {"size_by": 2, "size_share_ppm": 9_000},
+        "discipline": {"paper": 1, "validator": 1, "samples_min": 10, "explore_share_ppm": 1_000},
+        "record": [10_000, 20_000],
+    },
+    "sized without a record, sliced": {"own": {"size_by": 2, "share_ppm": 100_000}, "algos": 2},
+    "what it costs": {
+        "own": {"slippage_ppm_max": 20, "earns": 1},
+        "brackets": 8,
+        "orders": 24,
+        "books": BOOK | {"rule": int(Rule.RULE_SPOT)},
+    },
+    "what it costs at the touch, sized": {
+        "own": {"slippage_ppm_max": 15, "earns": 1, "size_by": 1},
+        "brackets": 8,
+        "orders": 24,
+        "symbols": 2,
+        "strategies": 2,
+    },
+    "fees that age": {"fees_age_ns": 2 * SECOND, "symbols": 2, "strategies": 2},
     "correlation": {"symbols": 3, "strategies": 3, "tracked": 3},
     "correlation, few tracked": {"symbols": 3, "strategies": 3, "tracked": 1, "modes": PLAN},
     "every section": {
@@ -202,7 +233,7 @@ def move(rng, pair):
         (5 if pair.books is not None else 0, booked(rng)),
         (4 if twin.validate else 1,
          ("data", rng.choice([6, 6, 6, 9, 10, rng.randint(0, 12)]), rng.randint(-2, 2), rng.randint(0, 1))),
-        (1 if twin.routing else 0,
+        (4 if twin.fees_age_ns else 1 if twin.routing else 0,
          ("rates", rng.randint(0, 1), rng.choice([-5_000, 9_000]), rng.choice([9_000, 99_000]))),
         (1 if twin.correlation else 0, ("timer", SECOND)),
     ]  # fmt: skip

@@ -35,14 +35,15 @@ class Pair:
                  modes: dict[str, int] | None = None, cash_only: int = 0, brackets: int = 0,
                  discipline: dict[str, Any] | None = None, validate: dict[str, Any] | None = None,
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
-                 groups: list[tuple[list[int], int]] | None = None) -> None:  # fmt: skip
+                 groups: list[tuple[list[int], int]] | None = None, fees_age_ns: int = 0,
+                 record: list[int] | None = None) -> None:  # fmt: skip
         self.symbols, self.strategies, self.books = symbols, strategies, books
         shape: dict[str, Any] = {"bracket_rules": RULES} if brackets else {}
         if tracked:
             shape |= {"samples_min": 3, "sample_ns": SECOND}
         sizes = {"triggers": triggers, "algos": algos, "tracked": tracked}
         rules = books or {}
-        instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only}
+        instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only, "fees_age_ns": fees_age_ns}
         self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=None,
                          validate=validate is not None, brackets=brackets, instrument=instrument, limits=limits,
                          modes=modes, discipline=discipline, groups=len(groups or ()),
@@ -66,17 +67,30 @@ class Pair:
             limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
             unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"], modes=modes,
             cash_only=bool(cash_only), discipline=discipline, brackets=brackets, groups=groups or (), books=books,
+            fees_age_ns=fees_age_ns,
             validate=None if validate is None else self._judged_by(validate), profile=PROFILE,
             fees=(INSTRUMENT["fee_maker_e8"], INSTRUMENT["fee_taker_e8"]), **sizes, **shape,
         )  # fmt: skip
         for symbol in range(tracked):
             assert self.twin.correlation is not None
             self.twin.correlation.track(symbol)
+        if record:
+            self._remember(discipline or {}, record)
         self.sent: list[Any] = []
         self.trades = 0
         self.mid = 50_000
         self.book_id = 0
         self.said: Counter[Kind] = Counter()
+
+    def _remember(self, rules: dict[str, Any], pnls: list[int]) -> None:
+        """The first strategy's results before this world."""
+        table = Discipline(strategies=self.strategies, symbols=self.symbols, **rules)
+        for at, pnl in enumerate(pnls):
+            result = {"pnl": pnl, "notional": 1_000_000, "now_ns": at, "stop_ppm": 1_000}
+            table.result(0, 0, **result)
+            assert self.twin.judge is not None
+            self.twin.judge.table.result(0, 0, **result)
+        self.desk.world.put_discipline(table.image())
 
     @staticmethod
     def _judged_by(limits: dict[str, Any]) -> dict[str, Any]:

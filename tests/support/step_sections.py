@@ -31,7 +31,8 @@ class SectionPair(Pair):
             (Kind.KIND_TRADE, types.TRADE, {"px_ticks": mid + by, "qty_lots": 3, "id_trade": self.desk.now}),
             (Kind.KIND_AGG_TRADE, types.TRADE, {"px_ticks": mid + 900 * by, "qty_lots": 2, "id_trade": self.desk.now}),
             (Kind.KIND_TRADE, types.TRADE, {"px_ticks": mid, "qty_lots": 0, "id_trade": self.desk.now}),
-            (Kind.KIND_MARK, types.MARK, {"mark_px_e8": (mid + 100 * by) * 10**6}),
+            (Kind.KIND_MARK, types.MARK, {"mark_px_e8": (mid + 100 * by) * 10**6,
+                                           "funding_rate_e8": by * 30_000}),
             (Kind.KIND_LIQUIDATION, types.LIQUIDATION, {"px_ticks": mid + by, "qty_lots": 1}),
             (20, types.TRADE, {"px_ticks": mid}),
             (Kind.KIND_BOOK_LEVEL, types.LEVEL, {"px_ticks": mid + by, "qty_lots": 1, "id_last": 1}),
@@ -64,6 +65,6 @@ class SectionPair(Pair):
 
     def _rates(self, symbol: int, maker: int, taker: int) -> Any:
         record = event(Kind.KIND_SYMBOL, types.EVENT, self.desk.tick(1), symbol=symbol % self.symbols)
-        record["word"][0, :4] = 3, 0, maker, taker
+        record["word"][0, :4] = types.SymbolWord.SYMBOL_FEES, 0, maker, taker
         self.desk.step(record)
         return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, rates=(maker, taker))

@@ -21,7 +21,7 @@ def text(path: Path) -> str:
 
 
 def test_the_step_is_split_along_its_nouns():
-    assert len(STEP) == 10
+    assert len(STEP) == 13
 
 
 @pytest.mark.parametrize("path", sorted(CORE.glob("*.pyx")), ids=lambda p: p.stem)
@@ -60,14 +60,18 @@ def test_everything_below_the_dispatch_is_noexcept_nogil(path):
 def test_discipline_stands_before_the_gate_on_every_way_of_a_wish():
     code = text(CORE / "step_strategy.pyx")
     body = code[code.index("cdef int64_t _place(") : code.index("cdef bint _amends(")]
-    assert body.index("_passes_own_limits(") < body.index("_disciplined(") < body.index("place(core, cause, &p)")
-    assert body.index("_disciplined(") < body.index("_bracketed(")
+    assert body.index("_passes_own_limits(") < body.index(" disciplined(") < body.index("place(core, cause, &p)")
+    assert body.index(" disciplined(") < body.index("_bracketed(")
     start = code[code.index("cdef int64_t _start(") : code.index("cdef bint _amends(")]
-    assert start.index("_passes_own_limits(") < start.index("_disciplined(") < start.index("start_algo(")
+    assert start.index("_passes_own_limits(") < start.index(" disciplined(") < start.index("start_algo(")
     grant = code[code.index("cdef int64_t _grant(") : code.index("cdef void take_back_all(")]
-    assert grant.index("_disciplined(") < grant.index("amend(")
-    # Nobody else in this stem places for a strategy; what closes by force is the engine's own and protective.
-    assert len(re.findall(r"\bplace\(core", code)) == 2
+    assert grant.index(" disciplined(") < grant.index("amend(")
+    # Nobody else places for a strategy; what closes by force is the engine's own and protective.
+    assert len(re.findall(r"\bplace\(core", code)) == 1
+    forced = text(CORE / "step_discipline.pyx")
+    assert len(re.findall(r"\bplace\(core", forced)) == 1
+    assert "p.symbol, p.strategy, p.tag, p.lane = symbol, STRATEGY_NONE, TAG_PLAN, LANE_PROTECTIVE" in forced
+    assert not [path.stem for path in STEP if "place(core" in text(path) and path.stem in {"step_size", "step_routes"}]
 
 
 @needs_own_allocator

@@ -35,6 +35,8 @@ HOUR_NS = 3_600 * 10**9
 # A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
 LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_REDUCE
+# What every exchange of ccxt's has: an order changes by a cancel and another one.
+BRIDGED_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
@@ -79,6 +81,7 @@ def build_core(
     """
     symbols, slots, venues = symbols_of(settings), strategies_of(settings), venues_of(settings)
     over = {name for name, row in settings.instruments.items() if settings.venues[row.venue].protocol != "embedded"}
+    bridged = {name for name in over if settings.venues[settings.instruments[name].venue].protocol == "ccxt"}
     levels, ticks = book or (BOOK_LEVELS if over else 0, BOOK_TICKS)
     capacity = settings.capacity
     wanted = [registry.find(settings.strategies[name].module).features for name in slots]
@@ -115,12 +118,18 @@ def build_core(
         if name not in over:
             # The embedded venue keeps a perpetual's amended order in its place, as spot's does.
             can = can | SPOT_CAN if paper_can is None else paper_can
+        elif name in bridged:
+            can = BRIDGED_CAN
         # Spot is traded without a loan: nobody sells what the account does not have.
         world.set_instrument(symbol, linear=int(linear), cash_only=int(not linear), can=int(can),
                              venue=venues[row.venue], **row.core())  # fmt: skip
         world.set_gate_symbol(symbol, **row.gate())
         if book is not None:
             world.set_book(symbol, rule=int(Rule.RULE_NONE))
+        elif name in bridged:
+            # Images that nobody numbers, often without a time.
+            world.set_book(symbol, rule=int(Rule.RULE_NONE))
+            world.set_validate(symbol, needs_time=0)
         elif name in over:
             rule = Rule.RULE_LINKED if linear else Rule.RULE_SPOT
             world.set_book(symbol, rule=int(rule), quotes=int(Quotes.QUOTES_LEAD))

@@ -38,6 +38,15 @@ def venues_over(settings: Settings) -> dict[str, Venue]:
     return over
 
 
+def require_hosts(name: str, venue: Venue, hosts: set[str], *, paper: bool) -> None:
+    """Raises where one of them is not what the settings say of this venue."""
+    if paper and not hosts <= set(LOOPBACK):
+        # Paper never reaches an account with money, whatever key is at hand.
+        raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
+    if venue.testnet and not all(map(_is_play, hosts)):
+        raise SettingsError(f"venues.{name}: testnet = true, and {hosts} are not all a testnet's.")
+
+
 def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
     if venue.protocol not in MARKETS:
         raise VenueNotSupported(f"venues.{name}: no driver for {venue.protocol}; {' and '.join(MARKETS)} have one.")
@@ -51,12 +60,7 @@ def endpoints_of(name: str, venue: Venue, *, paper: bool) -> market.Endpoints:
     out = market.Endpoints(
         market_ws=stream, user_ws=f"{stream}/private", api_ws=venue.api or own.api_ws, rest=venue.rest or own.rest
     )
-    hosts = _hosts(venue, out)
-    if paper and not hosts <= set(LOOPBACK):
-        # Paper never reaches an account with money, whatever key is at hand.
-        raise SettingsError(f"venues.{name}: on paper rest, stream and api are addresses of this machine, not {hosts}.")
-    if venue.testnet and not all(map(_is_play, hosts)):
-        raise SettingsError(f"venues.{name}: testnet = true, and {hosts} are not all a testnet's.")
+    require_hosts(name, venue, _hosts(out.market_ws, out.api_ws, out.rest, venue.stream_spare), paper=paper)
     return out
 
 
@@ -66,9 +70,14 @@ def stage_of(settings: Settings) -> Stage:
         return Stage.PAPER
     hosts: set[str] = set()
     for name, venue in venues_over(settings).items():
-        if venue.protocol not in MARKETS:
+        if venue.protocol == "ccxt":
+            # Its own addresses are known to ccxt alone; what is not written out is taken to have money.
+            hosts |= _hosts(venue.rest, venue.stream, venue.api) if venue.rest and venue.stream else {venue.exchange}
+        elif venue.protocol not in MARKETS:
             return Stage.LIVE
-        hosts |= _hosts(venue, endpoints_of(name, venue, paper=False))
+        else:
+            at = endpoints_of(name, venue, paper=False)
+            hosts |= _hosts(at.market_ws, at.api_ws, at.rest, venue.stream_spare)
     return Stage.REHEARSAL if hosts and all(map(_is_play, hosts)) else Stage.LIVE
 
 
@@ -77,8 +86,7 @@ def discipline_of(settings: Settings) -> Literal["paper", "live"]:
     return "live" if stage_of(settings) is Stage.LIVE else "paper"
 
 
-def _hosts(venue: Venue, endpoints: market.Endpoints) -> set[str]:
-    urls = (endpoints.market_ws, endpoints.api_ws, endpoints.rest, venue.stream_spare)
+def _hosts(*urls: str) -> set[str]:
     return {urlsplit(url).hostname or "" for url in urls if url}
 
 

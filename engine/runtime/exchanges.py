@@ -6,6 +6,7 @@ before the core is built and are kept with the session, so a replay builds the s
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -18,6 +19,7 @@ from engine.net.clocksync import ClockSync
 from engine.net.http import HttpClient
 from engine.net.link import LinkConfig
 from engine.net.transport import make as make_transport
+from engine.runtime.bridging import open_bridged
 from engine.runtime.build import venues_of
 from engine.runtime.care import CareConfig
 from engine.runtime.door import Door
@@ -50,19 +52,37 @@ class Opened:
     holdings: dict[int, int] | None = None  # by the ledger's asset, in its units; None: the settings' capital
 
 
-def open_exchange(settings: Settings, start_ns: int, secrets: Secrets) -> Opened:
-    """What a session trades at. Asks the venues, so it is called before a loop runs."""
+def open_exchange(
+    settings: Settings, start_ns: int, secrets: Secrets, halted: Callable[[], bool] = lambda: False
+) -> Opened:
+    """What a session trades at. Asks the venues, so it is called before a loop runs.
+
+    `halted` is asked where an order waits for its turn on another thread before it leaves.
+    """
     venues = venues_over(settings)
     if not venues:
         return Opened(settings, EmbeddedExchange(settings, start_ns))
     parts: dict[str, Door] = {}
     holdings: dict[int, int] = {}
     for name, venue in venues.items():
-        settings, parts[name], held = open_venue(settings, name, venue, secrets)
+        if venue.protocol == "ccxt":
+            settings, parts[name], held = open_ccxt_venue(settings, name, venue, secrets, halted)
+        else:
+            settings, parts[name], held = open_venue(settings, name, venue, secrets)
         # The account's own asset lies at each in parts; each base asset lies at one.
         holdings |= {asset: amount + (holdings.get(asset, 0) if asset == 0 else 0) for asset, amount in held.items()}
     exchange = SeveralExchanges(parts) if len(parts) > 1 else next(iter(parts.values()))
     return Opened(settings, exchange, holdings)
+
+
+def open_ccxt_venue(
+    settings: Settings, name: str, venue: Venue, secrets: Secrets, halted: Callable[[], bool]
+) -> tuple[Settings, Door, dict[int, int]]:
+    key, secret = key_of(venue, secrets)
+    exchange, found, holdings = open_bridged(
+        settings, name, venue, key, secret, rows_at(settings, name, "spot"), assets_of(settings, name), halted=halted
+    )
+    return adopted(settings, found, {}), exchange, holdings
 
 
 def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) -> tuple[Settings, Door, dict[int, int]]:
@@ -107,16 +127,22 @@ def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) ->
 
 
 # ------------------------------------------------------------------------------------------------------ what is written
-def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
-    """The key of the account: `key` and `secret` lines, the secret a text (HMAC) or a PEM (Ed25519)."""
+def key_of(venue: Venue, secrets: Secrets) -> tuple[str, str]:
+    """The key of the account and its secret: what is written on a credential's lines `key=` and `secret=`."""
     if not venue.credential:
         # `bot4 venue` opens this account when it is told of none.
-        return HmacSigner("key", b"secret"), b"secret"
+        return "key", "secret"
     text = secrets.get(venue.credential).reveal().strip()
     key, _, secret = text.partition("\n")
     key, secret = key.removeprefix("key=").strip(), secret.strip().removeprefix("secret=").strip()
     if not key or not secret:
         raise SettingsError(f"credential {venue.credential}: wants the lines key= and secret=.")
+    return key, secret
+
+
+def signer_of(venue: Venue, secrets: Secrets) -> tuple[Signer, bytes | None]:
+    """Who signs: the secret is a text (HMAC) or a PEM (Ed25519)."""
+    key, secret = key_of(venue, secrets)
     if "PRIVATE KEY" in secret:
         return Ed25519Signer(key, secret.encode()), None
     return HmacSigner(key, secret.encode()), secret.encode()

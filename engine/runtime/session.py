@@ -176,7 +176,7 @@ class Session:
         undo.callback(self.arena.seal)
         self.arena.open()
         # The exchange before the core: a venue over sockets says its steps, its fees and what the account holds.
-        opened = open_exchange(settings, self.started_ns, self._secrets)
+        opened = open_exchange(settings, self.started_ns, self._secrets, lambda: self.latch.tripped)
         self.exchange = opened.exchange
         begun = begin(self.root, opened, self.started_ns, meter)
         self.journal = JournalWriter(

@@ -227,6 +227,8 @@ def _venues(s: Settings) -> Iterator[Breach]:
     for name, venue in s.venues.items():
         if venue.reconnect_ms_min > venue.reconnect_ms_max:
             yield ("venues", name, "reconnect_ms_min"), str(venue.reconnect_ms_min), "at most reconnect_ms_max"
+        if venue.protocol == "ccxt" and not venue.exchange:
+            yield ("venues", name, "exchange"), '""', "the name that ccxt has for the exchange"
         if s.engine.mode == "live" and venue.enabled and venue.protocol != "embedded" and not venue.credential:
             yield ("venues", name, "credential"), '""', "the name of a secret: live orders are signed"
         if s.engine.mode == "live" and venue.enabled and venue.protocol == "embedded":

@@ -187,6 +187,7 @@ class Venue(Section, frozen=True, kw_only=True):
         Literal["embedded", "binance_spot", "binance_usdm", "kraken", "coinbase", "ccxt"],
         plain("choice", "Its protocol; embedded is the venue in this process."),
     ] = "embedded"
+    exchange: Annotated[str, text("Of protocol ccxt: the exchange's name there.", r"^[a-z0-9_]*$")] = ""
     enabled: Annotated[bool, plain("switch", "Whether it is used.")] = True
     testnet: Annotated[bool, plain("switch", "Whether its money is not real.")] = False
     rest: Annotated[str, text("Address of requests; empty: the venue's own.", r"^(https?://\S+)?$")] = ""

@@ -217,6 +217,9 @@ class Tally:
         for key in trades:
             self._remember(key)
 
+    def is_told(self, symbol: int, sell: bool, id_trade: int) -> bool:
+        return (symbol, sell, id_trade) in self._told
+
     def _remember(self, key: tuple[int, bool, int]) -> None:
         self._told[key] = None
         while len(self._told) > self._kept:

@@ -10,7 +10,9 @@ from engine._core.types import INTENT, LEVEL, ORDER, Flag, Kind
 from engine.errors import VenueNotSupported
 from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
 from engine.venues.binance.ids import client_id
-from engine.venues.ccxt_bridge import BridgeThread, CcxtBridge, meaning, trade_number
+from engine.venues.bridge_thread import BridgeThread
+from engine.venues.ccxt_bridge import CcxtBridge, trade_number
+from engine.venues.ccxt_orders import meaning, order_number
 from engine.venues.directory import Directory, Instrument
 from engine.venues.outcome import Act, Outcome
 from tests.integration.test_venue_account import Server
@@ -91,7 +93,7 @@ class Bridged:
 
 def test_an_order_is_placed_asked_for_and_cancelled():
     answers = {"POST /api/v3/order": ORDER_ROW, "GET /api/v3/order": ORDER_ROW,
-               "DELETE /api/v3/order": ORDER_ROW | {"status": "CANCELED"}}  # fmt: skip
+               "DELETE /api/v3/order": ORDER_ROW | {"status": "CANCELED"}, "GET /api/v3/myTrades": []}  # fmt: skip
     with Bridged(answers) as b:
         said, events = b.act()
         assert said.outcome is Outcome.DONE
@@ -100,7 +102,22 @@ def test_an_order_is_placed_asked_for_and_cancelled():
         assert b.act(Kind.KIND_INTENT_QUERY, token=0)[1] == [("KIND_ORDER_ACK", 400)]
         assert b.act(Kind.KIND_INTENT_CANCEL, token=0)[1] == [("KIND_ORDER_CANCELED", 400)]
         names = [name for name, _ in b.server.asked]
-        assert names == ["GET /api/v3/exchangeInfo", "POST /api/v3/order", "GET /api/v3/order", "DELETE /api/v3/order"]
+        # Where something was filled its trades come first, before the order's end is told.
+        assert names == [
+            "GET /api/v3/exchangeInfo", "POST /api/v3/order", "GET /api/v3/order", "GET /api/v3/myTrades",
+            "DELETE /api/v3/order", "GET /api/v3/myTrades",
+        ]  # fmt: skip
+
+
+def test_a_halt_is_asked_for_at_the_last_moment_and_stops_what_is_new_alone():
+    with Bridged({"POST /api/v3/order": ORDER_ROW}) as b:
+        b.bridge.join(b.events.append, lambda *_: None, lambda: False)
+        said, events = b.act()
+        assert (said.outcome, said.name, events) == (Outcome.NOT_SENT, "halted", [("KIND_ORDER_REJECTED", 0)])
+        assert b.server.asked == []
+        assert b.bridge.halted_count == 1
+        # What closes goes out whatever is halted.
+        assert b.act(terms=4 << 32)[0].outcome is Outcome.DONE
 
 
 @pytest.mark.parametrize(
@@ -193,6 +210,16 @@ def test_a_trade_named_by_letters_is_a_fill_and_one_that_cannot_be_read_hides_no
     fills = events[events["kind"] == Kind.KIND_ORDER_FILL].view(ORDER)
     assert [int(n) for n in fills["id_venue"]] == [fills["id_venue"][0], 18, fills["id_venue"][0]]
     assert set(fills["px_ticks"]) == {5_200_000}
-    assert fills["id_venue"][0] == trade_number(letters) > 0
-    assert len({trade_number(f"T{n}") for n in range(10_000)}) == 10_000
-    assert trade_number("9" * 40) < 1 << 62
+    assert fills["id_venue"][0] == trade_number(trades[0]) > 0
+
+
+def test_trades_named_by_letters_are_numbered_by_their_time_and_differ():
+    def number(text, at=1_700_000_000_000):
+        return trade_number({"id": text, "timestamp": at})
+
+    assert number("TZ") < number("TA", 1_700_000_000_001) < 1 << 62
+    assert number("9" * 40) < 1 << 62
+    assert number("17") == 17
+    # Of one millisecond: a digest of twenty bits keeps a handful apart.
+    assert len({number(f"T{n}") for n in range(30)}) == 30
+    assert len({order_number(f"T{n}") for n in range(10_000)}) == 10_000

@@ -7,34 +7,25 @@ in this process over real sockets, so that what it saw at each order can be aske
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from engine._core.clock import utc_ns
 from engine._core.modes import Mode, Who
-from engine._core.tape import Tape
-from engine._core.types import FEED, INTENT, ORDER, Kind
+from engine._core.types import ORDER, Kind
 from engine.cli.main import cli
 from engine.journal.layout import sessions
-from engine.journal.port import VenueView
 from engine.journal.reader import open_session
-from engine.runtime.begin import begin
-from engine.runtime.engine import Engine, at_venue
+from engine.runtime.engine import at_venue
 from engine.runtime.events import control_event
-from engine.runtime.exchanges import open_exchange
-from engine.settings.load import load
-from engine.settings.secrets import Secrets
 from tests.integration.test_paper_loopback import BOT4, FREE_PORTS, status, their_trades
-from tests.support.loopback import be_patient, until
+from tests.support.trading import Trading
 
 VENUE = """
 [venues.{name}]
@@ -125,66 +116,13 @@ def settings_at(folder: Path, venues, *, quoter: bool, more: str = "") -> Path:
     return path
 
 
-class Trading:
-    """An engine in this process at both venues."""
-
-    def __init__(self, folder: Path, path: Path) -> None:
-        opened = open_exchange(load([path], environ={}).settings, utc_ns(), Secrets({}))
-        begun = begin(folder, opened, utc_ns(), None)
-        be_patient(begun.core)
-        self.world, self.exchange = begun.core.world, opened.exchange
-        self.tape = Tape(folder / "tape.b4", capacity=1 << 21, write=True)
-        self.engine = Engine(begun.core, self.tape, self.exchange, now_ns=utc_ns())
-        self.placed: list[tuple[int, list[int], int]] = []  # symbol, both asks as they were, its price
-        for door in self.exchange.parts.values():
-            # How long the last look waits for one that is gone.
-            door.care.config = replace(door.care.config, settle_s=2.0)
-        self.filled: list[int] = []
-        self.lost: set[int] = set()
-        self.engine.watch(self._inputs, self._outputs)
-
-    def _outputs(self, outputs):
-        asks = self.world.instruments()["ask_px_ticks"].tolist()
-        for row in outputs[outputs["kind"] == int(Kind.KIND_INTENT_PLACE)].view(INTENT):
-            self.placed.append((int(row["symbol"]), asks, int(row["px_ticks"])))
-
-    def _inputs(self, events):
-        fills = events[events["kind"] == int(Kind.KIND_ORDER_FILL)]
-        self.filled += fills["symbol"].tolist()
-        for row in events[events["kind"] == int(Kind.KIND_FEED)].view(FEED):
-            if row["feed"] == 0:
-                continue
-            (self.lost.discard if row["up"] else self.lost.add)(int(row["venue"]))
-
-    @contextlib.asynccontextmanager
-    async def running(self):
-        await self.exchange.start(self.engine)
-        turning = asyncio.create_task(self._turn())
-        try:
-            yield self
-            assert not turning.done(), turning.exception()
-        finally:
-            turning.cancel()
-            await asyncio.gather(turning, return_exceptions=True)
-            await self.exchange.close()
-            self.tape.close()
-
-    async def _turn(self):
-        while True:
-            self.engine.advance(utc_ns())
-            await asyncio.sleep(0.002)
-
-
 def test_a_route_sends_each_order_to_the_venue_whose_price_is_better(tmp_path, venues):
     trading = Trading(tmp_path, settings_at(tmp_path, venues, quoter=False, more=ROUTE))
 
     async def live():
         async with trading.running():
-            await until(lambda: sum(trading.world.positions()["lots"].tolist()) >= 600)
-            views: list[VenueView] = []
-            trading.exchange.look({}, views.append)
-            await until(lambda: bool(views))
-            return views[0]
+            await trading.until(lambda: sum(trading.world.positions()["lots"].tolist()) >= 600)
+            return await trading.look()
 
     view = asyncio.run(live())
     taking = [(asks[symbol], asks) for symbol, asks, px in trading.placed if px >= min(asks)]
@@ -204,22 +142,20 @@ def test_one_venue_lost_blocks_its_own_orders_and_the_other_goes_on(tmp_path, ve
 
     async def live():
         async with trading.running():
-            await until(lambda: trading.filled.count(0) >= 2 and trading.filled.count(1) >= 2)
+            await trading.until(lambda: trading.filled.count(0) >= 2 and trading.filled.count(1) >= 2)
             venues["two"][0].kill()
-            await until(lambda: trading.lost == {1})
+            await trading.until(lambda: trading.lost == {1})
             placed, filled = len(trading.placed), trading.filled.count(0)
-            await until(lambda: trading.filled.count(0) >= filled + 3)
+            await trading.until(lambda: trading.filled.count(0) >= filled + 3)
             assert {symbol for symbol, _, _ in trading.placed[placed:]} == {0}
             # The books of the one that is there are still compared; of the other nothing is said.
-            views: list[VenueView] = []
-            trading.exchange.look({}, views.append)
-            await until(lambda: bool(views))
-            assert views[0].covers == {0}
-            assert set(views[0].balances) == {1, 2} - {2}
+            view = await trading.look()
+            assert view.covers == {0}
+            assert set(view.balances) == {1}
             # A pause is everybody's.
             event = control_event(trading.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_HUMAN))
             trading.engine.take(event)
-            await until(lambda: not (at_venue(trading.world)["symbol"] == 0).any())
+            await trading.until(lambda: not (at_venue(trading.world)["symbol"] == 0).any())
             assert trading.world.modes["mode"] == Mode.MODE_PAUSED
 
     asyncio.run(live())

@@ -26,6 +26,8 @@ class Trading:
         opened = open_exchange(load([path], environ={}).settings, utc_ns(), Secrets({}))
         begun = begin(folder, opened, utc_ns(), None)
         be_patient(begun.core)
+        # What is held at a lost venue keeps its last price: how long is the limit's to say, and has tests of its own.
+        begun.core.world.set_limits(equity_age_ns=86_400 * 10**9)
         self.world, self.exchange = begun.core.world, opened.exchange
         self.tape = Tape(folder / "tape.b4", capacity=1 << 21, write=True)
         self.engine = Engine(begun.core, self.tape, self.exchange, now_ns=utc_ns())

@@ -76,7 +76,7 @@ policy = "best_price"
 [strategies.asks]
 module = "tests.support.strategies.asks"
 symbol = "BTC_one"
-params = { kind = 0, qty = 600, part = 200, seconds = 6, away = 1000 }
+params = { kind = 1, qty = 600, part = 200, seconds = 6, away = 1000 }
 limits = { nets = 0, share_ppm = 500_000 }
 """
 NAMES = ("one", "two")
@@ -125,9 +125,10 @@ def test_a_route_sends_each_order_to_the_venue_whose_price_is_better(tmp_path, v
             return await trading.look()
 
     view = asyncio.run(live())
-    taking = [(asks[symbol], asks) for symbol, asks, px in trading.placed if px >= min(asks)]
-    assert taking
-    assert all(0 < paid == min(asks) for paid, asks in taking), "the other one was cheaper"
+    # It buys at market: each time the cheaper one of those that have a book.
+    buys = [(asks[symbol], asks) for symbol, asks, sell in trading.placed if not sell]
+    assert buys
+    assert all(paid == min(ask for ask in asks if ask) for paid, asks in buys), "the other one was cheaper"
     # One look over both: the shared asset is the sum, each base asset its venue's own.
     traded = {trade.symbol for trade in view.trades}
     assert traded == {symbol for symbol, _, _ in trading.placed}

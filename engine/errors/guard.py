@@ -77,12 +77,6 @@ class AuditBadKey(AuditError, ValueError):
     remedy = "32 bytes or more, as the credential `audit-key`; `make install` makes one."
 
 
-class DeadManRefused(SafetyError):
-    code = "BOT4-1320"
-    sentence = "The venue's dead-man timer could not be armed."
-    remedy = "The detail has the venue's answer. Without the timer the courier alone stands behind the engine."
-
-
 class DrillFailed(SafetyError):
     code = "BOT4-1330"
     sentence = "The drill did not end as it must."

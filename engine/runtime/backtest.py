@@ -30,7 +30,8 @@ from engine.settings.schema import Settings
 from engine.settings.trading import Instrument, Strategy
 from engine.sim import draws
 from engine.sim.market import random_walk
-from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
+from engine.sim.venue.embedded import EmbeddedVenue
+from engine.sim.venue.embedded_config import EmbeddedConfig, Latency
 from engine.strategy import registry
 
 Records = npt.NDArray[Any]

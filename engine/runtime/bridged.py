@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from engine._core.clock import utc_ns
 from engine._core.types import EVENT, INTENT, ORDER, Feed, Flag, Kind
+from engine.errors import Bot4Error
 from engine.net.budget import SECOND
 from engine.runtime.care import Act, CareConfig
 from engine.runtime.door import MS, Door
@@ -313,7 +314,11 @@ class BridgedExchange(Door):
     async def _arm(self) -> None:
         """Renewed from the loop that trades: when that stands still nobody renews it, and the exchange cancels."""
         if self.failure is None:
-            await self.account.arm_dead_man("", self.dead_man.after_ns // MS)
+            try:
+                await self.account.arm_dead_man("", self.dead_man.after_ns // MS)
+            except Bot4Error as error:
+                self.dead_man.refused(str(error))
+                raise
             self.dead_man.armed(utc_ns())
 
     # ------------------------------------------------------------------------------------------------------------- life
@@ -365,8 +370,12 @@ class BridgedExchange(Door):
         self.take_in()
         await self._last_look()
         if self.dead_man.was_armed and not self.care.failures.get("settle"):
-            await self.account.arm_dead_man("", 0)
-            self.dead_man.disarmed()
+            try:
+                await self.account.arm_dead_man("", 0)
+                self.dead_man.disarmed()
+            except Bot4Error as error:
+                # Nothing rests that it could cancel.
+                self.note("dead_man", str(error))
         self._engine = self._loop = None
         if self._following is not None:
             self._following.cancel()

@@ -134,8 +134,9 @@ class Care:
                 ts_recv_ns=now,
             )  # fmt: skip
             self.live.tell(records.take())
-        if self.live.clock.why_not_sign(now):
-            # Measured, and not good enough: again soon.
+        doubt_ns = abs(best.offset_ns) + best.uncertainty_ns if best is not None else 0
+        if self.live.clock.why_not_sign(now) or doubt_ns > self.live.clock.limits.offset_ns // 2:
+            # Measured, and not good enough: again soon. The core counts the doubt as distance.
             self.duties.at_once("clock", now + self._again_ns("clock"))
 
     def _again_ns(self, name: str) -> int:

@@ -16,7 +16,8 @@ from engine.runtime.engine import Depth
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as InstrumentSettings
 from engine.sim.market import EchoMarket, FlowMarket, FlowSymbol, Market, Walk, WalkMarket
-from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue
+from engine.sim.venue.embedded import EmbeddedVenue
+from engine.sim.venue.embedded_config import EmbeddedConfig
 from engine.sim.venue.instruments import Instrument
 from engine.sim.venue.orders import Order
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
 from engine._core.clock import utc_ns
+from engine.errors import Bot4Error
 from engine.venues.records import Records
 
 if TYPE_CHECKING:
@@ -62,8 +63,12 @@ class LinearCare:
         live = self.live
         if live.failure is not None:
             return
-        for instrument in live.directory:
-            await live.account.arm_dead_man(instrument.text, live.dead_man.after_ns // MS)
+        try:
+            for instrument in live.directory:
+                await live.account.arm_dead_man(instrument.text, live.dead_man.after_ns // MS)
+        except Bot4Error as error:
+            live.dead_man.refused(str(error))
+            raise
         live.dead_man.armed(utc_ns())
 
     async def disarm(self) -> None:

@@ -34,7 +34,8 @@ from engine.runtime.build import core_of
 from engine.runtime.drive import pump
 from engine.runtime.embedded import venue_instrument
 from engine.settings.schema import Settings
-from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency, reach_ns
+from engine.sim.venue.embedded import EmbeddedVenue
+from engine.sim.venue.embedded_config import EmbeddedConfig, Latency, reach_ns
 
 Records = npt.NDArray[Any]
 Step = Callable[[Records], Records]

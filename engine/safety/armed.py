@@ -1,7 +1,10 @@
 """How one venue's dead-man timer stands, in the same words wherever it is told: at start, in the status, on every page.
 
-Owns: when it was last renewed, and the last refusal. Does not own: who renews it: the loop that trades for a venue that
-it drives (`runtime/linear.py`), a thread of its own for several (`deadman.py`). Time is told.
+Owns: when it was last renewed, and the last refusal. Does not own: who renews it: the loop that trades, so that one
+that stands still vouches for nothing (`runtime/linear.py`, `runtime/bridged.py`). Time is told.
+
+    Binance USD-M   countdownCancelAll, for each symbol        Binance spot   none
+    through ccxt    cancelAllOrdersAfter, where the exchange has it (Kraken, OKX, Bybit and others)
 """
 
 from __future__ import annotations

@@ -162,6 +162,7 @@ class Duties:
         self._due = dict.fromkeys(self._duties, now_ns)
         self._done = dict.fromkeys(self._duties, now_ns)
         self._running: set[str] = set()
+        self._wanted: dict[str, int] = {}  # of those under way: asked for once more meanwhile
         self.failures: dict[str, int] = dict.fromkeys(self._duties, 0)
 
     def due(self, now_ns: int) -> list[str]:
@@ -177,16 +178,20 @@ class Duties:
     def done(self, name: str, now_ns: int) -> None:
         self._running.discard(name)
         self._done[name] = now_ns
-        self._due[name] = now_ns + self._duties[name].every_ns
+        next_ns = now_ns + self._duties[name].every_ns
+        self._due[name] = min(next_ns, self._wanted.pop(name, next_ns))
 
     def failed(self, name: str, now_ns: int) -> None:
         self._running.discard(name)
+        self._wanted.pop(name, None)
         self.failures[name] += 1
         self._due[name] = now_ns + self._duties[name].again_ns
 
     def at_once(self, name: str, now_ns: int) -> None:
         """Something happened: a gap, a refused report, a reconnect."""
-        if name in self._due:
+        if name in self._running:
+            self._wanted[name] = min(now_ns, self._wanted.get(name, now_ns))
+        elif name in self._due:
             self._due[name] = now_ns
 
     def overdue(self, now_ns: int) -> list[str]:

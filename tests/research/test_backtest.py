@@ -20,7 +20,7 @@ from engine.research.assumed import Market
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import SAMPLE, Asked, run_backtest, sample
 from engine.settings.load import config_directory, load
-from engine.sim.venue.embedded import Latency, reach_ns
+from engine.sim.venue.embedded_config import Latency, reach_ns
 from engine.strategy.contract import NONE, OK, REST, Parameter
 from tests.support.shared import shared_path
 

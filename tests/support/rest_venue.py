@@ -55,7 +55,6 @@ class RestVenue:
     seen: list[tuple[str, str]] = field(default_factory=list)
     at: list[int] = field(default_factory=list)  # monotonic time of each request
     positions: dict[str, str] = field(default_factory=dict)
-    countdowns: dict[str, int] = field(default_factory=dict)
     on_request: Callable[[RestVenue, str, str], None] | None = None
     base_url: str = ""
     _ids: int = 1000
@@ -160,9 +159,6 @@ class RestVenue:
 
     def _act(self, method: str, path: str, values: dict[str, str]) -> tuple[int, Any]:
         algo = "algo" in path.lower()
-        if path.endswith("countdownCancelAll"):
-            self.countdowns[values["symbol"]] = int(values["countdownTime"])
-            return 200, {"symbol": values["symbol"], "countdownTime": values["countdownTime"]}
         if path.endswith("positionRisk"):
             return 200, [{"symbol": s, "positionAmt": amount} for s, amount in self.positions.items()]
         if method == "GET":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine._core.clock import utc_ns
 from engine._core.tape import Tape
-from engine._core.types import FEED, INTENT, Kind
+from engine._core.types import FEED, INTENT, Flag, Kind
 from engine.journal.port import VenueView
 from engine.runtime.begin import begin
 from engine.runtime.engine import Engine
@@ -26,10 +26,12 @@ class Trading:
         opened = open_exchange(load([path], environ={}).settings, utc_ns(), Secrets({}))
         begun = begin(folder, opened, utc_ns(), None)
         be_patient(begun.core)
+        # What is held at a lost venue keeps its last price: how long is the limit's to say, and has tests of its own.
+        begun.core.world.set_limits(equity_age_ns=86_400 * 10**9)
         self.world, self.exchange = begun.core.world, opened.exchange
         self.tape = Tape(folder / "tape.b4", capacity=1 << 21, write=True)
         self.engine = Engine(begun.core, self.tape, self.exchange, now_ns=utc_ns())
-        self.placed: list[tuple[int, list[int], int]] = []  # symbol, both asks as they were, its price
+        self.placed: list[tuple[int, list[int], bool]] = []  # symbol, the asks as they were, whether it sells
         for door in self.exchange.parts.values():
             # How long the last look waits for one that is gone.
             door.care.config = replace(door.care.config, settle_s=2.0)
@@ -40,7 +42,7 @@ class Trading:
     def _outputs(self, outputs):
         asks = self.world.instruments()["ask_px_ticks"].tolist()
         for row in outputs[outputs["kind"] == int(Kind.KIND_INTENT_PLACE)].view(INTENT):
-            self.placed.append((int(row["symbol"]), asks, int(row["px_ticks"])))
+            self.placed.append((int(row["symbol"]), asks, bool(row["flags"] & Flag.FLAG_SELL)))
 
     def _inputs(self, events):
         fills = events[events["kind"] == int(Kind.KIND_ORDER_FILL)]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
 import pytest
@@ -17,12 +15,10 @@ from click.testing import CliRunner
 from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.cli.main import cli
-from engine.errors import AuditBadKey, DeadManRefused, DrillFailed, LineRefused, ResetRefused
-from engine.safety import courier, drill, tuning
+from engine.errors import AuditBadKey, DrillFailed, LineRefused, ResetRefused
+from engine.safety import drill, tuning
 from engine.safety.audit import Audit, Entry, Kind, Report, read, segments, verify
-from engine.safety.deadman import BinanceUsdmTimer, CcxtTimer, DeadMan, KrakenTimer
 from engine.safety.life import PHRASE, audit_key, reset
-from engine.safety.pulse import Pulse
 from engine.safety.wiring import NAME, Wiring, no_switch, recall, remember
 from tests.support.rest_venue import KEY as VENUE_KEY
 from tests.support.rest_venue import SECRET, RestVenue
@@ -169,96 +165,6 @@ def test_a_key_that_cannot_be_had_is_said_with_the_way_to_it(tmp_path, monkeypat
     (tmp_path / "bot4_audit-key").write_bytes(KEY)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert audit_key("any") == KEY
-
-
-# ------------------------------------------------------------------------------------------------------------ dead man
-def usdm(venue, secret=SECRET):
-    return BinanceUsdmTimer(
-        courier.Venue("v", "binance-usdm", venue.base_url, VENUE_KEY, secret), ["BTCUSDT", "ETHUSDT"]
-    )
-
-
-def test_the_timer_is_armed_for_every_symbol_and_switched_off_after_an_orderly_stop():
-    with RestVenue() as venue:
-        man = DeadMan({"usdm": usdm(venue), "spot": None}, Pulse(), seconds=30)
-        assert man.status() == {"usdm": "NOT ARMED", "spot": "not available at this venue"}
-        man.start()
-        assert venue.countdowns == {"BTCUSDT": 30_000, "ETHUSDT": 30_000}
-        assert man.status()["usdm"].startswith("armed, ")
-        man.close(disarm=True)
-        assert venue.countdowns == {"BTCUSDT": 0, "ETHUSDT": 0}
-        assert man.status()["usdm"] == "NOT ARMED"
-
-
-def test_a_loop_that_stands_still_is_not_vouched_for():
-    pulse = Pulse()
-    pulse.arm()
-    with RestVenue() as venue:
-        man = DeadMan({"usdm": usdm(venue)}, pulse, seconds=30)
-        man.turn()
-        asked = len(venue.seen)
-        man.turn()
-        assert (len(venue.seen), man.held_back) == (asked, 1)
-        pulse.beat()
-        man.turn()
-        assert len(venue.seen) == asked + 2
-        man.close(disarm=False)
-
-
-def test_a_refusal_is_told_once_and_stands_in_the_status():
-    told = []
-    with RestVenue() as venue:
-        pulse = Pulse()
-        man = DeadMan(
-            {"usdm": usdm(venue, "wrong")}, pulse, on_lost=lambda name, error: told.append((name, str(error)))
-        )
-        for _ in range(3):
-            pulse.beat()
-            man.turn()
-        man.close(disarm=False)
-    assert [name for name, _ in told] == ["usdm"]
-    assert "-1022" in told[0][1]
-    assert man.status()["usdm"].startswith("NOT ARMED: ")
-
-
-def test_the_thread_keeps_it_armed_by_itself():
-    pulse, seen = Pulse(), threading.Event()
-
-    def count(venue, method, path):
-        pulse.beat()
-        if len(venue.seen) > 7:
-            seen.set()
-
-    with RestVenue(on_request=count) as venue:
-        man = DeadMan({"usdm": usdm(venue)}, pulse, seconds=0.08)
-        man.start()
-        assert seen.wait(30)
-        man.close(disarm=False)
-
-
-def test_krakens_signature_is_the_documented_one():
-    # The example of Kraken's documentation, for AddOrder; the path is what differs.
-    secret = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
-    timer = KrakenTimer("https://venue.example", "key", secret)
-    timer.PATH = "/0/private/AddOrder"
-    body = "nonce=1616492376594&ordertype=limit&pair=XBTUSD&price=37500&type=buy&volume=1.25"
-    signature = "4/dpxb3iT4tp/ZCVEwSnEsLxx0bqyhLpdfOpc6fn7OR8+UClSV5n9E6aSS8MPtnRfp32bAb0nmbRn6H8ndwLUQ=="
-    assert timer.sign("1616492376594", body) == signature
-    assert base64.b64encode(timer._secret).decode() == secret
-
-
-def test_a_venue_that_cannot_be_reached_or_has_no_timer_is_a_refusal():
-    with RestVenue() as venue:
-        url = venue.base_url
-    with pytest.raises(DeadManRefused, match="ConnectionRefused"):
-        KrakenTimer(url, "key", base64.b64encode(b"x").decode()).arm(30)
-
-    class Exchange:
-        id = "somewhere"
-        has = {"cancelAllOrdersAfter": None}  # noqa: RUF012
-
-    with pytest.raises(DeadManRefused, match="no such timer"):
-        CcxtTimer(Exchange())
 
 
 # ---------------------------------------------------------------------------------------------------------------- host

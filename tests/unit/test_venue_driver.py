@@ -105,6 +105,22 @@ def test_a_duty_is_due_once_until_it_is_done_and_sooner_after_a_failure():
     assert duties.due(5 * SECOND) == ["clock"]
 
 
+def test_what_is_asked_for_while_a_duty_is_under_way_is_not_forgotten_with_its_end():
+    duties = Duties([Duty("clock", 30 * SECOND, 2 * SECOND, 100 * SECOND)], 0)
+    assert duties.due(0) == ["clock"]
+    duties.at_once("clock", 5 * SECOND)
+    assert duties.due(6 * SECOND) == []
+    duties.done("clock", 6 * SECOND)
+    assert duties.due(6 * SECOND) == ["clock"]
+    # Once: the next end is followed by its whole time. A failure has a pause of its own.
+    duties.done("clock", 7 * SECOND)
+    assert duties.next_ns() == 37 * SECOND
+    assert duties.due(37 * SECOND) == ["clock"]
+    duties.at_once("clock", 37 * SECOND)
+    duties.failed("clock", 38 * SECOND)
+    assert duties.next_ns() == 40 * SECOND
+
+
 def test_a_duty_that_keeps_failing_is_named():
     duties = Duties(DUTIES, 0)
     for second in range(302):

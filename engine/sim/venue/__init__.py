@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from engine.sim.venue.embedded import EmbeddedConfig, EmbeddedVenue, Latency
+from engine.sim.venue.embedded import EmbeddedVenue
+from engine.sim.venue.embedded_config import EmbeddedConfig, Latency
 
 __all__ = ["EmbeddedConfig", "EmbeddedVenue", "Latency"]

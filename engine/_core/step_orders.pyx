@@ -17,7 +17,7 @@ from engine._core.risk cimport (
 )
 from engine._core.step_out cimport core_t, deny, expose, incident, next_output, owned_only
 from engine._core.triggers cimport (
-    SOURCE_TOUCH, TRIGGER_STOP, TRIGGER_TAKE_PROFIT, TRIGGER_TRAILING, trigger_action_t, trigger_terms_t,
+    SOURCE_TOUCH, TRIGGER_STOP, TRIGGER_TAKE_PROFIT, TRIGGER_TRAILING, trigger_terms_t,
     triggers_add, triggers_cancel, triggers_resize,
 )
 from engine._core.types cimport (
@@ -198,8 +198,6 @@ cdef bint _hold_back(core_t* core, order_t* o, const place_t* p) noexcept nogil:
     """Let a trigger of ours wait for the price. The record then stands as if the venue had it."""
     cdef world_t* w = core.world
     cdef trigger_terms_t terms
-    cdef trigger_action_t action
-    cdef uint64_t count = 0
     memset(&terms, 0, sizeof(terms))
     terms.qty_lots = p.qty_lots
     terms.symbol, terms.strategy, terms.tag, terms.sell = p.symbol, p.strategy, p.tag, p.sell
@@ -213,7 +211,7 @@ cdef bint _hold_back(core_t* core, order_t* o, const place_t* p) noexcept nogil:
     else:
         terms.kind = TRIGGER_STOP if p.type == TYPE_STOP or p.type == TYPE_STOP_LIMIT else TRIGGER_TAKE_PROFIT
         terms.px_stop_ticks = p.px_trigger_ticks
-    if triggers_add(world_triggers(w), &terms, w.now_ns, &action, &count, &o.trigger) != OK:
+    if triggers_add(world_triggers(w), &terms, w.now_ns, &o.trigger) != OK:
         return False
     orders_apply(world_orders(w), o, ON_ACK, w.now_ns)
     return True

@@ -22,7 +22,6 @@ cdef int64_t E8 = 100_000_000
 TriggerKind = trigger_kind_t
 TriggerState = trigger_state_t
 TriggerSource = trigger_source_t
-TriggerActionKind = trigger_action_kind_t
 
 
 cdef void _layout() noexcept nogil:
@@ -62,13 +61,11 @@ cdef trigger_t* triggers_find(triggers_t* t, uint32_t handle) noexcept nogil:
 
 cdef bint _terms_are_whole(const triggers_t* t, const trigger_terms_t* a) noexcept nogil:
     cdef bint trailing = a.kind == TRIGGER_TRAILING
-    cdef bint iceberg = a.kind == TRIGGER_ICEBERG
     return (a.kind < TRIGGER_KIND_COUNT and a.symbol < t.symbol_count and a.sell <= 1 and a.source < SOURCE_COUNT
             and a.reduce_only <= 1 and 0 < a.qty_lots <= LOTS_MAX and a.px_ticks >= 0 and a.px_stop_ticks >= 0
-            and (a.px_stop_ticks > 0 or trailing or iceberg) and (a.px_ticks > 0 or not iceberg)
+            and (a.px_stop_ticks > 0 or trailing)
             and ((a.trail_ticks > 0) != (a.trail_e8 > 0) if trailing else a.trail_ticks == 0 and a.trail_e8 == 0)
-            and a.trail_ticks >= 0 and 0 <= a.trail_e8 < E8
-            and (0 < a.display_lots <= a.qty_lots and a.px_stop_ticks == 0 if iceberg else a.display_lots == 0))
+            and a.trail_ticks >= 0 and 0 <= a.trail_e8 < E8)
 
 
 cdef void _note(triggers_t* t, const trigger_t* g) noexcept nogil:
@@ -102,9 +99,8 @@ cdef void _drop(triggers_t* t, trigger_t* g) noexcept nogil:
     t.free_head = slot
 
 
-cdef trigger_action_t* _emit(const trigger_t* g, int kind, int64_t qty_lots, trigger_action_t* out) noexcept nogil:
+cdef trigger_action_t* _emit(const trigger_t* g, trigger_action_t* out) noexcept nogil:
     memset(out, 0, sizeof(trigger_action_t))
-    out.kind = <uint8_t>kind
     out.handle = g.handle
     out.bracket = g.terms.bracket
     out.symbol = g.terms.symbol
@@ -113,17 +109,15 @@ cdef trigger_action_t* _emit(const trigger_t* g, int kind, int64_t qty_lots, tri
     out.sell = g.terms.sell
     out.reduce_only = g.terms.reduce_only
     out.px_ticks = g.terms.px_ticks
-    out.qty_lots = qty_lots
+    out.qty_lots = g.terms.qty_lots
     return out
 
 
-cdef int triggers_add(triggers_t* t, const trigger_terms_t* terms, int64_t now_ns, trigger_action_t* out,
-                      uint64_t* count, uint32_t* handle) noexcept nogil:
-    """A conditional order begins to wait; an iceberg begins with its first slice."""
+cdef int triggers_add(triggers_t* t, const trigger_terms_t* terms, int64_t now_ns, uint32_t* handle) noexcept nogil:
+    """A conditional order begins to wait."""
     cdef uint32_t slot = t.free_head
     cdef triggers_symbol_t* row
     cdef trigger_t* g
-    count[0] = 0
     handle[0] = 0
     if not _terms_are_whole(t, terms):
         t.refused_count += 1
@@ -145,12 +139,7 @@ cdef int triggers_add(triggers_t* t, const trigger_terms_t* terms, int64_t now_n
     row.head = slot
     t.live_count += 1
     handle[0] = g.handle
-    if terms.kind == TRIGGER_ICEBERG:
-        g.state = TRIGGER_SLICING
-        g.slices = 1
-        _emit(g, TRIGGER_PLACE, min(terms.display_lots, terms.qty_lots), out)
-        count[0] = 1
-    elif terms.kind == TRIGGER_TRAILING:
+    if terms.kind == TRIGGER_TRAILING:
         row.trailing_count += 1
         g.state = TRIGGER_SLEEPING
     else:
@@ -160,7 +149,7 @@ cdef int triggers_add(triggers_t* t, const trigger_terms_t* terms, int64_t now_n
 
 
 cdef int triggers_cancel(triggers_t* t, uint32_t handle) noexcept nogil:
-    """Stop waiting. A live slice of an iceberg is an order and is cancelled as one."""
+    """Stop waiting."""
     cdef trigger_t* g = triggers_find(t, handle)
     if g == NULL:
         return TRIGGER_UNKNOWN
@@ -173,7 +162,7 @@ cdef int triggers_resize(triggers_t* t, uint32_t handle, int64_t qty_lots, int64
     cdef trigger_t* g = triggers_find(t, handle)
     if g == NULL:
         return TRIGGER_UNKNOWN
-    if not 0 < qty_lots <= LOTS_MAX or (g.terms.kind == TRIGGER_ICEBERG and qty_lots < g.done_lots + g.terms.display_lots):
+    if not 0 < qty_lots <= LOTS_MAX:
         t.refused_count += 1
         return TRIGGER_BAD_TERMS
     g.terms.qty_lots = qty_lots
@@ -212,7 +201,7 @@ cdef uint64_t _hand_out(triggers_t* t, trigger_action_t* out, uint64_t out_max) 
         if t.due_count == 0 or n == out_max:
             break
         if g.state == TRIGGER_DUE:
-            _emit(g, TRIGGER_PLACE, g.terms.qty_lots, &out[n])
+            _emit(g, &out[n])
             n += 1
             t.fired_count += 1
             _drop(t, g)
@@ -249,31 +238,6 @@ cdef uint64_t triggers_on_price(triggers_t* t, uint16_t symbol, int source, int6
     return _hand_out(t, out, out_max) if t.due_count else 0
 
 
-cdef uint64_t triggers_on_slice(triggers_t* t, uint32_t handle, int64_t done_lots, uint32_t ended, bint refused,
-                                int64_t now_ns, trigger_action_t* out) noexcept nogil:
-    """What an iceberg's slices have filled in all, and how many of them have ended (UNKNOWN has not). Two totals, so
-    a report that comes twice changes nothing the second time."""
-    cdef trigger_t* g = triggers_find(t, handle)
-    cdef int64_t left
-    if g == NULL or g.terms.kind != TRIGGER_ICEBERG or g.state != TRIGGER_SLICING:
-        return 0
-    g.done_lots = min(max(g.done_lots, done_lots), g.terms.qty_lots)
-    left = g.terms.qty_lots - g.done_lots
-    if ended < g.slices:
-        return 0
-    g.ts_changed_ns = now_ns
-    if left == 0:
-        _emit(g, TRIGGER_DONE, g.done_lots, out)
-        _drop(t, g)
-    elif refused:
-        g.state = TRIGGER_HALTED
-        _emit(g, TRIGGER_INCIDENT, left, out)
-    else:
-        g.slices += 1
-        _emit(g, TRIGGER_PLACE, min(g.terms.display_lots, left), out)
-    return 1
-
-
 cdef int triggers_check(triggers_t* t) noexcept nogil:
     """Walk every invariant; 0, or the number of the first one that is broken."""
     cdef uint64_t i, live = 0, due = 0, free = 0, trailing
@@ -295,7 +259,7 @@ cdef int triggers_check(triggers_t* t) noexcept nogil:
                 if g.terms.kind == TRIGGER_TRAILING and (g.px_stop_ticks > g.water_ticks if g.terms.sell
                                                          else g.px_stop_ticks < g.water_ticks):
                     return 3
-            if not 0 <= g.done_lots <= g.terms.qty_lots:
+            if not 0 < g.terms.qty_lots <= LOTS_MAX:
                 return 4
             live += 1
             before, at = at, g.next
@@ -312,10 +276,9 @@ cdef int triggers_check(triggers_t* t) noexcept nogil:
 
 # ------------------------------------------------------------------------------------------------- the face for Python
 cdef list _rows(trigger_action_t* out, uint64_t count):
-    """(kind, handle, sell, price, quantity) of each action."""
+    """(handle, sell, price, quantity) of each action."""
     cdef uint64_t i
-    return [(TriggerActionKind(out[i].kind), out[i].handle, out[i].sell, out[i].px_ticks, out[i].qty_lots)
-            for i in range(count)]
+    return [(out[i].handle, out[i].sell, out[i].px_ticks, out[i].qty_lots) for i in range(count)]
 
 
 @cython.final
@@ -332,19 +295,17 @@ cdef class Triggers:
         block_free(self.c)
 
     def add(self, *, uint8_t kind, int64_t qty=1, int64_t px_stop=0, int64_t px=0, int64_t trail=0, int64_t trail_e8=0,
-            int64_t display=0, uint16_t symbol=0, uint16_t strategy=0, uint16_t tag=0, uint8_t sell=0,
+            uint16_t symbol=0, uint16_t strategy=0, uint16_t tag=0, uint8_t sell=0,
             uint8_t source=SOURCE_LAST, uint8_t reduce_only=0, int64_t now=0):
-        """(status, handle, actions)."""
+        """(status, handle)."""
         cdef trigger_terms_t a
-        cdef trigger_action_t out
-        cdef uint64_t count = 0
         cdef uint32_t handle = 0
         memset(&a, 0, sizeof(a))
         a.kind, a.qty_lots, a.px_stop_ticks, a.px_ticks, a.trail_ticks, a.trail_e8 = kind, qty, px_stop, px, trail, trail_e8
-        a.display_lots, a.symbol, a.strategy, a.tag, a.sell, a.source = display, symbol, strategy, tag, sell, source
+        a.symbol, a.strategy, a.tag, a.sell, a.source = symbol, strategy, tag, sell, source
         a.reduce_only = reduce_only
-        status = triggers_add(self.c, &a, now, &out, &count, &handle)
-        return status, handle, _rows(&out, count)
+        status = triggers_add(self.c, &a, now, &handle)
+        return status, handle
 
     def cancel(self, uint32_t handle):
         return triggers_cancel(self.c, handle)
@@ -359,16 +320,12 @@ cdef class Triggers:
             raise_status(TRIGGER_BAD_TERMS, f"symbol={symbol}, out_max={out_max}")
         return _rows(out, triggers_on_price(self.c, symbol, source, bid, ask, now, out, out_max))
 
-    def on_slice(self, uint32_t handle, *, int64_t done, uint32_t ended, bint refused=False, int64_t now=0):
-        cdef trigger_action_t out
-        return _rows(&out, triggers_on_slice(self.c, handle, done, ended, refused, now, &out))
-
     def find(self, uint32_t handle):
-        """(state, stop price, quantity, done) or None."""
+        """(state, stop price, quantity) or None."""
         cdef trigger_t* g = triggers_find(self.c, handle)
         if g == NULL:
             return None
-        return TriggerState(g.state), g.px_stop_ticks, g.terms.qty_lots, g.done_lots
+        return TriggerState(g.state), g.px_stop_ticks, g.terms.qty_lots
 
     @property
     def counts(self):

@@ -95,7 +95,7 @@ class OrderSide(GateSide):
             if stop
             else TriggerKind.TRIGGER_TAKE_PROFIT
         )
-        status, handle, _ = self.triggers.add(
+        status, handle = self.triggers.add(
             kind=int(kind), qty=p.qty, px_stop=0 if trailing else p.trigger, px=p.px, trail=p.trail if trailing else 0,
             symbol=p.symbol, strategy=p.strategy, tag=p.tag, sell=int(p.sell), source=int(TriggerSource.SOURCE_TOUCH),
             reduce_only=int(p.reduces), now=self.now,

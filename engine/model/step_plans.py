@@ -43,7 +43,7 @@ class PlanSide(BracketSide):
                 out_max=1 << 16,
             )  # fmt: skip
             holders = {handle: id_order for id_order, handle in self.waiting.items()}
-            for _, handle, *_ in fired:
+            for handle, *_ in fired:
                 if holders[handle] not in self.waiting:
                     continue  # what fired before it ended it
                 o = self.orders.records[holders[handle]]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from engine._core.triggers import TriggerActionKind, TriggerKind, TriggerSource, TriggerState
+from engine._core.triggers import TriggerKind, TriggerSource, TriggerState
 from engine._core.types import Status
 
-Action = tuple[TriggerActionKind, int, int, int, int]
+Action = tuple[int, int, int, int]
 
 
 @dataclass
@@ -18,8 +18,6 @@ class _Waiting:
     state: TriggerState
     stop: int
     water: int = 0
-    done: int = 0
-    slices: int = 0
 
 
 class Triggers:
@@ -31,42 +29,33 @@ class Triggers:
         self.refused = self.fired = 0
 
     def _whole(self, a: dict[str, int]) -> bool:
-        trailing, iceberg = a["kind"] == TriggerKind.TRIGGER_TRAILING, a["kind"] == TriggerKind.TRIGGER_ICEBERG
+        trailing = a["kind"] == TriggerKind.TRIGGER_TRAILING
         distances = [a["trail"], a["trail_e8"]]
         return all((
-            a["kind"] < 4, a["symbol"] < self.symbols, a["sell"] <= 1, a["source"] < TriggerSource.SOURCE_COUNT,
-            a["reduce_only"] <= 1, 0 < a["qty"] <= 2**40, a["px"] >= (1 if iceberg else 0),
-            a["px_stop"] == 0 if iceberg else a["px_stop"] >= (0 if trailing else 1),
+            a["kind"] < TriggerKind.TRIGGER_KIND_COUNT,
+            a["symbol"] < self.symbols, a["sell"] <= 1, a["source"] < TriggerSource.SOURCE_COUNT,
+            a["reduce_only"] <= 1, 0 < a["qty"] <= 2**40, a["px"] >= 0,
+            a["px_stop"] >= (0 if trailing else 1),
             min(distances) == 0 and max(distances) > 0 if trailing else not any(distances),
-            a["trail_e8"] < 10**8, 0 < a["display"] <= a["qty"] if iceberg else a["display"] == 0,
+            a["trail_e8"] < 10**8,
         ))  # fmt: skip
 
     def add(self, *, kind: int, qty: int = 1, px_stop: int = 0, px: int = 0, trail: int = 0, trail_e8: int = 0,
-            display: int = 0, symbol: int = 0, strategy: int = 0, tag: int = 0, sell: int = 0, source: int = 0,
-            reduce_only: int = 0, now: int = 0) -> tuple[int, int, list[Action]]:  # fmt: skip
-        terms = dict(kind=kind, qty=qty, px_stop=px_stop, px=px, trail=trail, trail_e8=trail_e8, display=display,
+            symbol: int = 0, strategy: int = 0, tag: int = 0, sell: int = 0, source: int = 0,
+            reduce_only: int = 0, now: int = 0) -> tuple[int, int]:  # fmt: skip
+        terms = dict(kind=kind, qty=qty, px_stop=px_stop, px=px, trail=trail, trail_e8=trail_e8,
                      symbol=symbol, sell=sell, source=source, reduce_only=reduce_only)  # fmt: skip
         if not self._whole(terms) or not self.free:
             self.refused += 1
             full = self._whole(terms)
-            return (Status.TRIGGER_TABLE_FULL if full else Status.TRIGGER_BAD_TERMS), 0, []
+            return (Status.TRIGGER_TABLE_FULL if full else Status.TRIGGER_BAD_TERMS), 0
         slot = self.free.pop(0)
         self.generation[slot] += 1
         handle = self.generation[slot] << 16 | slot + 1
-        first = {
-            TriggerKind.TRIGGER_ICEBERG: TriggerState.TRIGGER_SLICING,
-            TriggerKind.TRIGGER_TRAILING: TriggerState.TRIGGER_SLEEPING,
-        }
-        w = _Waiting(slot, terms, first.get(TriggerKind(kind), TriggerState.TRIGGER_ARMED), px_stop)
-        self.waiting[handle] = w
-        if kind != TriggerKind.TRIGGER_ICEBERG:
-            return Status.OK, handle, []
-        w.slices = 1
-        return Status.OK, handle, [self._action(handle, TriggerActionKind.TRIGGER_PLACE, min(display, qty))]
-
-    def _action(self, handle: int, kind: TriggerActionKind, qty: int) -> Action:
-        terms = self.waiting[handle].terms
-        return kind, handle, terms["sell"], terms["px"], qty
+        trailing = kind == TriggerKind.TRIGGER_TRAILING
+        state = TriggerState.TRIGGER_SLEEPING if trailing else TriggerState.TRIGGER_ARMED
+        self.waiting[handle] = _Waiting(slot, terms, state, px_stop)
+        return Status.OK, handle
 
     def cancel(self, handle: int) -> int:
         w = self.waiting.pop(handle, None)
@@ -79,7 +68,7 @@ class Triggers:
         w = self.waiting.get(handle)
         if w is None:
             return Status.TRIGGER_UNKNOWN
-        if not 0 < qty <= 2**40 or (w.terms["display"] and qty < w.done + w.terms["display"]):
+        if not 0 < qty <= 2**40:
             self.refused += 1
             return Status.TRIGGER_BAD_TERMS
         w.terms["qty"] = qty
@@ -98,7 +87,8 @@ class Triggers:
         )
         out = []
         for handle in due[:out_max]:
-            out.append(self._action(handle, TriggerActionKind.TRIGGER_PLACE, self.waiting[handle].terms["qty"]))
+            terms = self.waiting[handle].terms
+            out.append((handle, terms["sell"], terms["px"], terms["qty"]))
             self.cancel(handle)
             self.fired += 1
         return out
@@ -121,27 +111,9 @@ class Triggers:
         if w.state == TriggerState.TRIGGER_ARMED and (px >= w.stop if rising else px <= w.stop):
             w.state = TriggerState.TRIGGER_DUE
 
-    def on_slice(self, handle: int, *, done: int, ended: int, refused: bool = False, now: int = 0) -> list[Action]:
-        w = self.waiting.get(handle)
-        if w is None or w.state != TriggerState.TRIGGER_SLICING:
-            return []
-        w.done = min(max(w.done, done), w.terms["qty"])
-        left = w.terms["qty"] - w.done
-        if ended < w.slices:
-            return []
-        if not left:
-            action = self._action(handle, TriggerActionKind.TRIGGER_DONE, w.done)
-            self.cancel(handle)
-            return [action]
-        if refused:
-            w.state = TriggerState.TRIGGER_HALTED
-            return [self._action(handle, TriggerActionKind.TRIGGER_INCIDENT, left)]
-        w.slices += 1
-        return [self._action(handle, TriggerActionKind.TRIGGER_PLACE, min(w.terms["display"], left))]
-
     def find(self, handle: int) -> tuple[Any, ...] | None:
         w = self.waiting.get(handle)
-        return None if w is None else (w.state, w.stop, w.terms["qty"], w.done)
+        return None if w is None else (w.state, w.stop, w.terms["qty"])
 
     @property
     def counts(self) -> dict[str, int]:
@@ -149,4 +121,4 @@ class Triggers:
         return {"live": len(self.waiting), "due": due, "refused": self.refused, "fired": self.fired}
 
     def check(self) -> None:
-        assert all(0 <= w.done <= w.terms["qty"] for w in self.waiting.values())
+        assert all(0 < w.terms["qty"] <= 2**40 for w in self.waiting.values())

@@ -21,7 +21,7 @@ from tests.support.desks import SECOND
 from tests.support.step_sections import SectionPair
 
 STEM = "step"
-CASES = int(os.environ.get("BOT4_STRESS", "0")) * 1000 or 12
+CASES = int(os.environ.get("BOT4_STRESS", "0")) * 1000 or 8
 LIVES = int(os.environ.get("BOT4_STRESS", "0")) * 200 or 5
 MOVES = 150
 # Little is needed to halt, to suspect, to be silent: every verdict comes within a few moves.

@@ -8,20 +8,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from engine._core import triggers as core
-from engine._core.triggers import TriggerActionKind, TriggerKind, TriggerState
+from engine._core.triggers import TriggerKind, TriggerState
 from engine._core.types import Status
 from engine.model import triggers as model
 
 STEM = "triggers"
-PLACE, DONE, INCIDENT = (
-    TriggerActionKind.TRIGGER_PLACE,
-    TriggerActionKind.TRIGGER_DONE,
-    TriggerActionKind.TRIGGER_INCIDENT,
-)
-STOP, PROFIT, TRAILING, ICEBERG = (TriggerKind(i) for i in range(4))
+STOP, PROFIT, TRAILING = (TriggerKind(i) for i in range(3))
 
 
 def at(table, px, **kw):
+    """The handles that a price lets go."""
     return [action[0] for action in table.on_price(bid=px, ask=px, **kw)]
 
 
@@ -31,9 +27,9 @@ def at(table, px, **kw):
 )
 def test_it_fires_at_its_price_and_once(impl, kind, sell, quiet, fires):
     table = impl.Triggers()
-    _, handle, _ = table.add(kind=kind, sell=sell, px_stop=100, qty=7)
+    _, handle = table.add(kind=kind, sell=sell, px_stop=100, qty=7)
     assert at(table, quiet) == []
-    assert table.on_price(bid=fires, ask=fires) == [(PLACE, handle, sell, 0, 7)]
+    assert table.on_price(bid=fires, ask=fires) == [(handle, sell, 0, 7)]
     assert at(table, fires) == []
     assert table.find(handle) is None
 
@@ -43,35 +39,35 @@ def test_buys_watch_the_ask_and_sells_the_bid(impl):
     table.add(kind=STOP, sell=1, px_stop=99)
     table.add(kind=STOP, sell=0, px_stop=102)
     assert table.on_price(bid=100, ask=101) == []
-    assert [a[2] for a in table.on_price(bid=99, ask=101)] == [1]
-    assert [a[2] for a in table.on_price(bid=100, ask=102)] == [0]
+    assert [a[1] for a in table.on_price(bid=99, ask=101)] == [1]
+    assert [a[1] for a in table.on_price(bid=100, ask=102)] == [0]
 
 
 def test_a_trailing_stop_only_moves_towards_the_price(impl):
     table = impl.Triggers()
-    _, handle, _ = table.add(kind=TRAILING, sell=1, trail=10)
+    _, handle = table.add(kind=TRAILING, sell=1, trail=10)
     stops = []
     for px in (100, 105, 98, 120, 111):
         assert at(table, px) == []
         stops.append(table.find(handle)[1])
     assert stops == [90, 95, 95, 110, 110]
-    assert at(table, 110) == [PLACE]
+    assert at(table, 110) == [handle]
 
 
 def test_a_trailing_share_is_rounded_to_the_tighter_stop(impl):
     table = impl.Triggers()
-    _, handle, _ = table.add(kind=TRAILING, sell=1, trail_e8=1_500_000)
+    _, handle = table.add(kind=TRAILING, sell=1, trail_e8=1_500_000)
     at(table, 99)
     assert table.find(handle)[1] == 98
 
 
 def test_a_trailing_stop_sleeps_until_its_activation_price(impl):
     table = impl.Triggers()
-    _, handle, _ = table.add(kind=TRAILING, sell=1, trail=5, px_stop=110)
+    _, handle = table.add(kind=TRAILING, sell=1, trail=5, px_stop=110)
     assert at(table, 1) == []
     assert table.find(handle)[0] == TriggerState.TRIGGER_SLEEPING
     at(table, 110)
-    assert at(table, 105) == [PLACE]
+    assert at(table, 105) == [handle]
 
 
 def test_what_did_not_fit_comes_first_even_when_the_price_has_jumped_back(impl):
@@ -84,9 +80,9 @@ def test_what_did_not_fit_comes_first_even_when_the_price_has_jumped_back(impl):
 
 def test_another_source_or_symbol_does_not_fire_it(impl):
     table = impl.Triggers()
-    table.add(kind=STOP, sell=1, px_stop=100, source=2)
+    _, handle = table.add(kind=STOP, sell=1, px_stop=100, source=2)
     assert at(table, 50, source=0) == at(table, 50, symbol=1, source=2) == []
-    assert at(table, 50, source=2) == [PLACE]
+    assert at(table, 50, source=2) == [handle]
 
 
 def test_a_price_of_nothing_fires_nothing(impl):
@@ -95,41 +91,23 @@ def test_a_price_of_nothing_fires_nothing(impl):
     assert table.on_price(bid=-1, ask=-1) == table.on_price(bid=0, ask=5) == []
 
 
-def test_an_iceberg_shows_one_slice_at_a_time_and_all_in_all_its_quantity(impl):
-    table = impl.Triggers()
-    _, handle, (first,) = table.add(kind=ICEBERG, qty=10, display=4, px=100)
-    assert first == (PLACE, handle, 0, 100, 4)
-    assert table.on_slice(handle, done=4, ended=0) == []
-    assert [a[4] for a in table.on_slice(handle, done=4, ended=1)] == [4]
-    assert table.on_slice(handle, done=4, ended=1) == []  # said twice
-    assert [a[4] for a in table.on_slice(handle, done=8, ended=2)] == [2]
-    assert table.on_slice(handle, done=10, ended=3) == [(DONE, handle, 0, 100, 10)]
-
-
-def test_a_refused_slice_halts_the_iceberg(impl):
-    table = impl.Triggers()
-    _, handle, _ = table.add(kind=ICEBERG, qty=10, display=4, px=100)
-    assert [a[0] for a in table.on_slice(handle, done=0, ended=1, refused=True)] == [INCIDENT]
-    assert table.on_slice(handle, done=4, ended=2) == []
-
-
 @pytest.mark.parametrize(
     "bad",
     [
         {"kind": STOP}, {"kind": STOP, "px_stop": 5, "qty": 0}, {"kind": STOP, "px_stop": 5, "trail": 1},
         {"kind": TRAILING},
-        {"kind": TRAILING, "trail": 1, "trail_e8": 1}, {"kind": ICEBERG, "px": 5}, {"kind": ICEBERG, "display": 1},
-        {"kind": ICEBERG, "px": 5, "display": 2}, {"kind": 4, "px_stop": 5}, {"kind": STOP, "px_stop": 5, "symbol": 2},
+        {"kind": TRAILING, "trail": 1, "trail_e8": 1}, {"kind": 3, "px_stop": 5},
+        {"kind": STOP, "px_stop": 5, "symbol": 2},
         {"kind": TRAILING, "trail_e8": 10**8},
     ],
 )  # fmt: skip
 def test_terms_that_contradict_each_other_are_refused(impl, bad):
-    assert impl.Triggers().add(**bad) == (Status.TRIGGER_BAD_TERMS, 0, [])
+    assert impl.Triggers().add(**bad) == (Status.TRIGGER_BAD_TERMS, 0)
 
 
 def test_a_full_table_refuses_and_an_old_handle_stays_stale(impl):
     table = impl.Triggers(capacity=1)
-    _, handle, _ = table.add(kind=STOP, px_stop=5)
+    _, handle = table.add(kind=STOP, px_stop=5)
     assert table.add(kind=STOP, px_stop=5)[0] == Status.TRIGGER_TABLE_FULL
     assert table.cancel(handle) == Status.OK
     assert table.add(kind=STOP, px_stop=5)[0] == Status.OK
@@ -165,18 +143,9 @@ class Twins(RuleBasedStateMachine):
     def trail(self, trail, rate, px_stop, sell):
         self.handles.append(self.both("add", kind=TRAILING, trail=trail, trail_e8=rate, px_stop=px_stop, sell=sell)[1])
 
-    @rule(qty=st.integers(1, 9), display=st.integers(0, 4))
-    def iceberg(self, qty, display):
-        self.handles.append(self.both("add", kind=ICEBERG, px=10, qty=qty, display=display)[1])
-
     @rule(bid=st.integers(-1, 21), spread=st.integers(0, 2), source=st.integers(0, 1), out_max=st.integers(1, 4))
     def price(self, bid, spread, source, out_max):
         self.both("on_price", bid=bid, ask=bid + spread, source=source, out_max=out_max)
-
-    @precondition(lambda self: self.handles)
-    @rule(data=st.data(), done=st.integers(0, 12), ended=st.integers(0, 4), refused=st.booleans())
-    def slice_report(self, data, done, ended, refused):
-        self.both("on_slice", data.draw(st.sampled_from(self.handles)), done=done, ended=ended, refused=refused)
 
     @precondition(lambda self: self.handles)
     @rule(data=st.data(), qty=st.integers(-1, 12))

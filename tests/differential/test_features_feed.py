@@ -154,6 +154,35 @@ def test_a_world_for_other_features_is_refused():
 
 
 @pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ((("no_such", 5),), "no such feature family: no_such"),
+        ((), "0 windows; 1 to 32"),
+        (tuple(("ema", n) for n in range(2, 35)), "33 windows; 1 to 32"),
+        ((("ema", 1001),), "each 1 to 1000"),
+        ((("ema", 0),), "each 1 to 1000"),
+    ],
+)
+def test_a_request_that_the_kernel_cannot_hold_is_refused_with_the_reason(wanted, said):
+    with pytest.raises(ValueError, match=said):
+        feed_bytes([(int(FeedSource.FEED_TOUCH), 0, wanted)])
+
+
+def test_a_bar_of_negative_length_is_refused():
+    request = [(int(FeedSource.FEED_TOUCH), -1, (("ema", 5),))]
+    with pytest.raises(ValueError, match="every -1 ns"):
+        feed_init(World(symbols=1, strategies=1, features=feed_bytes(request)), request)
+
+
+def test_where_nothing_was_asked_for_there_are_no_values():
+    request = [(int(FeedSource.FEED_TOUCH), 0, (("ema", 5),))]
+    world = World(symbols=1, strategies=1, features=feed_bytes(request))
+    feed_init(world, request)
+    assert feed_of(world, 1) is None
+    assert feed_of(World(symbols=1, strategies=1), 0) is None
+
+
+@pytest.mark.parametrize(
     ("wanted", "bars_s", "said"),
     [
         ((Feature("emma", 5),), None, "Did you mean"),

@@ -17,6 +17,8 @@ from engine.research import dataset, recorded, report, report_page, shipped
 from engine.research.assumed import AWAY_TICKS
 from engine.research.dataset import Dataset, Meta
 from engine.runtime.backtest import Asked, generated, run_backtest
+from engine.settings.fees import load_fees, rates_at
+from engine.settings.load import config_directory
 from engine.settings.units import from_text
 
 
@@ -102,6 +104,7 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 @click.option("--from", "since", metavar="TIME", help="Leave out what was received before, UTC.")
 @click.option("--to", "until", metavar="TIME", help="Leave out what was received at or after, UTC.")
 @click.option("--tier", help="Name of a capital tier; its limits hold.")
+@click.option("--fees", metavar="NAME[:VOLUME]", help="A schedule of config/fees, at a volume of thirty days.")
 @click.option(
     "--config", "-c", "files", multiple=True, type=click.Path(path_type=Path), help="Settings; later ones win."
 )
@@ -124,7 +127,7 @@ def _params(pairs: tuple[str, ...]) -> dict[str, int | float]:
 def backtest(
     strategy: str, paths: tuple[Path | str, ...], beside: str | None,
     symbol: str | None, tick: str | None, lot: str | None, market: str,
-    since: str | None, until: str | None, tier: str | None, touch_ticks: int, files: tuple[Path, ...],
+    since: str | None, until: str | None, tier: str | None, fees: str | None, touch_ticks: int, files: tuple[Path, ...],
     sets: tuple[str, ...], seed: int, events: int, latency_ms: float | None, trials: int,
     check: bool, sensitivity: bool | None, out: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -140,6 +143,8 @@ def backtest(
 
     Example: bot4 backtest trend --data sample:vision-klines --set bar_s=300 --from 2024-01-02 --to 2024-01-05
 
+    Example: bot4 backtest quoter --fees binance:5000000
+
     Example: bot4 backtest funding --data perpetual.parquet --data spot.parquet
     """
     data = [read_data(path, symbol, tick, lot, market) for path in paths] or generated(strategy, seed, events)
@@ -149,7 +154,7 @@ def backtest(
         data = [dataset.between(one, parse_time(since), parse_time(until)) for one in data]
     asked = Asked(
         strategy, _params(sets), seed, latency_ms, _CUTS if check else 0, trials, touch_ticks,
-        out is not None if sensitivity is None else sensitivity, beside,
+        _rates(fees), out is not None if sensitivity is None else sensitivity, beside,
     )  # fmt: skip
     settings = read_settings(files, None, tier).settings
     with progress("backtest", quiet=as_json) as advance:
@@ -170,6 +175,17 @@ def backtest(
     if told.check.difference is not None:
         found = told.check.difference
         raise LookAheadFound(f"cut at {found.cut_ns}, record {found.record} at {found.ts_ns} differs")
+
+
+def _rates(text: str | None) -> dict[str, tuple[int, int]] | None:
+    """Of a schedule: what the tier at a volume takes, by market."""
+    if text is None:
+        return None
+    name, _, volume = text.partition(":")
+    if volume and not volume.isdigit():
+        raise click.BadParameter(f"{volume!r} is no whole volume", param_hint="--fees")
+    schedule = load_fees(config_directory() / "fees" / f"{name}.toml")
+    return {fees.market: rates_at(fees, int(volume or 0), discounted=False) for fees in schedule.markets}
 
 
 def _given(name: str) -> bool:

@@ -65,6 +65,7 @@ class Asked:
     cuts: int = 3
     trials: int = 1
     away_ticks: int = AWAY_TICKS
+    fees: Mapping[str, tuple[int, int]] | None = None  # by market: maker and taker in 1e-8, in place of the settings'
     sensitivity: bool = False  # run again with other costs and other latencies
     beside: str | None = None  # another strategy, on the first peer: what a hedge hedges
 
@@ -113,6 +114,11 @@ def settings_for(settings: Settings, asked: Asked, *parts: tuple[Dataset, Record
         # The same symbol of two venues is two instruments.
         name = data.meta.symbol if data.meta.symbol not in instruments else f"{data.meta.symbol}_{len(instruments) + 1}"
         row = _instrument(settings, data.meta, events)
+        if asked.fees is not None:
+            if row.market not in asked.fees:
+                raise BacktestImpossible(f"{name}: the schedule has no rates for {row.market}")
+            maker, taker = asked.fees[row.market]
+            row = msgspec.structs.replace(row, fee_maker=maker, fee_taker=taker)
         if any(row.base == other.base for other in instruments.values()):
             # And two holdings: what was bought at one venue cannot be sold at the other.
             row = msgspec.structs.replace(row, base=f"{row.base[:10]}{len(instruments) + 1}")

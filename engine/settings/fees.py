@@ -22,7 +22,7 @@ from engine.errors import FeesBadSchedule, FeesUnknownVenue
 _TOP = {"venue", "source", "as_of", "market"}
 _MARKET = {"tiers", "discount_percent", "discount_asset"}
 _TIER = {"volume", "maker", "taker"}
-_E8_OF_A_PERCENT = 10**6
+_E8_OF_A_PERCENT, _E8 = 10**6, 10**8
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,16 @@ def load_fees(path: Path) -> FeeSchedule:
             raise FeesBadSchedule(f"{path}: {name} must be a text")
     rows = tuple(_market(path, name, body) for name, body in markets.items())
     return FeeSchedule(data["venue"], data["source"], data["as_of"], rows)
+
+
+def rates_at(fees: MarketFees, volume: int, *, discounted: bool) -> tuple[int, int]:
+    """(maker, taker) in 1e-8 of the tier that a 30-day volume reaches; what is paid is discounted and rounds up."""
+    tier = [tier for tier in fees.tiers if tier.volume <= volume][-1]
+    maker, taker = (
+        -(-rate * fees.discount_e8 // _E8) if discounted and rate > 0 else rate
+        for rate in (tier.maker_e8, tier.taker_e8)
+    )
+    return maker, taker
 
 
 def install(table: FeeTable, row: int, fees: MarketFees, *, discount_asset: int, pay_discounted: bool = False) -> None:

@@ -15,12 +15,14 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from engine.errors import SettingsMissing
+from engine.errors import FeesBadSchedule, FeesUnknownVenue, SettingsMissing
 from engine.settings import tiers
+from engine.settings.fees import load_fees, rates_at
 from engine.settings.locate import lines_of
 from engine.settings.problems import Key, Origin, Problems
 from engine.settings.relations import check_relations
 from engine.settings.schema import Settings
+from engine.settings.units import to_text
 from engine.settings.walk import MISSING, build
 
 PREFIX = "BOT4__"
@@ -84,6 +86,7 @@ def load(
     _overlay(raw, user)
     problems.origins |= chosen.origins() | user_problems.origins
     problems.found += user_problems.found
+    _schedule(raw, directory / "fees", problems)
     settings = build(Settings, raw, problems)
     problems.raise_if_any()
     assert settings is not MISSING
@@ -159,6 +162,27 @@ def _overlay(into: dict[str, Any], above: Mapping[str, Any]) -> None:
             _overlay(into[name], value)
         else:
             into[name] = value
+
+
+def _schedule(raw: dict[str, Any], directory: Path, problems: Problems) -> None:
+    """Rates of a venue's schedule for its instruments that name none. Over sockets the venue's own word wins later."""
+    venues, instruments = raw.get("venues", {}), raw.get("instruments", {})
+    for row in instruments.values() if isinstance(instruments, dict) and isinstance(venues, dict) else ():
+        name = row.get("venue", "paper") if isinstance(row, dict) else None
+        venue = venues.get(name) if isinstance(name, str) else None
+        if not isinstance(venue, dict) or not venue.get("fees") or not isinstance(venue["fees"], str):
+            continue
+        volume = venue.get("fees_volume", 0)
+        try:
+            fees = load_fees(directory / f"{venue['fees']}.toml").market(row.get("market", "spot"))
+        except (FeesUnknownVenue, FeesBadSchedule) as error:
+            problems.add(("venues", str(name), "fees"), repr(venue["fees"]), error.detail)
+            return
+        if not isinstance(volume, int) or volume < 0:
+            continue  # said with the section's other mistakes
+        maker, taker = rates_at(fees, volume, discounted=venue.get("fees_discounted") is True)
+        row.setdefault("fee_maker", to_text(maker, "percent"))
+        row.setdefault("fee_taker", to_text(taker, "percent"))
 
 
 def _environment(into: dict[str, Any], environ: Mapping[str, str], problems: Problems) -> None:

@@ -210,6 +210,13 @@ class Venue(Section, frozen=True, kw_only=True):
     reconnect_ms_min: Annotated[int, whole("ms", 1, 60_000, "First wait before a new connection.")] = 100
     reconnect_ms_max: Annotated[int, whole("ms", 1, 3_600_000, "Longest wait before a new connection.")] = 30_000
     roll_over_hours: Annotated[int, whole("hours", 1, 24, "Age at which a connection is replaced.")] = 23
+    fees: Annotated[
+        str, text("Schedule in config/fees for what names no rates of its own; empty: none.", r"^[a-z0-9_]*$")
+    ] = ""
+    fees_volume: Annotated[
+        int, whole("units", 0, 10**15, "Volume of thirty days in the schedule's currency: chooses its tier.")
+    ] = 0
+    fees_discounted: Annotated[bool, plain("switch", "Whether fees are paid in the asset that lowers them.")] = False
     fees_age_s: Annotated[
         int, whole("s", 60, 86_400, "Without news of its fees for longer nothing new is ordered there.", "down")
     ] = 300

@@ -287,3 +287,19 @@ def test_every_passive_fill_on_recorded_data_has_its_recorded_trades(settings):
             assert max(touch) >= fill.px_ticks if fill.sell else min(touch) <= fill.px_ticks
     assert min(causes["at"], causes["through"]) > 5
     assert causes["own"] < 5
+
+
+def test_a_schedule_s_tier_is_what_a_run_pays():
+    call = ["backtest", "quoter", "--events", "6000", "--latency-ms", "5", "--no-check", "--json"]
+    fees = {}
+    for said in ("binance", "binance:5000000"):
+        ran = CliRunner().invoke(cli, [*call, "--fees", said])
+        assert ran.exit_code == 0, ran.output
+        fees[said] = json.loads(ran.output)
+    one, other = fees.values()
+    # Perpetuals: 0.02 and 0.05 percent at no volume, 0.014 and 0.035 at five million; what is decided is the same.
+    assert one["counts"]["fills"] == other["counts"]["fills"] > 0
+    assert other["measures"]["cost_fees"] == pytest.approx(0.7 * one["measures"]["cost_fees"], rel=1e-6)
+    refused = CliRunner().invoke(cli, [*call, "--fees", "binance:much"])
+    assert refused.exit_code == 2
+    assert "no whole volume" in refused.output

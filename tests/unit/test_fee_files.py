@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from engine._core.cost import FeeTable
-from engine.errors import FeesBadSchedule, FeesStale, FeesUnknownVenue
-from engine.settings.fees import install, load_fees
+from engine.errors import FeesBadSchedule, FeesStale, FeesUnknownVenue, SettingsError
+from engine.settings.fees import install, load_fees, rates_at
+from engine.settings.load import load as load_settings
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "config" / "fees").glob("*.toml"))
 GOOD = """venue = "x"
@@ -96,3 +97,54 @@ def test_fee_file_or_market_that_is_missing_is_an_unknown_venue(tmp_path):
         load_fees(tmp_path / "none.toml")
     with pytest.raises(FeesUnknownVenue, match="did you mean 'spot'"):
         load(tmp_path, GOOD).market("spott")
+
+
+@pytest.mark.parametrize(
+    ("volume", "discounted", "rates"),
+    [(0, False, (100_000, 100_000)), (4, True, (75_000, 75_000)), (5, False, (-5_000, 70_000)),
+     (10**9, True, (-5_000, 52_500))],
+)  # fmt: skip
+def test_a_volume_reaches_its_tier_and_a_rebate_is_not_discounted(tmp_path, volume, discounted, rates):
+    assert rates_at(load(tmp_path, GOOD).market("spot"), volume, discounted=discounted) == rates
+
+
+SETTINGS = """
+[engine]
+directory = "here"
+[venues.paper]
+fees = "{fees}"
+fees_volume = {volume}
+fees_discounted = {discounted}
+[instruments.BTCUSDT]
+base = "BTC"
+tick = "0.01"
+lot = "0.00001"
+qty_max = "10"
+[instruments.ETHUSDT]
+base = "ETH"
+market = "linear"
+tick = "0.01"
+lot = "0.001"
+qty_max = "10"
+fee_taker = "0.12"
+"""
+
+
+def settings(tmp_path, fees="binance", volume="0", discounted="false"):
+    path = tmp_path / "mine.toml"
+    path.write_text(SETTINGS.format(fees=fees, volume=volume, discounted=discounted))
+    rows = load_settings([path], environ={}).settings.instruments
+    return [(rows[name].fee_maker, rows[name].fee_taker) for name in ("BTCUSDT", "ETHUSDT")]
+
+
+def test_instruments_of_a_venue_with_a_schedule_have_its_rates_and_what_they_name_themselves_wins(tmp_path):
+    assert settings(tmp_path) == [(100_000, 100_000), (20_000, 120_000)]
+    assert settings(tmp_path, volume="5_000_000") == [(80_000, 100_000), (14_000, 120_000)]
+    assert settings(tmp_path, volume="5_000_000", discounted="true")[0] == (60_000, 75_000)
+    assert settings(tmp_path, fees="") == [(100_000, 100_000), (100_000, 120_000)]
+
+
+@pytest.mark.parametrize(("fees", "said"), [("binnance", "no such file"), ("coinbase", "no market 'linear'")])
+def test_a_schedule_that_is_not_there_is_refused_by_name(tmp_path, fees, said):
+    with pytest.raises(SettingsError, match=said):
+        settings(tmp_path, fees=fees)

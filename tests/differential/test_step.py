@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine._core.step import Core
@@ -14,9 +13,9 @@ from engine._core.types import Can
 from engine.model.step import SAYS
 from tests.support.desks import SECOND, Desk
 from tests.support.step_pair import Pair
+from tests.support.suites import histories
 
 STEM = "step"
-CASES = int(os.environ.get("BOT4_STRESS", "0")) * 1000 or 40
 # Short spans, so that every state of the plan and every step of the schedule is passed in a few moves.
 PLAN = {
     "cooldown_ns": SECOND, "reduce_interval_ns": 2 * SECOND, "reduce_share_ppm": 300_000, "reduce_target_ppm": 200_000,
@@ -96,14 +95,7 @@ MOVE = st.one_of(
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_step_and_twin_agree_after_every_event(suite):
-    @settings(
-        max_examples=CASES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-    )
+    @histories(usual=40)
     @given(st.lists(MOVE, min_size=1, max_size=25))
     def run(moves: list[tuple[Any, ...]]) -> None:
         pair = Pair(**SUITES[suite])

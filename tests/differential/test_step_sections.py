@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine._core.book import Quotes, Rule
@@ -19,9 +19,9 @@ from tests.differential import test_step_lives as lives
 from tests.differential.test_step import MOVE, PLAN
 from tests.support.desks import SECOND
 from tests.support.step_sections import SectionPair
+from tests.support.suites import histories
 
 STEM = "step"
-CASES = int(os.environ.get("BOT4_STRESS", "0")) * 1000 or 8
 LIVES = int(os.environ.get("BOT4_STRESS", "0")) * 200 or 5
 MOVES = 150
 # Little is needed to halt, to suspect, to be silent: every verdict comes within a few moves.
@@ -156,14 +156,7 @@ SECTION_MOVE = st.one_of(
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_step_and_twin_agree_about_every_section(suite):
-    @settings(
-        max_examples=CASES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-    )
+    @histories(usual=8)
     @given(st.lists(st.one_of(MOVE, SECTION_MOVE), min_size=1, max_size=25))
     def run(moves: list[tuple[Any, ...]]) -> None:
         pair = SectionPair(**SUITES[suite])

@@ -97,6 +97,14 @@ class Engine:
                     return found
         raise AssertionError(self.child.communicate())
 
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.communicate()
+
     def end(self) -> dict:
         self.child.send_signal(signal.SIGTERM)
         out, err = self.child.communicate(timeout=PATIENCE_S)
@@ -126,8 +134,7 @@ def replays(state: Path, summary: dict) -> None:
 
 def test_what_somebody_else_does_at_the_venue_is_cancelled_or_stops_its_symbol(tmp_path, port):
     state = tmp_path / "state"
-    engine = Engine(write_settings(tmp_path, port), state)
-    try:
+    with Engine(write_settings(tmp_path, port), state) as engine:
         first = engine.until(lambda s: s.books.looks >= 2)
         assert first.books.breaks == ()
         bid = float(by_hand(port, "GET", "/api/v3/ticker/bookTicker", symbol="BTCUSDT")["bidPrice"])
@@ -149,10 +156,6 @@ def test_what_somebody_else_does_at_the_venue_is_cancelled_or_stops_its_symbol(t
         later = engine.until(lambda s: s.books.looks >= found.books.looks + 2)
         assert later.strategies[0].intents == found.strategies[0].intents
         summary = engine.end()
-    finally:
-        if engine.child.poll() is None:
-            engine.child.kill()
-            engine.child.communicate()
 
     rows = records(state)
     # The comparison's own word is on the record as an input, what the core makes of it as an incident.
@@ -174,8 +177,7 @@ def test_what_somebody_else_does_at_the_venue_is_cancelled_or_stops_its_symbol(t
 
 @pytest.mark.parametrize("port", ["usdm"], indirect=True)
 def test_a_wallet_that_pays_for_what_was_never_traded_here_stops_all_new_orders(tmp_path, port):
-    engine = Engine(write_settings(tmp_path, port, "usdm"), tmp_path / "state")
-    try:
+    with Engine(write_settings(tmp_path, port, "usdm"), tmp_path / "state") as engine:
         # With something open: the wallet alone says nothing then, cost and wallet together do.
         held = engine.until(lambda s: s.books.looks >= 3 and any(i.position for i in s.symbols))
         assert held.books.breaks == ()
@@ -187,10 +189,6 @@ def test_a_wallet_that_pays_for_what_was_never_traded_here_stops_all_new_orders(
         later = engine.until(lambda s: s.books.looks >= found.books.looks + 2)
         assert later.strategies[0].intents == found.strategies[0].intents
         summary = engine.end()
-    finally:
-        if engine.child.poll() is None:
-            engine.child.kill()
-            engine.child.communicate()
     code, every = told(tmp_path / "state", "--all")
     assert code == 4
     assert {row["action"] for told in every["comparisons"] for row in told["rows"]} == {"no new orders"}

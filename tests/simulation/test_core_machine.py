@@ -7,19 +7,18 @@ histories a suite.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine._core import types
 from engine._core.modes import Mode, Who
 from engine._core.types import Can, Flag, Kind, TermsFlag
 from tests.support.desks import SECOND, Desk, terms_of
+from tests.support.suites import histories
 
-CASES = int(os.environ.get("BOT4_STRESS", "0")) * 1000 or 60
 LENGTH = 40
 # What each suite leaves out or turns on: the same histories over different worlds.
 SUITES: dict[str, dict[str, Any]] = {
@@ -160,14 +159,7 @@ class History:
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_invariants_hold_whatever_comes(suite):
-    @settings(
-        max_examples=CASES,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-        database=None,
-        report_multiple_bugs=False,
-    )
+    @histories(usual=60)
     @given(st.lists(MOVE, min_size=1, max_size=LENGTH))
     def run(moves: list[tuple[Any, ...]]) -> None:
         history = History(SUITES[suite])

@@ -255,16 +255,16 @@ class Care:
         self.begin("books", lambda: self._look(next_trade, take))
 
     async def _look(self, next_trade: dict[int, int], take: Callable[[VenueView], None]) -> None:
-        """Balances and open orders between two equal lists of trades: nothing happened while they were asked."""
+        """What the account holds and has open, between two equal lists of trades: nothing happened meanwhile."""
         account, before = self.live.account, await self._trades(next_trade)
         for _ in range(self.config.looks_most):
             balances, orders = await account.balances(), await account.open_orders()
+            lots, costs = await account.held()
             after = await self._trades(next_trade)
             if after == before:
                 if self.config.foreign == "cancel":
                     await self._cancel(order for order in orders if not order.id_order)
                     orders = [order for order in orders if order.id_order]
-                lots, costs = await account.held()
                 take(VenueView(tuple(orders), tuple(after), balances, lots, costs=costs))
                 return
             before = after

@@ -180,18 +180,18 @@ def test_a_wallet_that_pays_for_what_was_never_traded_here_stops_all_new_orders(
     with Engine(write_settings(tmp_path, port, "usdm"), tmp_path / "state") as engine:
         # With something open: the wallet alone says nothing then, cost and wallet together do.
         held = engine.until(lambda s: s.books.looks >= 3 and any(i.position for i in s.symbols))
-        assert held.books.breaks == ()
+        assert not any(told.startswith("cash") for told in held.books.breaks)
         # Bought and sold again of a symbol that is not traded here: no position, no execution of ours, only the fees.
         for side in ("BUY", "SELL"):
             by_hand(port, "POST", "/fapi/v1/order", symbol="ETHUSDT", side=side, type="MARKET", quantity="1")
-        found = engine.until(lambda s: s.books.breaks)
-        assert found.books.breaks[0].startswith("cash"), found.books.breaks
+        found = engine.until(lambda s: any(told.startswith("cash") for told in s.books.breaks))
         later = engine.until(lambda s: s.books.looks >= found.books.looks + 2)
         assert later.strategies[0].intents == found.strategies[0].intents
         summary = engine.end()
     code, every = told(tmp_path / "state", "--all")
     assert code == 4
-    assert {row["action"] for told in every["comparisons"] for row in told["rows"]} == {"no new orders"}
+    rows = [row for told in every["comparisons"] for row in told["rows"]]
+    assert {row["action"] for row in rows if row["what"].startswith("cash")} == {"no new orders"}
     replays(tmp_path / "state", summary)
 
 

@@ -95,6 +95,8 @@ def test_a_whole_session_with_its_state_carried_along_is_the_same_in_all_three(c
             peer["position_lots"] = int(rng.integers(-2, 3)) * 10 if i // 70 % 2 else 0
             view["book_ns"] = peer["book_ns"] = view["funding_ns"] = peer["funding_ns"] = view["now_ns"]
             view["funding_rate_e8"], peer["funding_rate_e8"] = (int(n) for n in rng.integers(-50_000, 50_001, 2))
+            # What a strategy asks the step to compute, a model's word among it, says something else each time.
+            view["features"][:] = rng.random(len(view["features"]))
             assert form(view, wishes) == 1
             seen.append(wishes.tobytes())
         wished.append(seen)

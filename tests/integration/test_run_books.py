@@ -185,8 +185,8 @@ def test_a_wallet_that_pays_for_what_was_never_traded_here_stops_all_new_orders(
         for side in ("BUY", "SELL"):
             by_hand(port, "POST", "/fapi/v1/order", symbol="ETHUSDT", side=side, type="MARKET", quantity="1")
         found = engine.until(lambda s: any(told.startswith("cash") for told in s.books.breaks))
-        later = engine.until(lambda s: s.books.looks >= found.books.looks + 2)
-        assert later.strategies[0].intents == found.strategies[0].intents
+        # What closes may go on; what opens is denied.
+        engine.until(lambda s: s.strategies[0].denied > found.strategies[0].denied)
         summary = engine.end()
     code, every = told(tmp_path / "state", "--all")
     assert code == 4

@@ -190,7 +190,7 @@ class Run:
         # What both ways have: an order changes by a cancel and another one.
         can = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST
         core.world.set_instrument(
-            0, linear=int(kind == "usdm"), cash_only=int(kind == "spot"), can=int(can), **row.core()
+            0, linear=int(kind == "usdm"), cash_only=int(kind == "spot"), can=int(can), fees_age_ns=0, **row.core()
         )
         self.tape = Tape(folder / "tape.b4", capacity=1 << 20, write=True)
         self.engine = Engine(core, self.tape, self, now_ns=START)

@@ -43,7 +43,7 @@ def loop(tmp_path):
         books = [book() for _ in range(markets)]
         tape = Tape(tmp_path / f"{len(made)}.b4", capacity=capacity, write=True)
         lockstep = Lockstep(Core(World(symbols=8, strategies=1)), tape, *[Recorded(each) for each in books])
-        lockstep.begin(START, TIMER_NS)
+        lockstep.begin(START, START + 60_000_000_000, TIMER_NS)
         made.append(tape)
         return lockstep, tape, books
 

@@ -63,11 +63,12 @@ def halted(case: dict) -> tuple[str, ...]:
     return case["Result"], case["ExecMainStatus"], case["NRestarts"]
 
 
-def assert_nothing_stands(case: dict) -> None:
-    """By the plan of `safety.plan = "cancel"`: every order is gone at the venue, what is held is named."""
+def assert_only_protection_stands(case: dict) -> None:
+    """By the plan of `safety.plan = "cancel"`: entries are gone, what is held is named and keeps its stop."""
     told = case["handover"]
     assert (told["verified"], told["outcome"]) == (True, "canceled")
-    assert all(row["orders"] == 0 for row in told["open"])
+    assert all(row["lots"] for row in told["open"] if row["orders"])
+    assert len(told["keep"]) == sum(row["orders"] for row in told["open"])
 
 
 def test_it_starts_with_the_line_closed_and_says_which_switch_it_has(cases):
@@ -85,7 +86,7 @@ def test_a_press_cancels_all_ends_with_70_and_is_not_restarted(cases):
     case = cases["press"]
     assert halted(case) == HALTED, case["journal"]
     assert "first switch" in case["latch"]
-    assert_nothing_stands(case)
+    assert_only_protection_stands(case)
     steps = case["steps"]
     assert 0 < steps["LATCH"] <= steps["REFUSE"] <= steps["CANCEL"] <= steps["RECORD"]
 
@@ -107,7 +108,7 @@ def test_a_cut_tamper_loop_halts_with_its_own_reason(cases):
     case = cases["tamper"]
     assert halted(case) == HALTED, case["journal"]
     assert "first tamper" in case["latch"]
-    assert_nothing_stands(case)
+    assert_only_protection_stands(case)
     assert case["reset"] == ""
 
 
@@ -124,6 +125,6 @@ def test_a_chip_that_vanishes_halts_it_and_without_it_there_is_no_reset(cases):
     assert (case["started"], case["traded"]) == (0, True), case["journal"]
     assert halted(case) == HALTED, case["journal"]
     assert "first switch" in case["latch"]
-    assert_nothing_stands(case)
+    assert_only_protection_stands(case)
     assert any("does not answer" in line for line in case["latch"])
     assert "BOT4-13" in case["reset"]

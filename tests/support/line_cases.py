@@ -70,7 +70,7 @@ def ended() -> dict[str, Any]:
 
 def handed_over() -> dict[str, Any]:
     told = json.loads((STATE / "handover.json").read_text())
-    return {name: told[name] for name in ("verified", "outcome", "open")}
+    return {name: told[name] for name in ("verified", "outcome", "open", "keep")}
 
 
 def steps() -> dict[str, float]:

@@ -30,7 +30,7 @@ from engine.journal.snapshot import Snapshotter, latest, read_snapshot
 from engine.sim.market import random_walk
 from engine.sim.world.venue import Venue
 from tests.support import world
-from tests.support.journal import small_journal, small_world
+from tests.support.journal import PER_BLOCK, SMALL, abandon, small_journal, small_world
 
 MARKET = random_walk(seed=3, count=3000)
 NOW = int(MARKET["ts_recv_ns"][-1])
@@ -69,6 +69,12 @@ def _answer(core, tape):
 def inputs(root, first=0, until_ns=2**62):
     rows = open_session(find_session(root)).records(first)
     return int(((rows["kind"] < 128) & (rows["ts_recv_ns"] <= until_ns)).sum())
+
+
+def timers(number):
+    events = np.zeros(number, EVENT)
+    events["kind"], events["ts_recv_ns"] = Kind.KIND_TIMER, int(MARKET["ts_recv_ns"][0]) - number + np.arange(number)
+    return events
 
 
 def fresh():
@@ -220,6 +226,32 @@ def test_a_torn_end_replays_to_what_was_recorded(tmp_path):
     done = replay_session(fresh(), find_session(tmp_path))
     assert done.last_record == count - 1
     assert "half written" in done.torn
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_outputs_lost_behind_a_full_segment_are_a_crash_and_without_a_next_one_a_difference(tmp_path, lost):
+    core = fresh()
+    first = 1 + next(at for at, _ in enumerate(MARKET) if core.step(MARKET[at : at + 1])[1].size)
+    core = fresh()
+    journal = small_journal(tmp_path, world=core.world, sync="off")
+    room = SMALL * PER_BLOCK
+    # The event that makes outputs is the last that the first segment holds; they begin the next one.
+    feed(core, journal.tape, timers(room * (1 + first // room) - first))
+    feed(core, journal.tape, MARKET[:first])
+    journal.turn()
+    _, behind, ahead = journal.session.segments()
+    ahead.unlink()
+    assert journal.tape.count > room * (1 + first // room)
+    abandon(journal)
+    if lost:
+        # Made ahead, so its own page is on the disk; nothing that was written there is.
+        behind.write_bytes(behind.read_bytes()[:128] + bytes(behind.stat().st_size - 128))
+        done = replay_session(fresh(), find_session(tmp_path))
+        assert (done.last_record, len(done.pending)) == (room * (1 + first // room), len(core.outputs()))
+    else:
+        behind.unlink()
+        with pytest.raises(ReplayDiverged, match="outputs at the very end that were not recorded"):
+            replay_session(fresh(), find_session(tmp_path))
 
 
 def test_the_replay_command_says_equal_or_shows_the_difference(tmp_path):

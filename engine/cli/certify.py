@@ -58,7 +58,8 @@ def certify(
 
     The world loses, repeats, delays and reorders messages, cuts the connection, bans the account, halts the market,
     jumps the clock, fills the disk, flips bits on it, tears writes, takes the power and kills the process at any
-    point; it drives the real core, the real journal and the real recovery. Exit codes: 0 certified, 1 broken.
+    point; it drives the real core, the real journal and the real recovery. Exit codes: 0 certified; 1 broken; 4 it
+    never ordered, so nothing of it was tried.
 
     Example: bot4 certify strategies.quoter --seeds 100 --hours 24
     """
@@ -82,6 +83,11 @@ def certify(
         out |= {"passed": found.passed, "hours_per_minute": found.hours / minutes}
         out |= {"counterexample": found.script.text() if found.script else None}
         click.echo(json.dumps(out))
+    elif found.passed and not found.orders:
+        click.echo(
+            f"IDLE  {found.name}: {found.hours:,.0f} simulated hours and no order, so nothing of it was tried. Other "
+            "parameters as defaults, more hours or --market flow may make it trade; these worlds have no brackets."
+        )
     elif found.passed:
         click.echo(
             f"CERTIFIED  {found.name}: {found.seeds} seeds from {first_seed}, {found.hours:,.0f} simulated hours, "
@@ -93,3 +99,5 @@ def certify(
         click.echo(f"BROKEN  {found.name}\n{found.script.text()}")
     if not found.passed:
         sys.exit(1)
+    if not found.orders:
+        sys.exit(4)

@@ -116,8 +116,8 @@ def replay_session(
 def _is_ended(found: Opened) -> bool:
     """A session that was closed in order has every output of its last event.
 
-    A segment is closed when it is full, too: behind it stands the next one, made ahead, even when the power took all that
-    was written there. Only an end in order takes that one away.
+    A segment is closed when it is full, too: behind it stands the next one, made ahead, even when the power took all
+    that was written there. Only an end in order takes that one away.
     """
     return header(found.parts[-1].image).closed and len(found.session.segments()) == len(found.parts)
 

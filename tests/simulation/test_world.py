@@ -151,6 +151,15 @@ def test_a_certificate_counts_what_was_run():
     assert found.events > 500
 
 
+def test_a_strategy_that_never_orders_gets_no_certificate():
+    # Its entries have a target, and these worlds have no brackets to hold one: every wish is denied.
+    done = CliRunner().invoke(
+        certify_command, ["strategies.breakout", "--seeds", "1", "--hours", "1", "--workers", "1"]
+    )
+    assert done.exit_code == 4, done.output
+    assert done.output.startswith("IDLE  strategies.breakout: 1 simulated hours and no order")
+
+
 def test_the_command_prints_a_certificate():
     done = CliRunner().invoke(certify_command, ["--seeds", "1", "--hours", "0.2", "--workers", "1", "--json"])
     assert done.exit_code == 0, done.output

@@ -91,7 +91,7 @@ async def _flood(
 def _ours(frames: list[bytes]) -> tuple[float, dict[str, Any]]:
     async def run(folder: Path) -> tuple[float, dict[str, Any]]:
         live, engine = driver(folder, Form.SESSION)
-        live._ready = [Wire()]
+        live.lines._orders = live.lines._users = [Wire()]
         image(live, 100)
         # No orders here: what is measured is the way in.
         live.gate.red(Light.CLOCK, "the bench measures the way in")

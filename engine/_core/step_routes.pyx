@@ -23,6 +23,15 @@ cdef enum:
     ROUTE_LEVELS = 32
 
 
+cdef uint32_t taken_from(const world_t* w, uint16_t symbol, bint sell, book_level_t* levels, uint32_t most) noexcept nogil:
+    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    levels[0].px_ticks = i.bid_px_ticks if sell else i.ask_px_ticks
+    levels[0].qty_lots = i.bid_qty_lots if sell else i.ask_qty_lots
+    if world_has(w, SECTION_BOOKS) and world_symbols(w)[symbol].book_on:
+        return book_levels(world_book(w, symbol), 0 if sell else 1, levels, most)
+    return 1
+
+
 cdef uint16_t routed(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell, uint16_t symbol,
                       const wish_t* wish, bint* found) noexcept nogil:
     """The instrument, among those that are one underlying, on which this order costs least. All count in the same steps."""
@@ -46,11 +55,7 @@ cdef uint16_t routed(core_t* core, const event_t* cause, uint32_t strategy, int 
         i = &world_instruments(w)[g.symbols[k]]
         venues[k].symbol = g.symbols[k]
         venues[k].levels = levels[k]
-        levels[k][0].px_ticks = i.bid_px_ticks if sell else i.ask_px_ticks
-        levels[k][0].qty_lots = i.bid_qty_lots if sell else i.ask_qty_lots
-        venues[k].level_count = 1
-        if world_has(w, SECTION_BOOKS) and world_symbols(w)[g.symbols[k]].book_on:
-            venues[k].level_count = book_levels(world_book(w, g.symbols[k]), 0 if sell else 1, levels[k], ROUTE_LEVELS)
+        venues[k].level_count = taken_from(w, g.symbols[k], sell, levels[k], ROUTE_LEVELS)
         # The gate's own words, so that no venue is chosen which the gate then denies: halted by whomever, cut off.
         s = &gate_symbols(world_gate(w))[g.symbols[k]]
         venues[k].against = <uint16_t>((AGAINST_HALTED if s.halted else 0) | (0 if s.book_trusted else AGAINST_UNTRUSTED))

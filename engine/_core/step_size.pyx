@@ -1,7 +1,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
-from engine._core.book cimport book_level_t, book_levels
+from engine._core.book cimport book_level_t
 from engine._core.cost cimport cost_estimate, cost_request_t, cost_t
 from engine._core.discipline cimport discipline_record_t, discipline_records, discipline_strategies, discipline_t
 from engine._core.instruments cimport instrument_t
@@ -10,12 +10,13 @@ from engine._core.money cimport mul3, mul3_div_floor, mul_div_floor
 from engine._core.orders cimport TIF_GTX, TYPE_LIMIT, TYPE_MARKET
 from engine._core.risk cimport gate_symbol_t, gate_symbols
 from engine._core.sizing cimport size_kelly_e8, size_largest, size_request_t, sized_t
+from engine._core.step_routes cimport taken_from
 from engine._core.strategy cimport (
     SIZE_BY_KELLY, STRATEGY_RULE_COST, STRATEGY_RULE_SLIPPAGE, strategy_limits_t, strategy_t,
 )
 from engine._core.types cimport OK
 from engine._core.world cimport (
-    SECTION_BOOKS, SECTION_DISCIPLINE, world_book, world_discipline, world_gate, world_has, world_instruments, world_ledger,
+    SECTION_DISCIPLINE, world_discipline, world_gate, world_has, world_instruments, world_ledger,
     world_strategies, world_symbols, world_t,
 )
 
@@ -117,18 +118,12 @@ cdef int64_t size_lots(core_t* core, uint32_t strategy, uint16_t symbol, bint se
 
 # ---------------------------------------------------------------------------------------------------------- at what cost
 cdef uint32_t _levels(const world_t* w, uint16_t symbol, bint sell, int64_t* px_ticks, int64_t* qty_lots) noexcept nogil:
-    """What the order would take from: the book where depth is kept, the touch elsewhere."""
-    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    """What the order would take from, as the estimate reads it."""
     cdef book_level_t levels[COST_LEVELS]
-    cdef uint32_t k, count
-    if world_has(w, SECTION_BOOKS) and world_symbols(w)[symbol].book_on:
-        count = book_levels(world_book(w, symbol), 0 if sell else 1, levels, COST_LEVELS)
-        for k in range(count):
-            px_ticks[k], qty_lots[k] = levels[k].px_ticks, levels[k].qty_lots
-        return count
-    px_ticks[0] = i.bid_px_ticks if sell else i.ask_px_ticks
-    qty_lots[0] = i.bid_qty_lots if sell else i.ask_qty_lots
-    return 1
+    cdef uint32_t k, count = taken_from(w, symbol, sell, levels, COST_LEVELS)
+    for k in range(count):
+        px_ticks[k], qty_lots[k] = levels[k].px_ticks, levels[k].qty_lots
+    return count
 
 
 cdef int64_t cost_reasons(core_t* core, uint32_t strategy, const place_t* p, const wish_t* wish) noexcept nogil:

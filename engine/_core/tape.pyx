@@ -562,8 +562,8 @@ cdef void* _map_memory(uint64_t size) except NULL:
 cdef class Tape:
     """What a driver appends to: the current segment, and the one that stands ready behind it.
 
-    `Tape(path, capacity=n, write=True)` is one segment alone, with None for a path in memory; `Tape(path)` reads one. engine/journal/writer.py makes
-    it of many.
+    `Tape(path, capacity=n, write=True)` is one segment alone, in memory where the path is None; `Tape(path)` reads one.
+    engine/journal/writer.py makes it of many.
     """
 
     def __cinit__(self, path, *, uint64_t capacity=0, int64_t ts_created_ns=0, bint write=False,

@@ -85,8 +85,8 @@ def certify(
         click.echo(json.dumps(out))
     elif found.passed and not found.orders:
         click.echo(
-            f"IDLE  {found.name}: {found.hours:,.0f} simulated hours and no order, so nothing of it was tried. Other "
-            "parameters as defaults, more hours or --market flow may make it trade; these worlds have no brackets."
+            f"IDLE  {found.name}: {found.hours:,.0f} simulated hours and no order, so nothing of it was tried. More "
+            "hours or --market flow may make it trade; these worlds have no brackets and no market orders."
         )
     elif found.passed:
         click.echo(

@@ -1,7 +1,7 @@
 """The inner loop of a backtest: each event to the venue's book, then to the core, in one compiled loop.
 
-Owns: the order of one moment, the clock's timers, the samples of the account, and when to come back to Python. Does not own: the exchange, the
-account, journeys of messages (sim/venue/embedded.py), what is assumed of a market (research/market.py).
+Owns: the order of one moment, the clock's timers, the samples of the account, and when to come back to Python. Does not
+own: the exchange, the account, journeys of messages (sim/venue/embedded.py), what is assumed of a market (assumed.py).
 
 The venue is never ahead of the core: an event meets the book, then the core sees it, then the next one is looked at.
 So an answer can meet nothing that came before it was given. Python is entered when an order of ours was touched, when

@@ -51,6 +51,21 @@ class Looks:
     journal: Callable[[], bool]
 
 
+def declare(table: Breakers, name: str, form: schema.Breaker) -> None:
+    """A breaker as the settings describe it."""
+    table.declare(
+        name,
+        cooldown_ns=form.cooldown_ms * 10**6,
+        window=form.window,
+        minimum_calls=form.minimum_calls,
+        error_rate=form.error_rate_ppm / 10**6,
+        failures_in_a_row=form.failures_in_a_row,
+        tokens=form.tokens,
+        successes_to_close=form.successes_to_close,
+        critical=form.critical,
+    )
+
+
 class Board:
     """Watches an engine; `turn` after each turn of the loop."""
 
@@ -87,17 +102,7 @@ class Board:
 
     def _declare(self, name: str, form: schema.Breaker) -> None:
         self._trials[name] = form.tokens
-        self.table.declare(
-            name,
-            cooldown_ns=form.cooldown_ms * 10**6,
-            window=form.window,
-            minimum_calls=form.minimum_calls,
-            error_rate=form.error_rate_ppm / 10**6,
-            failures_in_a_row=form.failures_in_a_row,
-            tokens=form.tokens,
-            successes_to_close=form.successes_to_close,
-            critical=form.critical,
-        )
+        declare(self.table, name, form)
 
     # ----------------------------------------------------------------------------------------------- what passes by
     def _outputs(self, outputs: Records) -> None:

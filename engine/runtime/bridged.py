@@ -27,7 +27,7 @@ from engine._core.types import EVENT, INTENT, ORDER, Feed, Flag, Kind
 from engine.errors import Bot4Error
 from engine.net.budget import SECOND
 from engine.runtime.care import Act, CareConfig
-from engine.runtime.door import MS, Door
+from engine.runtime.door import MS, SENT_TWICE, Door
 from engine.runtime.engine import Engine, at_venue
 from engine.safety.armed import Armed
 from engine.venues.binance.ids import Request
@@ -35,10 +35,10 @@ from engine.venues.bridge_thread import BridgeThread
 from engine.venues.ccxt_account import CcxtAccount
 from engine.venues.ccxt_bridge import CcxtBridge, DataLane
 from engine.venues.ccxt_open import REQUEST_MS
-from engine.venues.ccxt_orders import REDUCES
 from engine.venues.driver import DUTIES, Duty
 from engine.venues.outcome import Act as Action
 from engine.venues.outcome import Outcome
+from engine.venues.terms import reduces
 
 Events = npt.NDArray[Any]
 # A venue that is asked over REST alone is asked more often: nothing else says what was missed.
@@ -53,7 +53,6 @@ _PLACE, _CANCEL, _QUERY, _ALL = (
         Kind.KIND_INTENT_PLACE, Kind.KIND_INTENT_CANCEL, Kind.KIND_INTENT_QUERY, Kind.KIND_INTENT_CANCEL_ALL,
     )
 )  # fmt: skip
-_LIFE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
 _ASKED_FOR = (Kind.KIND_ORDER_LOST, Kind.KIND_ORDER_CANCEL_NO_ORDER)
 
 
@@ -141,7 +140,7 @@ class BridgedExchange(Door):
             self.care.verify([symbol])
         elif kind == _QUERY:
             self.questions.ask(Request("q", sell, id_order, symbol), now)
-        elif kind == _PLACE and not may_place and not int(row["terms"]) >> 32 & REDUCES:
+        elif kind == _PLACE and not may_place and not reduces(int(row["terms"])):
             # Nothing left: the core hears it as the refusal that it is.
             self.records.order(
                 Kind.KIND_ORDER_REJECTED, symbol=symbol, sell=sell, ts_venue_ns=0, ts_recv_ns=now, id_order=id_order
@@ -226,7 +225,7 @@ class BridgedExchange(Door):
         for at, kind in enumerate(events["kind"].tolist()):
             row = events[at : at + 1].view(ORDER)[0]
             id_order, sell = int(row["id_order"]), bool(row["flags"] & Flag.FLAG_SELL)
-            if kind in _LIFE:
+            if kind in SENT_TWICE:
                 keep[at] = id_order in live
                 if not keep[at] and row["id_venue"]:
                     # It ended before its answer came; its trades are found by what the exchange calls it.

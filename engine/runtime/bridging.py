@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from engine._core.breaker import Breakers
+from engine._core.breaker import Breaker, Breakers
 from engine._core.clock import utc_ns
 from engine.errors import InstrumentRefused, SettingsError
-from engine.net.budget import SECOND, Limit, LimitKind, RateBudget
+from engine.net.budget import RateBudget
 from engine.net.clocksync import ClockSync
+from engine.runtime.breakers import declare
 from engine.runtime.bridged import BRIDGED_DUTIES, BridgedConfig, BridgedExchange
 from engine.runtime.build import venues_of
 from engine.runtime.care import CareConfig
@@ -26,7 +27,7 @@ from engine.venues.directory import Assets, Directory, Instrument
 
 def open_bridged(
     settings: Settings, name: str, venue: Venue, key: str, secret: str, rows: dict[str, int], assets: Assets, *,
-    halted: Callable[[], bool],
+    budget: RateBudget, halted: Callable[[], bool],
 ) -> tuple[BridgedExchange, dict[str, Instrument], dict[int, int]]:  # fmt: skip
     """The exchange, its instruments by the settings' names, what the account holds there. Asks the venue."""
     secret, _, password = secret.partition("\n")
@@ -39,7 +40,7 @@ def open_bridged(
     thread, inbox = BridgeThread(name), deque[Any]()
     directory = Directory(assets=assets)
     bridge = CcxtBridge(
-        exchange, directory, symbols, budget=_budget(venue), breaker=_breaker(name, venue),
+        exchange, directory, symbols, budget=budget, breaker=_breaker(name, venue),
         deliver=inbox.append, lanes=(*LANES, ORDERS) if exchange.has.get(ORDERS.has) else LANES,
     )  # fmt: skip
     clock = ClockSync()
@@ -86,21 +87,8 @@ def _symbol(settings: Settings, text: str) -> str:
     return f"{row.base}/{row.quote}"
 
 
-def _budget(venue: Venue) -> RateBudget:
-    return RateBudget(
-        [
-            Limit(LimitKind.WEIGHT, 60 * SECOND, venue.weight_per_minute),
-            Limit(LimitKind.ORDERS, 10 * SECOND, venue.orders_per_10s),
-        ]
-    )
-
-
-def _breaker(name: str, venue: Venue) -> Any:
+def _breaker(name: str, venue: Venue) -> Breaker:
     """Of the calls through the bridge: what it stops, nobody calls. The session's own board is another one."""
-    table, form = Breakers(count_max=2), venue.breaker
-    table.declare(
-        name, cooldown_ns=form.cooldown_ms * 10**6, window=form.window, minimum_calls=form.minimum_calls,
-        error_rate=form.error_rate_ppm / 10**6, failures_in_a_row=form.failures_in_a_row, tokens=form.tokens,
-        successes_to_close=form.successes_to_close,
-    )  # fmt: skip
+    table = Breakers(count_max=2)
+    declare(table, name, venue.breaker)
     return table[name]

@@ -40,7 +40,8 @@ MS = 1_000_000
 # Payments of the time between two sessions are asked for so far back.
 FUNDING_BACK_NS = 7 * 86_400 * 10**9
 NOTHING = np.zeros(0, EVENT)
-_SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
+# What a stream and the answer to a request tell both.
+SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
 
 
 class Door(ABC):
@@ -228,7 +229,7 @@ class Door(ABC):
             self.held[int(position["symbol"])] = int(position["lots"]), int(position["entry_px_e8"])
         if Kind.KIND_ORDER_ACK <= events["kind"][0] <= Kind.KIND_ORDER_LOST:
             self.tally.heard(events)
-            for row in events[np.isin(events["kind"], _SENT_TWICE)].view(ORDER):
+            for row in events[np.isin(events["kind"], SENT_TWICE)].view(ORDER):
                 if row["id_venue"]:
                     self.known[int(row["symbol"]), int(row["id_venue"])] = int(row["id_order"])
             while len(self.known) > 65_536:

@@ -80,7 +80,15 @@ def open_ccxt_venue(
 ) -> tuple[Settings, Door, dict[int, int]]:
     key, secret = key_of(venue, secrets)
     exchange, found, holdings = open_bridged(
-        settings, name, venue, key, secret, rows_at(settings, name, "spot"), assets_of(settings, name), halted=halted
+        settings,
+        name,
+        venue,
+        key,
+        secret,
+        rows_at(settings, name, "spot"),
+        assets_of(settings, name),
+        budget=budget_of(venue),
+        halted=halted,
     )
     return adopted(settings, found, {}), exchange, holdings
 

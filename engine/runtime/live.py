@@ -18,12 +18,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
-from engine._core.types import EVENT, Feed, Kind
+from engine._core.types import Feed, Kind
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
@@ -47,7 +46,6 @@ Events = npt.NDArray[Any]
 MS = 1_000_000
 # Payments of the time between two sessions are asked for so far back.
 FUNDING_BACK_NS = 7 * 86_400 * 10**9
-_NOTHING = np.zeros(0, EVENT)
 _SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
 
 

@@ -18,16 +18,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from engine._core.types import EVENT, Flag, Kind
+from engine._core.types import Flag, Kind
 from engine.journal.port import VenueView
 from engine.journal.reconcile import Row
-from engine.runtime.door import Door
+from engine.runtime.door import NOTHING, Door
 from engine.runtime.engine import Depth, Engine
 from engine.venues.tally import TallyStart
 
 Events = npt.NDArray[Any]
 POOL = 0  # the account's own asset in the ledger
-_NOTHING = np.zeros(0, EVENT)
 
 
 class SeveralExchanges:
@@ -48,7 +47,7 @@ class SeveralExchanges:
         for door in self._doors:
             if len(events := door.poll(until_ns)):
                 return events
-        return _NOTHING
+        return NOTHING
 
     def submit(self, outputs: Events) -> None:
         """Each venue gets what is of its symbols, in the order in which the core made it."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,7 @@ def _overlay(into: dict[str, Any], above: Mapping[str, Any]) -> None:
 def _schedule(raw: dict[str, Any], directory: Path, problems: Problems) -> None:
     """Rates of a venue's schedule for its instruments that name none. Over sockets the venue's own word wins later."""
     venues, instruments = raw.get("venues", {}), raw.get("instruments", {})
+    read = cache(lambda name: load_fees(directory / f"{name}.toml"))
     for row in instruments.values() if isinstance(instruments, dict) and isinstance(venues, dict) else ():
         name = row.get("venue", "paper") if isinstance(row, dict) else None
         venue = venues.get(name) if isinstance(name, str) else None
@@ -174,7 +176,7 @@ def _schedule(raw: dict[str, Any], directory: Path, problems: Problems) -> None:
             continue
         volume = venue.get("fees_volume", 0)
         try:
-            fees = load_fees(directory / f"{venue['fees']}.toml").market(row.get("market", "spot"))
+            fees = read(venue["fees"]).market(row.get("market", "spot"))
         except (FeesUnknownVenue, FeesBadSchedule) as error:
             problems.add(("venues", str(name), "fees"), repr(venue["fees"]), error.detail)
             return

@@ -28,6 +28,7 @@ from engine.venues.ccxt_open import text_of
 from engine.venues.directory import Directory, Instrument
 from engine.venues.outcome import Act, Meaning, Outcome
 from engine.venues.records import Records
+from engine.venues.terms import POST_ONLY, REDUCE_ONLY, REDUCES, unpack
 
 _R, _U, _N = Outcome.REJECTED, Outcome.UNKNOWN, Outcome.NOT_SENT
 # ccxt's own tree, most special first; a class that is not here is judged by its nearest parent.
@@ -55,7 +56,6 @@ _CANCEL = {_R: Kind.KIND_ORDER_CANCEL_REFUSED, _N: Kind.KIND_ORDER_CANCEL_REFUSE
            Outcome.NO_ORDER: Kind.KIND_ORDER_CANCEL_NO_ORDER}  # fmt: skip
 Deliver = Callable[[npt.NDArray[Any]], None]
 KEPT = 65_536
-REDUCES = 2 | 4  # of an intent's flags: reduce-only, and what closes
 
 
 def meaning(error: BaseException) -> Meaning:
@@ -111,8 +111,8 @@ class CcxtOrders:
 
     async def _place(self, row: Any, i: Instrument) -> Meaning:
         terms = int(row["terms"])
-        order_type, tif, flags = (terms >> shift & 0xFF for shift in (16, 24, 32))
-        tif = Tif.TIF_GTX if flags & 1 and tif == Tif.TIF_GTC else tif
+        order_type, tif, flags = unpack(terms)
+        tif = Tif.TIF_GTX if flags & POST_ONLY and tif == Tif.TIF_GTC else tif
         if not row["token"] or order_type not in _TYPES or tif not in _TIFS:
             # Without the gate's verdict, or of a kind that not every exchange has: it never leaves.
             self._report(row, i, Kind.KIND_ORDER_REJECTED)
@@ -125,9 +125,9 @@ class CcxtOrders:
         market = order_type == Type.TYPE_MARKET
         params: dict[str, object] = {"clientOrderId": client_id(int(row["id_order"]))}
         params |= _TIFS[Tif(tif)] if not market else {}
-        params |= {"reduceOnly": True} if flags & 2 and i.linear else {}
+        params |= {"reduceOnly": True} if flags & REDUCE_ONLY and i.linear else {}
         return await self._once(
-            row, i, _PLACE, Lane.CANCEL if flags & 2 else Lane.NEW, 1,
+            row, i, _PLACE, Lane.CANCEL if flags & REDUCE_ONLY else Lane.NEW, 1,
             lambda: self.exchange.create_order(
                 self.symbols[i.text], _TYPES[Type(order_type)], "sell" if row["flags"] & Flag.FLAG_SELL else "buy",
                 float(self._amount(i.qty_step, int(row["qty_lots"]))),

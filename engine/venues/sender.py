@@ -29,6 +29,7 @@ from engine.venues.binance.api import Answer, OrderApi
 from engine.venues.binance.ids import Request, request_id, request_of
 from engine.venues.outcome import Outcome
 from engine.venues.records import Records
+from engine.venues.terms import REDUCES, flags_of
 
 Events = npt.NDArray[Any]
 PLACE, CANCEL, QUERY, AMEND, CANCEL_ALL, REFUSAL = (
@@ -40,7 +41,6 @@ PLACE, CANCEL, QUERY, AMEND, CANCEL_ALL, REFUSAL = (
 )  # fmt: skip
 _ROWS = struct.Struct("<BBHIqqqqqqq").iter_unpack
 _BOOK, _FIRST = int(Action.ACTION_BOOK), int(Flag.FLAG_FIRST)
-REDUCES = 2 | 4  # TERMS_REDUCE_ONLY, TERMS_CLOSING of an intent's terms, above bit 32
 _ID = slice(7, 29)  # of a message: `{"id":"` and the request's 22 letters
 _HEAD = b'{"id":"'
 
@@ -101,7 +101,7 @@ class Sender:
         self, row: Events, terms: Any, kind: int, words: list[int], now_ns: int, venue_ns: int, out: Outgoing, *,
         may_place: bool,
     ) -> None:  # fmt: skip
-        reduces = bool(words[4] >> 32 & REDUCES)
+        reduces = bool(flags_of(words[4]) & REDUCES)
         grows = kind == PLACE or (kind == AMEND and words[3] != 0)
         if grows and not reduces and not may_place:
             self._not_sent(row, kind, now_ns)

@@ -6,8 +6,8 @@ seed. The market is one of three: recorded events played into the books (`market
 or nobody but the caller's own orders.
 
 Owns: arrivals and the order of delivery, the tie between an engine's order numbers and the exchange's. Does not own:
-matching, money (exchange.py), what is told of them
-(embedded_reports.py), chances (distributions.py), faults (faults.py).
+matching, money (exchange.py), what is told of them (embedded_reports.py), chances (distributions.py), faults
+(faults.py).
 """
 
 from __future__ import annotations

@@ -253,6 +253,7 @@ cdef struct match_t:
     uint32_t free_page
     uint32_t free_list
     uint32_t live_count
+    uint32_t own_count            # of these the orders that are not the crowd's
     uint32_t above_count          # heap sizes
     uint32_t below_count
     uint32_t expire_count
@@ -268,6 +269,7 @@ cdef struct match_t:
     uint32_t words_c
     uint32_t pages_live
     uint32_t pages_refused        # orders that found no page to rest on
+    uint32_t reserved
     uint64_t bytes
     uint64_t offset_orders
     uint64_t offset_cells

@@ -715,6 +715,7 @@ cdef class Match:
         assert m.above_count + m.below_count == states[<int>STATE_ARMED], "armed orders and heaps disagree"
         assert m.work_count == states[<int>STATE_QUEUED] + states[<int>STATE_DEAD], "the work queue is wrong"
         assert m.live_count + states[0] + states[<int>STATE_DEAD] == m.config.orders_max, "slots lost"
+        assert m.own_count == sum(owners_of(m)[i].orders for i in range(m.config.owners_max)), "orders of owners miscounted"
         assert states[<int>STATE_TAKING] == 0, "an order was left while it matched"
 
     def _prices(self):

@@ -77,6 +77,7 @@ cdef inline uint32_t make_order(match_t* m, const match_request_t* r) noexcept n
     cell_add(m, r.id, index)
     m.live_count += 1
     if r.owner:
+        m.own_count += 1
         owners_of(m)[r.owner].orders += 1
         owners_of(m)[r.owner].algo += TYPE_STOP <= r.type <= TYPE_TRAILING
         owners_of(m)[r.owner].icebergs += r.type == TYPE_ICEBERG
@@ -111,6 +112,7 @@ cdef inline void free_slot(match_t* m, uint32_t index) noexcept nogil:
         heap_remove(m, 2, index)
     cell_remove(m, o.id)
     if o.owner:
+        m.own_count -= 1
         owner.orders -= 1
         owner.algo -= TYPE_STOP <= o.type <= TYPE_TRAILING
         owner.icebergs -= o.type == TYPE_ICEBERG

@@ -201,6 +201,11 @@ cdef class Lockstep:
                         why |= STOP_OUTPUTS
                 if r & ROUTE_MARK:
                     why |= STOP_MARK
+            # Whoever is called now may look at the books.
+            self.recorded.catch_up()
+            self.second.catch_up()
+            self.third.catch_up()
+            self.fourth.catch_up()
         if status != OK:
             raise_status(status, self.tape.path)
         return at, why

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine._core.match import Match
 from engine._core.strategy_abi import WishTif, WishType
@@ -151,3 +153,29 @@ def test_it_stops_behind_the_event_that_touched_ours_when_it_is_told_to():
     assert market.plays(*events[1:], stop_at_own=True) == 1
     assert market.plays(*events[2:]) == 2
     assert market.left == 0
+
+
+QUOTES = st.tuples(
+    st.integers(0, 6).map(lambda px: 98 + px if px else 0), st.integers(0, 4), st.integers(1, 5), st.integers(0, 4)
+).map(lambda q: quote(q[0], q[1], (q[0] or 100) + q[2], q[3]))
+TRADES = st.builds(trade, st.sampled_from(["buy", "sell"]), st.integers(97, 108), st.integers(1, 3))
+EVENTS = st.lists(st.one_of(QUOTES, QUOTES, QUOTES, TRADES), min_size=2, max_size=30)
+
+
+@given(events=EVENTS, at=st.integers(0, 30), ours=st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_quotes_in_one_go_leave_the_book_that_each_alone_leaves(events, at, ours):
+    """The last of many quotes counts while nobody but the crowd is there; with an order of ours each one does."""
+    together, alone = Market(), Market()
+    for market in (together, alone):
+        market.plays(quote(100, 2, 103, 2))
+        if ours:
+            market.ours(101, 2)
+    for part in (events[:at], events[at:]):
+        if part:
+            together.plays(*part)
+        for event in part:
+            alone.plays(event)
+        assert together.sides == alone.sides
+        assert together.left == alone.left
+        assert together.recorded.counts == alone.recorded.counts

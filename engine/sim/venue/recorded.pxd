@@ -4,13 +4,17 @@ Owns: which of the crowd's orders stand for a recorded level, and the queue mode
 The recording says how much rests at a price, not who came when. Trades take from the front of the queue, as they do;
 of what disappears without a trade the model says how much stood before us.
 
+Where quotes are all there is, each says what the whole book is. One that meets no order of ours is kept, and played
+when something else happens or somebody looks (`catch_up`): of a thousand quotes in a row the last one counts.
+
 Invariant: after a whole message the crowd's lots at each price are the recording's, less what our own orders took.
-Cost: one walk over the few orders of a level an event, about 100 ns; no memory but the book's.
+Cost: one walk over the few orders of a level an event, about 100 ns; a quote that is only kept, 5 ns; no memory but
+the book's.
 """
 from libc.stdint cimport int64_t, uint64_t
 
 from engine._core.match cimport Match, match_t
-from engine._core.types cimport event_t
+from engine._core.types cimport event_t, quote_event_t
 
 
 cpdef enum queue_model_t:
@@ -27,10 +31,16 @@ cdef class Recorded:
     cdef int model
     cdef int64_t crowd_number
     cdef bint has_depth
+    cdef bint waits               # `kept` is not in the book yet
+    cdef quote_event_t kept
     cdef uint64_t event_count
     cdef uint64_t refused_count
 
     cdef void apply_one(self, const event_t* e) noexcept nogil
+    cdef void catch_up(self) noexcept nogil
+    cdef void play_one(self, const event_t* e) noexcept nogil
+    cdef void play_quote(self, const quote_event_t* quote) noexcept nogil
+    cdef bint is_whole_book(self, const quote_event_t* quote) noexcept nogil
     cdef void set_level(self, bint sell, int64_t px, int64_t lots) noexcept nogil
     cdef void clear_better(self, bint sell, int64_t px) noexcept nogil
     cdef void clear_behind(self, bint sell, int64_t px) noexcept nogil

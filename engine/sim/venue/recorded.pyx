@@ -74,6 +74,7 @@ cdef class Recorded:
                 at += 1
                 if stop_at_own and self.told():
                     break
+            self.catch_up()
         return at
 
     cdef bint told(self) noexcept nogil:
@@ -88,10 +89,30 @@ cdef class Recorded:
         return False
 
     cdef void apply_one(self, const event_t* e) noexcept nogil:
-        cdef const level_event_t* level = <const level_event_t*>e
-        cdef const quote_event_t* quote = <const quote_event_t*>e
-        cdef const trade_event_t* trade = <const trade_event_t*>e
+        """Play one event. Who looks at the book afterwards, or changes it, calls `catch_up` before."""
         self.event_count += 1
+        if e.kind == KIND_QUOTE and self.is_whole_book(<const quote_event_t*>e):
+            self.kept = (<const quote_event_t*>e)[0]
+            self.waits = True
+            return
+        self.catch_up()
+        self.play_one(e)
+
+    cdef void catch_up(self) noexcept nogil:
+        if self.waits:
+            self.waits = False
+            self.play_one(<const event_t*>&self.kept)
+
+    cdef bint is_whole_book(self, const quote_event_t* quote) noexcept nogil:
+        """Whether this quote leaves nothing of what stood before, and nobody but the crowd is there to notice."""
+        return (not self.has_depth and self.m.own_count == 0 and self.m.work_count == 0 and not self.m.halted
+                and 1 <= quote.bid_px_ticks and quote.bid_px_ticks < quote.ask_px_ticks
+                and quote.ask_px_ticks <= self.m.config.px_max
+                and 1 <= quote.bid_qty_lots <= self.m.config.qty_max and 1 <= quote.ask_qty_lots <= self.m.config.qty_max)
+
+    cdef void play_one(self, const event_t* e) noexcept nogil:
+        cdef const level_event_t* level = <const level_event_t*>e
+        cdef const trade_event_t* trade = <const trade_event_t*>e
         if e.ts_recv_ns > self.m.now_ns:
             match_advance(self.m, e.ts_recv_ns)
         if e.kind == KIND_BOOK_LEVEL:
@@ -101,23 +122,28 @@ cdef class Recorded:
                 self.clear_side(True)
             self.set_level(e.flags & FLAG_ASK != 0, level.px_ticks, level.qty_lots)
         elif e.kind == KIND_QUOTE:
-            # The touch says what is not there: nothing better on its own side, and without depth nothing else at all.
-            # What stood at its price goes on standing there: whoever waits behind it does not pass it with each quote.
-            if quote.bid_px_ticks:
-                self.clear_better(False, quote.bid_px_ticks)
-                if not self.has_depth:
-                    self.clear_behind(False, quote.bid_px_ticks)
-                self.set_level(False, quote.bid_px_ticks, quote.bid_qty_lots)
-            if quote.ask_px_ticks:
-                self.clear_better(True, quote.ask_px_ticks)
-                if not self.has_depth:
-                    self.clear_behind(True, quote.ask_px_ticks)
-                self.set_level(True, quote.ask_px_ticks, quote.ask_qty_lots)
+            self.play_quote(<const quote_event_t*>e)
         elif e.kind == KIND_TRADE or e.kind == KIND_AGG_TRADE:
             self.trade(e.flags & (FLAG_SELL | FLAG_BUYER_MAKER) != 0, trade.px_ticks, trade.qty_lots)
         elif e.kind == KIND_BOOK_CLEAR:
             self.clear_side(False)
             self.clear_side(True)
+
+    cdef void play_quote(self, const quote_event_t* quote) noexcept nogil:
+        """The touch says what is not there: nothing better on its own side, and without depth nothing else at all.
+
+        What stood at its price goes on standing there: whoever waits behind it does not pass it with each quote.
+        """
+        if quote.bid_px_ticks:
+            self.clear_better(False, quote.bid_px_ticks)
+            if not self.has_depth:
+                self.clear_behind(False, quote.bid_px_ticks)
+            self.set_level(False, quote.bid_px_ticks, quote.bid_qty_lots)
+        if quote.ask_px_ticks:
+            self.clear_better(True, quote.ask_px_ticks)
+            if not self.has_depth:
+                self.clear_behind(True, quote.ask_px_ticks)
+            self.set_level(True, quote.ask_px_ticks, quote.ask_qty_lots)
 
     cdef void crowd(self, bint sell, int64_t px, int64_t lots, int tif) noexcept nogil:
         cdef match_request_t r

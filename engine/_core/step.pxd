@@ -4,7 +4,8 @@ Pure: the same world and the same event give the same world and the same output 
 Reads no clock (time is a field of the event), draws no random number, does no I/O, allocates nothing, takes no lock.
 
 This stem only dispatches; the nouns are `step_market` (prices), `step_reports` (what the venue says of us),
-`step_account` (equity, venues, control), `step_strategy` (wishes; with `step_discipline`, `step_routes` and `step_size`),
+`step_account` (equity, venues, control), `step_strategy` (who decides and what is shown), `step_wishes` (what becomes of
+it; with `step_discipline`, `step_routes` and `step_size`),
 `step_plans` (triggers, deadlines, modes), `step_brackets` and `step_algos` (what stands between a wish and its orders),
 `step_orders` (the gate and the wire) and `step_out` (outputs). They call downward in that order.
 

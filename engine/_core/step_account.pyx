@@ -15,7 +15,7 @@ from engine._core.orders cimport (
 from engine._core.risk cimport gate_symbol_t, gate_symbols
 from engine._core.step_brackets cimport order_changed
 from engine._core.step_orders cimport query
-from engine._core.step_out cimport DRAWDOWN_LATCH, core_t, expose, incident
+from engine._core.step_out cimport DRAWDOWN_LATCH, core_t, expose, expose_venue, incident
 from engine._core.step_plans cimport switch_mode
 from engine._core.types cimport (
     FEED_MARKET, FEED_ORDERS, FEED_USER, INCIDENT_COUNT, OK, STRATEGY_NONE, SYMBOL_ALL, WORLD_BAD_EVENT, clock_event_t,
@@ -131,13 +131,6 @@ cdef void mark_price(core_t* core, const event_t* cause, uint16_t symbol, int64_
 
 
 # --------------------------------------------------------------------------------------------------------------- venues
-cdef void _expose_venue(core_t* core, int64_t venue) noexcept nogil:
-    cdef uint32_t i
-    for i in range(core.world.symbol_count):
-        if world_instruments(core.world)[i].venue == venue:
-            expose(core.world, <uint16_t>i)
-
-
 cdef void _doubt_orders(core_t* core, const event_t* cause, int64_t venue, bint ask) noexcept nogil:
     """The connection went: whatever had no answer yet may be anything. It came back: every such order is asked for."""
     cdef world_t* w = core.world
@@ -183,7 +176,7 @@ cdef int feed_event(core_t* core, const event_t* event) noexcept nogil:
         for i in range(w.symbol_count if e.feed == <int64_t>FEED_MARKET else 0):
             if world_instruments(w)[i].venue == e.venue and (e.symbol == SYMBOL_ALL or e.symbol == i):
                 world_instruments(w)[i].book_trusted = 0
-    _expose_venue(core, e.venue)
+    expose_venue(w, e.venue)
     return OK
 
 

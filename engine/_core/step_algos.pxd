@@ -2,7 +2,7 @@
 
 Owns: starting a parent from a wish, carrying out the slices' actions, telling a parent how its children fared, calling
 parents off, the record of each change of state (KIND_ALGO). Does not own: schedules (algos), the gate (each child goes
-through `place` like any order), the rules before the first child (own limits, discipline: step_strategy).
+through `place` like any order), the rules before the first child (own limits, discipline: step_wishes).
 
 A child is known by its tag (the parent's row), its leg (the child's number) and its signal (the parent's number), so
 a late report of an older parent's child reaches no newer one. A parent that has ended stands for its wish until that is

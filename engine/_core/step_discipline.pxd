@@ -1,7 +1,7 @@
 """The rules that protect from people, inside the step: what is known when a wish comes, who says so, what a trade came to.
 
 Owns: the facts that the rules are asked with, the sources of a signal, the trade of a strategy from flat to flat and its
-result, closing what stands beyond its stop. Does not own: a rule (discipline), a wish (step_strategy), a bracket.
+result, closing what stands beyond its stop. Does not own: a rule (discipline), a wish (step_wishes), a bracket.
 Cost: some 30 ns for a wish, nothing without the section.
 """
 from libc.stdint cimport int64_t, uint16_t, uint32_t

@@ -8,7 +8,7 @@ from engine._core.instruments cimport instrument_t
 from engine._core.risk cimport gate_symbols
 from engine._core.step_account cimport halt, mark_price
 from engine._core.step_discipline cimport force_stops
-from engine._core.step_out cimport core_t, expose, next_output
+from engine._core.step_out cimport core_t, expose, expose_touch, next_output
 from engine._core.step_plans cimport plans_on_price, plans_on_trade
 from engine._core.step_strategy cimport run_strategies
 from engine._core.types cimport (
@@ -75,7 +75,7 @@ cdef void _price_changed(core_t* core, const event_t* cause) noexcept nogil:
     cdef const instrument_t* i = &world_instruments(w)[symbol]
     cdef world_symbol_t* y = &world_symbols(w)[symbol]
     cdef int64_t px2 = i.bid_px_ticks + i.ask_px_ticks
-    expose(w, symbol)
+    expose_touch(w, symbol)
     if likely(i.book_trusted):
         if unlikely(w.now_ns - y.next_ns >= w.shape.rise_ns):
             y.anchor_px2, y.anchor_ns = y.next_px2 if y.next_px2 else px2, y.next_ns

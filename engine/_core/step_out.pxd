@@ -4,7 +4,7 @@ Owns: `core_t` (the world's pointer, the strategies' code, the outputs of the la
 output. Does not own: any decision. An output that finds no room is counted and trips the latch: what was not said
 must not be acted upon later as if it had been. `expose` tells gate and correlation what a symbol holds; it is called
 after every change of a position, a live order or a price, so nobody reads an exposure that is older than its cause.
-Cost: a record is one cache line; exposing a symbol some 10 ns.
+Cost: a record is one cache line; exposing a symbol some 10 ns, its touch alone 3 ns while nothing is held.
 """
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -52,6 +52,8 @@ cdef void note(core_t* core, const event_t* cause, int64_t strategy, int64_t tag
 cdef void incident(core_t* core, const event_t* cause, int64_t what, uint16_t symbol, int64_t id_order,
                    int64_t believed, int64_t found, int64_t strategy) noexcept nogil
 cdef void expose(world_t* w, uint16_t symbol) noexcept nogil
+cdef void expose_touch(world_t* w, uint16_t symbol) noexcept nogil
+cdef void expose_venue(world_t* w, int64_t venue) noexcept nogil
 
 
 cdef inline bint owned_only(const world_t* w, uint16_t symbol) noexcept nogil:

@@ -78,11 +78,7 @@ cdef inline uint32_t _venue_blocks(const world_venue_t* v) noexcept nogil:
     return (v.feeds_down & ((1 << <int>FEED_USER) | (1 << <int>FEED_ORDERS))) | v.unreconciled
 
 
-cdef void expose(world_t* w, uint16_t symbol) noexcept nogil:
-    """Tell the gate and the correlation what a symbol holds now."""
-    cdef gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
-    cdef const instrument_t* i = &world_instruments(w)[symbol]
-    cdef const orders_symbol_t* row = &orders_symbols(world_orders(w))[symbol]
+cdef inline void _tell_touch(world_t* w, uint16_t symbol, const instrument_t* i, gate_symbol_t* s) noexcept nogil:
     s.bid_px_ticks = i.bid_px_ticks
     s.ask_px_ticks = i.ask_px_ticks
     s.ts_book_ns = i.book_ts_ns
@@ -90,6 +86,30 @@ cdef void expose(world_t* w, uint16_t symbol) noexcept nogil:
     if world_has(w, SECTION_VALIDATE):
         s.book_trusted = i.book_trusted and validate_usable(world_validate(w), symbol)
     s.px_ref_ticks = i.ask_px_ticks
+    if not w.accounted:
+        # Nobody keeps books here: the account's words are what the set-up stated, and they are true by definition.
+        w.account.ts_equity_ns = w.now_ns
+
+
+cdef void expose_touch(world_t* w, uint16_t symbol) noexcept nogil:
+    """A symbol's touch is another one, and nothing else: what it holds was told when that changed."""
+    cdef gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
+    if unlikely(s.ts_book_ns == 0):
+        # The first one, or the set-up is not told yet.
+        expose(w, symbol)
+        return
+    _tell_touch(w, symbol, &world_instruments(w)[symbol], s)
+    # Nothing held and nothing on its way is worth nothing at any price.
+    if s.lots | s.open_buy_lots | s.open_sell_lots:
+        gate_expose(world_gate(w), &w.account, symbol, s.px_ref_ticks)
+
+
+cdef void expose(world_t* w, uint16_t symbol) noexcept nogil:
+    """Tell the gate and the correlation what a symbol holds now."""
+    cdef gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
+    cdef const instrument_t* i = &world_instruments(w)[symbol]
+    cdef const orders_symbol_t* row = &orders_symbols(world_orders(w))[symbol]
+    _tell_touch(w, symbol, i, s)
     # Halted alone, or its venue's user stream is down or came back without anybody having compared.
     s.halted = i.halted | world_symbols(w)[symbol].halted_by | _venue_blocks(&world_venues(w)[i.venue])
     s.lots = world_positions(w)[symbol].lots
@@ -97,9 +117,6 @@ cdef void expose(world_t* w, uint16_t symbol) noexcept nogil:
     s.open_sell_lots = row.open_sell_lots
     s.orders_open = row.live_count
     w.account.orders_open = <int64_t>world_orders(w).live_count
-    if not w.accounted:
-        # Nobody keeps books here: the account's words are what the set-up stated, and they are true by definition.
-        w.account.ts_equity_ns = w.now_ns
     gate_expose(world_gate(w), &w.account, symbol, i.ask_px_ticks)
     if world_has(w, SECTION_CORRELATION):
         _correlate(w, symbol, s.lots)
@@ -114,3 +131,11 @@ cdef inline void _correlate(world_t* w, uint16_t symbol, int64_t lots) noexcept 
             correlation_hold(world_correlation(w), symbol, lots)
     elif lots != 0 or world_correlation(w).blind_count:
         correlation_hold(world_correlation(w), symbol, lots)
+
+
+cdef void expose_venue(world_t* w, int64_t venue) noexcept nogil:
+    """What a venue's connections allow has changed, for each of its symbols."""
+    cdef uint32_t i
+    for i in range(w.symbol_count):
+        if world_instruments(w)[i].venue == venue:
+            expose(w, <uint16_t>i)

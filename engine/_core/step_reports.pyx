@@ -20,7 +20,7 @@ from engine._core.step_account cimport halt, revalue
 from engine._core.step_brackets cimport fee_took, guard_position, order_changed, take_back
 from engine._core.step_discipline cimport strategy_charged, strategy_filled
 from engine._core.step_orders cimport recheck
-from engine._core.step_out cimport LEDGER_LATCH, core_t, expose, incident, owned_only
+from engine._core.step_out cimport LEDGER_LATCH, core_t, expose, expose_venue, incident, owned_only
 from engine._core.step_plans cimport plans_on_report
 from engine._core.types cimport (
     FLAG_SELL, INCIDENT_BALANCE, INCIDENT_LATE_FILL, INCIDENT_LEDGER, INCIDENT_POSITION, INCIDENT_TERMS,
@@ -69,6 +69,7 @@ cdef int _fill(core_t* core, const order_event_t* e, order_t** o) noexcept nogil
             # The venue traded something that this order cannot have: what is held is not known until it is compared.
             incident(core, cause, INCIDENT_TERMS, e.symbol, e.id_order, status, e.qty_lots, STRATEGY_NONE)
             world_venues(w)[world_instruments(w)[e.symbol].venue].unreconciled = 1
+            expose_venue(w, world_instruments(w)[e.symbol].venue)
         return status
     posted = ledger_fill(world_ledger(w), e.symbol, sell, e.px_ticks, e.qty_lots, <uint16_t>ASSET_NONE, 0, False, w.now_ns,
                          &posting)

@@ -180,7 +180,8 @@ cdef extern from * nogil:
     #include <string.h>
     /* One memset of 448 bytes becomes `rep stos`, whose start costs 15 ns; line by line it is plain stores. */
     static inline void bot4_clear_lines(void* block, size_t size) {
-        for (char *line = (char*)block, *end = line + size; line < end; line += 64) memset(line, 0, 64);
+        #pragma GCC unroll 8
+        for (size_t at = 0; at < size; at += 64) memset((char*)block + at, 0, 64);
     }
     """
     void clear_lines "bot4_clear_lines"(void* block, size_t size) noexcept

@@ -77,6 +77,8 @@ class Step(MarketSide):
         if status in (Status.ORDER_MISMATCH, Status.ORDER_OVERFILL):
             self._incident(Incident.INCIDENT_TERMS, symbol, e["id_order"])
             self.unreconciled = True
+            for other in range(len(self.touch)):
+                self._expose(other)
         if status not in (Status.OK, Status.ORDER_LATE_FILL, Status.ORDER_UNKNOWN_ID):
             return status
         self.ledger.fill(symbol, sell, e["px"], e["qty"], now_ns=self.now)

@@ -15,18 +15,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from msgspec.structs import replace
 
 from bench.bench_book import BASE, TICK, events_of, near_stream
 from bench.harness import Report, heavy_peer, sized
 from engine._core import features_feed
 from engine._core.tape import Tape
-from engine._core.types import EVENT, LEVEL, QUOTE, Kind
-from engine.research import backtest
+from engine._core.types import EVENT, LEVEL, QUOTE, TRADE, Kind
+from engine.research import backtest, dataset, shipped
 from engine.research.assumed import Market
 from engine.research.dataset import Dataset, Meta
 from engine.research.lockstep import Lockstep, Route
 from engine.runtime.backtest import Asked, Bench, settings_for
 from engine.settings.load import config_directory, load
+from engine.settings.schema import Settings
 
 START = 1_700_000_000_000_000_000
 MS = 1_000_000
@@ -57,10 +59,11 @@ def quotes_of(count: int) -> npt.NDArray[Any]:
     return out.view(EVENT)
 
 
-def _rates(events: npt.NDArray[Any], strategy: str, market: Any, *, every: int, books: bool) -> Any:
-    """Million events a second of each round, and the last round's tape hash."""
+def _rates(events: npt.NDArray[Any], strategy: str, market: Any, *, every: int, books: bool, calls: bool = True) -> Any:
+    """Million events a second of each round, and the last round's tape hash. `calls`: each of them is decided on."""
     asked = Asked(strategy, {"every": every}, latency_ms=0.5, cuts=0)
     settings = settings_for(load([config_directory() / "paper.toml"]).settings, asked, (Dataset(META, events), events))
+    settings = _deep(settings, events)
     rates, seen = [], set()
     for _ in range(sized(ROUNDS, 1)):
         bench = Bench(settings, asked, Market("book"))
@@ -75,12 +78,22 @@ def _rates(events: npt.NDArray[Any], strategy: str, market: Any, *, every: int, 
         counts = machine.core.world.counts
         assert counts["refused"] == 0, counts
         # The first level makes no touch, so the last order may be one call short.
-        assert counts["intents"] >= len(events) // every - 1, counts
+        assert counts["intents"] >= (len(events) // every - 1 if calls else 1), counts
         fed = features_feed.feed_of(machine.core.world, 0)
         assert (fed is not None and not np.isnan(fed[3]).any()) == (strategy == BEAT_FEATURES)
         seen.add(machine.core.world.state_hash())
     assert len(seen) == 1
     return np.array(rates), seen.pop()
+
+
+def _deep(settings: Settings, events: npt.NDArray[Any]) -> Settings:
+    """Prices as far as the recorded depth goes: a backtest's own core needs the touch alone."""
+    levels = events[events["kind"] == int(Kind.KIND_BOOK_LEVEL)].view(LEVEL)
+    if not len(levels):
+        return settings
+    highest = int(levels["px_ticks"].max()) * META.tick_e8
+    rows = {name: replace(row, px_max=max(row.px_max, highest)) for name, row in settings.instruments.items()}
+    return replace(settings, instruments=rows)
 
 
 def _with_book(bench: Bench, machine: backtest.Machine, events: npt.NDArray[Any]) -> backtest.Machine:
@@ -104,28 +117,12 @@ def bench_quotes_bare(report: Report) -> None:
     report.row("backtest_quotes_bare", rates, checksum=checksum, **heavy_peer("backtrader", "bare_rate_samples"))
 
 
-def _hftbacktest(rows: npt.NDArray[Any], every: int) -> Callable[[], float] | None:
+def _hftbacktest(data: npt.NDArray[Any], lowest: float, highest: float, every: int) -> Callable[[], float] | None:
+    """Million rows of its own form a second, or nothing where it is not installed."""
     if importlib.util.find_spec("hftbacktest") is None:
         return None
     import numba as nb  # noqa: PLC0415
-    from hftbacktest import (  # noqa: PLC0415
-        BUY_EVENT,
-        DEPTH_EVENT,
-        EXCH_EVENT,
-        GTC,
-        LIMIT,
-        LOCAL_EVENT,
-        SELL_EVENT,
-        BacktestAsset,
-        ROIVectorMarketDepthBacktest,
-    )  # fmt: skip
-    from hftbacktest.binding import event_dtype  # noqa: PLC0415
-
-    data = np.zeros(len(rows), event_dtype)
-    data["ev"] = np.where(rows[:, 0] == 1, BUY_EVENT, SELL_EVENT) | DEPTH_EVENT | EXCH_EVENT | LOCAL_EVENT
-    data["exch_ts"] = START + np.arange(len(rows)) * MS
-    data["local_ts"] = data["exch_ts"] + 100_000
-    data["px"], data["qty"] = np.round(rows[:, 1] * TICK, 1), rows[:, 2] * 0.001
+    from hftbacktest import GTC, LIMIT, BacktestAsset, ROIVectorMarketDepthBacktest  # noqa: PLC0415
 
     @nb.njit
     def walk(run, every):  # type: ignore[no-untyped-def]
@@ -141,23 +138,43 @@ def _hftbacktest(rows: npt.NDArray[Any], every: int) -> Callable[[], float] | No
                 else:
                     run.submit_sell_order(0, sent, depth.best_bid, 0.01, GTC, LIMIT, False)
                 run.clear_inactive_orders(0)
-        return sent
+        return count, sent
 
     def once() -> float:
         asset = BacktestAsset().data([data]).linear_asset(1.0).constant_order_latency(500_000, 500_000)
         asset = asset.risk_adverse_queue_model().no_partial_fill_exchange().trading_value_fee_model(0.0002, 0.0007)
-        asset = asset.tick_size(TICK).lot_size(0.001).last_trades_capacity(0)
-        asset = asset.roi_lb((rows[:, 1].min() - 1) * TICK).roi_ub((rows[:, 1].max() + 1) * TICK)
+        asset = asset.tick_size(TICK).lot_size(0.001).last_trades_capacity(0).roi_lb(lowest).roi_ub(highest)
         run = ROIVectorMarketDepthBacktest([asset])
         start = time.process_time_ns()
-        sent = walk(run, every)
+        count, sent = walk(run, every)
         taken = time.process_time_ns() - start
         run.close()
-        assert sent >= len(rows) // every - 1
-        return len(rows) * 1e3 / taken
+        assert count > 0
+        assert sent == count // every
+        return len(data) * 1e3 / taken
 
     once()
     return once
+
+
+def _hft_rows(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Levels of the made stream in hftbacktest's form."""
+    from hftbacktest import BUY_EVENT, DEPTH_EVENT, EXCH_EVENT, LOCAL_EVENT, SELL_EVENT  # noqa: PLC0415
+    from hftbacktest.binding import event_dtype  # noqa: PLC0415
+
+    data = np.zeros(len(rows), event_dtype)
+    data["ev"] = np.where(rows[:, 0] == 1, BUY_EVENT, SELL_EVENT) | DEPTH_EVENT | EXCH_EVENT | LOCAL_EVENT
+    data["exch_ts"] = START + np.arange(len(rows)) * MS
+    data["local_ts"] = data["exch_ts"] + 100_000
+    data["px"], data["qty"] = np.round(rows[:, 1] * TICK, 1), rows[:, 2] * 0.001
+    return data
+
+
+def _beside(peer: Callable[[], float] | None) -> dict[str, Any]:
+    if peer is None:
+        return {}
+    version = importlib.metadata.version("hftbacktest")
+    return {"peer": f"hftbacktest {version}", "peer_samples": [peer() for _ in range(sized(ROUNDS, 1))]}
 
 
 @pytest.mark.parametrize("name", ["replay_l2", "replay_l2_queues"])
@@ -172,9 +189,53 @@ def bench_depth(report: Report, name: str) -> None:
     every = sized(10_000, 100)
     market = _Depth(venue=name == "replay_l2_queues")
     rates, checksum = _rates(events, BEAT, market, every=every, books=True)
-    peer = _hftbacktest(rows, every)
-    more = {}
-    if peer is not None:
-        version = importlib.metadata.version("hftbacktest")
-        more = {"peer": f"hftbacktest {version}", "peer_samples": [peer() for _ in range(sized(ROUNDS, 1))]}
-    report.row(name, rates, checksum=checksum, **more)
+    peer = None
+    if importlib.util.find_spec("hftbacktest"):
+        lowest, highest = (rows[:, 1].min() - 1) * TICK, (rows[:, 1].max() + 1) * TICK
+        peer = _hftbacktest(_hft_rows(rows), lowest, highest, every)
+    report.row(name, rates, checksum=checksum, **_beside(peer))
+
+
+def _shifted(rows: npt.NDArray[Any], names: tuple[str, ...], count: int) -> npt.NDArray[Any]:
+    """The rows so many times, each time later by the first name's span and a second."""
+    later = int(rows[names[0]].max() - rows[names[0]].min()) + 10**9
+    out = np.tile(rows, count)
+    for name in names:
+        out[name] += np.repeat(np.arange(count), len(rows)) * later
+    return out
+
+
+def _again(events: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """Events so many times; their numbers go on rising as their times do."""
+    out = _shifted(events, ("ts_recv_ns", "ts_venue_ns"), count)
+    turn = np.repeat(np.arange(count), len(events)) * 10**9
+    depth = out["kind"] == int(Kind.KIND_BOOK_LEVEL)
+    for name in ("id_first", "id_last", "id_prev"):
+        out.view(LEVEL)[name][depth] += turn[depth]
+    out.view(TRADE)["id_trade"][~depth] += turn[~depth]
+    return out
+
+
+@pytest.mark.parametrize("name", ["replay_recorded", "replay_recorded_queues"])
+def bench_recorded(report: Report, name: str) -> None:
+    """A recorded perpetual future, depth and trades, a message being some fifteen levels, decided on once a message.
+
+    The file is the package's own sample in hftbacktest's form, and both read it: ten times, one after the other, for it
+    is a minute long. Counted are its rows.
+    """
+    path, row = shipped.find("hftbacktest")
+    meta = Meta(row["symbol"], 10**7, 10**5, row["market"], source=row["source"])
+    events, _ = dataset.playable(dataset.load(path, meta))
+    with np.load(path) as file:
+        theirs = file["data"]
+    # The quotes are our import's own work, for a core without a book.
+    events = events[events["kind"] != int(Kind.KIND_QUOTE)]
+    assert len(events) == len(theirs)
+    again = sized(10, 1)
+    events, theirs = _again(events, again), _shifted(theirs, ("exch_ts", "local_ts"), again)
+    every = sized(1_000, 100)
+    rates, checksum = _rates(events, BEAT, _Depth(venue=name.endswith("queues")), every=every, books=True, calls=False)
+    middle = float(np.median(theirs["px"]))
+    # Its window of prices is a fifth around; what lies outside it leaves out, and we do not.
+    peer = _hftbacktest(theirs, round(middle * 0.8, 1), round(middle * 1.2, 1), every)
+    report.row(name, rates, checksum=checksum, **_beside(peer))

@@ -29,6 +29,7 @@ from engine.net.clocksync import ClockSync
 from engine.runtime.care import Act, Care, CareConfig
 from engine.runtime.engine import Depth, Engine
 from engine.runtime.seam import Asker
+from engine.runtime.turn import Turn
 from engine.safety.armed import Armed
 from engine.venues.directory import Directory
 from engine.venues.driver import StartGate, Tally
@@ -44,7 +45,7 @@ NOTHING = np.zeros(0, EVENT)
 SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
 
 
-class Door(ABC):
+class Door(Turn, ABC):
     """`sender` says what was asked and is not answered; a subclass sends and hears."""
 
     sender: Asker
@@ -62,11 +63,9 @@ class Door(ABC):
         self.balances: dict[int, int] = {}  # by the ledger's asset: the account's own first, then each base in order
         self.shares_cash = False  # other venues hold a part of the account's own asset: one's word is not the whole
         self.known: dict[tuple[int, int], int] = {}  # our order by (symbol, the venue's number)
-        self.failure: Exception | None = None
         self.opened_count = 0  # how often the core was told that all is green
         self.told_open = False
         self.queue: deque[Events] = deque()
-        self.busy = False
         self.records = Records()
         self._engine: Engine | None = None
         self._tasks: set[asyncio.Task[None]] = set()

@@ -2,7 +2,8 @@
 
 Runs until the core has something to send or the events are used up: a driver crosses into Python once per intent, not
 once per event. The input is on the tape before it is stepped, its outputs before this returns: whoever sends them
-sends what is already recorded. Time is read once an event: a step's figure has its record's in it.
+sends what is already recorded. Time is read once an event, and once for all the levels of a depth message: a figure has
+its records' in it, and an order's begins with the message that led to it.
 """
 from libc.stdint cimport uint64_t
 

@@ -4,7 +4,7 @@ from engine._core.clock cimport clock_cycles, clock_scale_q32
 from engine._core.histogram cimport Histogram, histogram_record, histogram_t
 from engine._core.step cimport Core, core_t, step
 from engine._core.tape cimport Tape, tape_append, tape_commit, tape_t
-from engine._core.types cimport OK, event_t, raise_status
+from engine._core.types cimport FLAG_LAST, KIND_BOOK_LEVEL, OK, event_t, raise_status
 
 from engine._core.clock import ns_per_cycle
 
@@ -21,7 +21,11 @@ cdef uint64_t pump_some(core_t* core, tape_t* tape, const event_t* events, uint6
         if status[0] != OK:
             return at
         step(core, &events[at])
-        # The end of one is the beginning of the next: reading the counter costs as much as half a step.
+        if events[at].kind == KIND_BOOK_LEVEL and not events[at].flags & FLAG_LAST and not core.out_count:
+            # Of a depth message: it is timed whole. Reading the counter costs as much as a level.
+            at += 1
+            continue
+        # The end of one is the beginning of the next.
         stop = clock_cycles()
         took = clock_scale_q32(stop - start, _ns_per_cycle_q32)
         start = stop

@@ -86,7 +86,7 @@ class Engine:
         self, core: Core, tape: Tape, exchange: Exchange, *, now_ns: int = 0, meter: Meter | None = None
     ) -> None:
         self.core, self.tape, self.exchange = core, tape, exchange
-        self.step_ns, self.order_ns = Histogram(), Histogram()  # of every step, and of those that made an intent
+        self.step_ns, self.order_ns = Histogram(), Histogram()  # of every message, and of those that made an intent
         self.now_ns = now_ns
         self.meter = meter
         self._timer_due_ns = now_ns

@@ -34,6 +34,7 @@ from engine._core.world cimport rows_copy
 from engine.net.listener cimport Receiver
 from engine.net.spending cimport Spender
 from engine.runtime.drive cimport pump_some
+from engine.runtime.turn cimport Turn
 from engine.venues.booksync cimport SYNC_HELD, SYNC_LIVE, SYNC_OLD, SYNC_PASSES, BookSync
 
 from engine._core.types import EVENT, Status
@@ -63,6 +64,8 @@ cdef class Lane(Receiver):
     cdef dict under_way
     cdef dict placed
     cdef object exchange
+    cdef Turn turn                # the exchange once more
+    cdef object lines             # of the exchange: where orders go
     cdef object engine
     cdef object queue             # of the exchange: what waits for the core
     cdef bytearray records        # and what has yet to be put there
@@ -73,7 +76,8 @@ cdef class Lane(Receiver):
 
     def __init__(self, exchange, engine):
         feed, sender = exchange.feed, exchange.sender
-        self.exchange, self.engine = exchange, engine
+        self.exchange, self.engine, self.lines = exchange, engine, exchange.lines
+        self.turn = exchange
         self.queue, self.records = exchange.queue, exchange.records.pending
         self.parser, self.marks = feed.parser, feed.marks
         self.syncs = [feed.syncs.get(symbol) for symbol in range(max(feed.syncs) + 1)]
@@ -97,7 +101,7 @@ cdef class Lane(Receiver):
     cdef int receive(self, const char* payload, size_t size, int64_t ts_recv_ns) except -1:
         cdef size_t count = 0
         cdef int status, answer = SYNC_HELD
-        if self.exchange.busy or self.queue or self.exchange.failure is not None:
+        if self.turn.busy or self.queue or self.turn.failure is not None:
             # Within a step, or behind what waits for one: in its turn.
             self.exchange.released(self.exchange.feed.on_frame(payload[:size], ts_recv_ns))
             return 0
@@ -108,14 +112,14 @@ cdef class Lane(Receiver):
             events = rows_copy(self.parser.out, count * sizeof(event_t), EVENT)
             self.exchange.released(self.exchange.feed.on_events(Status(status), events))
         elif answer == SYNC_PASSES:
-            self.exchange.busy = True
+            self.turn.busy = True
             try:
                 self._step(self.parser.out, count)
             except Exception as error:
                 self.exchange.fail(error)
                 raise
             finally:
-                self.exchange.busy = False
+                self.turn.busy = False
             if self.queue or self.records:
                 self.exchange.flush()
         return 0
@@ -182,7 +186,7 @@ cdef class Lane(Receiver):
             elif e.kind < KIND_INTENT_PLACE or e.kind > KIND_INTENT_CANCEL_ALL:
                 continue
             else:
-                connection = self.exchange.connection if connection is None else connection
+                connection = self.lines.connection if connection is None else connection
                 if self._write(<const intent_t*>e, now_ns, may_place, connection):
                     continue
             # From here on in the order of the outputs, by the way that knows every case.

@@ -1,0 +1,3 @@
+class Turn:
+    busy: bool
+    failure: Exception | None

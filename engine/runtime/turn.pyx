@@ -1,0 +1,2 @@
+cdef class Turn:
+    """Nobody's: no step runs and nothing has failed."""

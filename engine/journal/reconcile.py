@@ -85,7 +85,8 @@ def settle(
     for trade in view.trades:
         if (trade.symbol, trade.sell, trade.id_trade) not in booked:
             missing[trade.id_order].append(trade)
-    live = {int(o["id_order"]): o for o in orders}
+    # A stop that waits here for its price was never sent: the venue cannot know it, and that proves nothing.
+    live = {int(o["id_order"]): o for o in orders if not o["trigger"]}
     at_venue = {o.id_order: o for o in view.open_orders if o.id_order}
     never = set(unsent)
     for id_order in sorted(live):

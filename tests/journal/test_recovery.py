@@ -321,6 +321,23 @@ def test_a_fill_that_is_booked_is_not_booked_again():
     assert plan.events == []
 
 
+def test_an_amend_that_has_just_left_may_still_arrive_and_is_not_called_lost():
+    young = table(S.STATE_PENDING_REPLACE)
+    young["ts_changed_ns"] = 10**12 - 10**9
+    plan = decide(young, open_orders=[there()])
+    assert (kinds(plan), plan.waiting) == ([], [7])
+    # One that has arrived is seen at once.
+    plan = decide(young, open_orders=[there(px=101)])
+    assert (kinds(plan), plan.waiting) == (["REPLACED"], [])
+
+
+def test_a_stop_that_waits_here_for_its_price_is_nothing_that_the_venue_could_know():
+    held_back = table(S.STATE_OPEN)
+    held_back["trigger"] = 1
+    plan = decide(held_back)
+    assert (kinds(plan), plan.waiting, plan.rows) == ([], [], [])
+
+
 def test_without_evidence_an_order_stays_unknown():
     # It may still arrive; the venue counts fills whose trades it does not show; it is called filled without trades.
     young = decide(table(S.STATE_SENT, created=10**12 - 10**9))

@@ -152,7 +152,10 @@ def owned_lots(World world not None, uint16_t symbol):
 
 
 def guarded(World world not None):
-    """(handle, phase, held, covered) of every bracket that holds something, or sold more than it held."""
+    """(phase, side, held, covered) of every bracket that holds something, or sold more than it held.
+
+    The side is 1 for a long and -1 for a short.
+    """
     cdef const bracket_t* b
     cdef uint64_t i
     cdef int64_t held, covered
@@ -166,7 +169,7 @@ def guarded(World world not None):
         held = bracket_held_lots(b)
         if held:
             covered = open_of(leg_of(b, LEG_STOP)) if lives(leg_of(b, LEG_STOP)) else 0
-            out.append((b.handle, b.phase, held, covered))
+            out.append((b.phase, -1 if b.sell else 1, held, covered))
     return out
 
 

@@ -201,15 +201,19 @@ def test_a_strategy_that_never_orders_gets_no_certificate():
 
 @pytest.mark.parametrize(
     ("found", "checker"),
-    [((1, BracketPhase.PHASE_COVERED, -3, 0), "both exits filled has its name"),
-     ((1, BracketPhase.PHASE_STUCK, 3, 2), "nothing held without protection"),
-     ((1, BracketPhase.PHASE_OVER, -3, 0), "nothing held without protection"),
-     ((1, BracketPhase.PHASE_COVERED, 3, 3), "")],
+    [((BracketPhase.PHASE_COVERED, 1, -3, 0), "both exits filled has its name"),
+     ((BracketPhase.PHASE_STUCK, 1, 3, 2), "nothing held without protection"),
+     ((BracketPhase.PHASE_OVER, -1, -3, 0), "nothing held without protection"),
+     ((BracketPhase.PHASE_COVERED, 1, 3, 3), ""),
+        ((BracketPhase.PHASE_STUCK, -1, 3, 0), "")],
 )  # fmt: skip
 def test_what_a_bracket_may_not_stand_in_is_seen(monkeypatch, found, checker):
     now, outcome = [START_NS], Outcome(1, 1.0)
     promises = Promises(SETUP, SimpleNamespace(core=world.core()), Venue(1, _nobody), outcome, lambda: now[0])
     monkeypatch.setattr("engine.sim.world.promises.guarded", lambda _: [found])
+    # The account is long by three.
+    monkeypatch.setattr("engine.sim.world.promises.glance", lambda *_: (3, 3, 0, 0))
+    monkeypatch.setattr("engine.sim.world.promises.owned_lots", lambda *_: 3)
     with suppress(WorldFoundBreak):
         # The third time nobody could have acted: the deadline begins anew.
         for reachable in (True, True, False, True, True):

@@ -33,7 +33,7 @@ class Promises:
         self.disk_full = False
         self._now_ns = now_ns
         self._asked: dict[int, int] = {}  # lots of requests that are under way, by order
-        self._bare_since: dict[int, int] = {}  # brackets that hold something without protection, since when reachable
+        self._bare_since: dict[int, int] = {}  # a side (1 long, -1 short) held without protection: since when
         self.bare_most_ns = 0
 
     def expect(self, holds: bool, checker: str, detail: str) -> None:
@@ -90,27 +90,25 @@ class Promises:
         """Nothing that a bracket holds stays without a living stop, nor sold more than once, beyond the deadline.
 
         Time in which the venue cannot be reached does not count, and each time that it is reached again the deadline
-        begins anew.
+        begins anew. Nor does what has no owner: power took the record of an order whose trades are at the venue. An
+        incident names them, and a person has to look: what the strategy believes is not what may be closed.
         """
-        now, still = self._now_ns(), {}
-        world = self.engine.core.world
-        # Power took the record of an order whose trades are at the venue: they have no owner, which is an incident that
-        # names them. What the strategy believes is then not what may be closed, and a person has to look.
-        if not reachable or glance(world, 0)[0] != owned_lots(world, 0):
-            self._bare_since.clear()
-            return
-        for handle, phase, held, covered in guarded(world):
+        now, world = self._now_ns(), self.engine.core.world
+        lots, bare, worst = glance(world, 0)[0], {1: 0, -1: 0}, ""
+        for phase, side, held, covered in guarded(world):
             said = f"{held} lots held, {covered} covered, {BracketPhase(phase).name}"
             # Sold more than was held: that has a name, an incident, and a way back.
             self.expect(held > 0 or phase in OVERSHOT, "both exits filled has its name", said)
-            if 0 < held <= covered:
+            bare[side if held > 0 else -side] += max(0, held - covered) if held > 0 else -held
+            worst = worst if 0 < held <= covered else said
+        for side, open_lots in bare.items():
+            # Two brackets may hold against each other; at risk is what the account holds.
+            if not reachable or min(open_lots, side * lots) <= 0 or lots != owned_lots(world, 0):
+                self._bare_since.pop(side, None)
                 continue
-            since = still[handle] = self._bare_since.get(handle, now)
-            self.bare_most_ns = max(self.bare_most_ns, now - since)
-            self.expect(
-                now - since <= BARE_MOST_NS, "nothing held without protection", f"{said} for {(now - since) / S:.0f} s"
-            )
-        self._bare_since = still
+            lasts = now - self._bare_since.setdefault(side, now)
+            self.bare_most_ns = max(self.bare_most_ns, lasts)
+            self.expect(lasts <= BARE_MOST_NS, "nothing held without protection", f"{worst} for {lasts / S:.0f} s")
 
     def forget(self) -> None:
         """The process has ended, and what it had on its way with it."""

@@ -15,13 +15,14 @@ import numpy as np
 from bench.harness import SMOKE, Report, note, sized
 from bench.soak import soak
 from engine._core.world import World
-from engine.cli.certify import make_setup
 from engine.journal.compare import feed
 from engine.journal.layout import find_session
 from engine.journal.recovery import recover
 from engine.journal.replay import replay_session
 from engine.journal.snapshot import Snapshotter
 from engine.journal.writer import JournalConfig, JournalWriter
+from engine.runtime.certified import make_setup
+from engine.runtime.wiring import make_core
 from engine.sim.market import random_walk
 from engine.sim.world.certify import Runner, certify, scratch
 from engine.sim.world.venue import Venue
@@ -62,7 +63,7 @@ def _nothing(*_: object, **__: object) -> None:
 
 
 def _session(root: Path, count: int) -> tuple[int, str]:
-    core = SETUP.make_core()
+    core = make_core(seed=1)
     config = JournalConfig(segment_bytes=64 << 20, disk_free_bytes=0, compress=False)
     events = random_walk(seed=5, count=count)
     with JournalWriter(root, config, seed=1, now_ns=lambda: 1, world=core.world) as journal:
@@ -78,7 +79,7 @@ def bench_replay_and_recovery(report: Report) -> None:
     count = sized(1_000_000, 5_000)
     with scratch() as root:
         records, state = _session(root, count)
-        core = SETUP.make_core()
+        core = make_core(seed=1)
         rates = []
         for _ in range(sized(5, 1)):
             start = time.perf_counter_ns()

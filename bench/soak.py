@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.cli.certify import make_setup
 from engine.journal.compare import feed
 from engine.journal.writer import JournalConfig, JournalWriter
+from engine.runtime.wiring import make_core
 from engine.sim.market import random_walk
 
 BATCH, EVENTS = 2_500, 100_000
@@ -58,7 +58,7 @@ def soak(
     root: Path, *, seconds: float, rate: int = 50_000, segment_bytes: int = 64 << 20, threads: bool = True
 ) -> Soaked:
     """Feed `rate` events a second for so long. Without threads the journal's turns come between the events."""
-    core = make_setup("strategies.quoter").make_core()
+    core = make_core(seed=1)
     events = random_walk(seed=9, count=EVENTS)
     config = JournalConfig(segment_bytes=segment_bytes, disk_free_bytes=0, compress=True, disk_cap_bytes=1 << 40)
     marks, pace, done = [], threading.Event(), 0

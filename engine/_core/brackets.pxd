@@ -108,7 +108,8 @@ cdef struct bracket_t:
     uint32_t incidents            # bit per bracket_incident_t
     uint32_t next                 # free slots, or closed ones by age
     int64_t outside_lots          # closed by orders that are none of its legs
-    int64_t reserved[5]
+    int64_t owed_lots             # of the entry: the venue's tally knows of them, their fills have not come yet
+    int64_t reserved[4]
     leg_t legs[4]
 
 

@@ -123,6 +123,9 @@ cdef void stand(brackets_t* t, bracket_t* b, int phase, int sign, int64_t now_ns
         b.lates = 0
     elif phase == PHASE_STUCK:
         tell_incident(t, b, INCIDENT_STILL_STUCK, out, n)
+        # One more attempt with each alarm: what refused the ones before, a halt or a price too old, may be over.
+        if not lives(leg_of(b, LEG_UNWIND)) and leg_of(b, LEG_UNWIND).places >= t.config.unwinds_max:
+            leg_of(b, LEG_UNWIND).places = t.config.unwinds_max - 1
     # A passed deadline is a new chance for requests that were refused too often.
     for i in range(<int>LEG_COUNT):
         b.legs[i].asks = 0
@@ -375,6 +378,12 @@ cdef uint64_t brackets_on_order(brackets_t* t, order_t* o, int64_t now_ns, brack
             return 1
         return 0
     leg = &b.legs[o.leg]
+    if o.leg == LEG_ENTRY:
+        b.owed_lots = known
+        # Counted before any fill: what an adopted entry had filled is part of the position that was found.
+        known = o.filled_lots if o.filled_lots > o.counted_lots else o.counted_lots
+        b.owed_lots -= known
+        news = known - o.counted_lots
     o.counted_lots = known
     # An unwind on the entry's side buys an overshoot back; every other child takes out of the position.
     if o.leg == LEG_UNWIND and o.sell == b.sell:

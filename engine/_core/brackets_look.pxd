@@ -44,7 +44,7 @@ cdef inline int sign_of(const brackets_t* t, const bracket_t* b) noexcept nogil:
     cdef bint children = lives(stop) or lives(leg_of(b, LEG_TARGET)) or lives(unwind)
     cdef bint spent = not lives(unwind) and unwind.places >= t.config.unwinds_max
     cdef int i
-    if held == 0 and not children and not lives(entry):
+    if held == 0 and not children and not lives(entry) and b.owed_lots == 0:
         return SIGN_FLAT
     if held > 0 and covers(stop, held) and not (b.phase == PHASE_STUCK and lives(unwind)):
         return SIGN_COVERED

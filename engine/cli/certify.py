@@ -10,31 +10,10 @@ from functools import partial
 import click
 
 from engine._core.clock import monotonic_ns
-from engine._core.step import Core
 from engine.cli.progress import progress
-from engine.runtime.wiring import ACCOUNT, INSTRUMENT, LIMITS, make_core
+from engine.runtime.certified import make_setup
 from engine.sim.world.certify import certify as run_certify
-from engine.sim.world.engine import Setup
-from engine.sim.world.trial import Outcome
-from engine.strategy import registry
-from engine.strategy.cache import Cache
-
-UNIT = INSTRUMENT["tick_e8"] * INSTRUMENT["lot_e8"] // 10**8
-EXPOSURE_MAX = ACCOUNT["equity"] * LIMITS["position_share_ppm"] // 10**6
-
-
-def _core(strategy: str) -> Core:
-    core = make_core(seed=1)
-    if strategy != "strategies.quoter":
-        cache = Cache()
-        registry.build(strategy, cache)
-        registry.bind(core, 0, registry.Placement(strategy, 0), cache=cache)
-    return core
-
-
-def make_setup(strategy: str, market: str = "walk") -> Setup:
-    """One strategy on one symbol, with the account and limits of the paper session."""
-    return Setup(strategy, partial(_core, strategy), EXPOSURE_MAX, UNIT, market=market)
+from engine.sim.world.outcome import Outcome
 
 
 @click.command()
@@ -61,10 +40,10 @@ def certify(
     point; it drives the real core, the real journal and the real recovery. Exit codes: 0 certified; 1 broken; 4 it
     never ordered, so nothing of it was tried.
 
-    Example: bot4 certify strategies.quoter --seeds 100 --hours 24
+    Example: bot4 certify strategies.breakout --seeds 100 --hours 24
     """
     # Here first: a name that is none, or a source that cannot be built, is one plain line and not one a worker.
-    _core(strategy)
+    make_setup(strategy, market).make_core()
     start = monotonic_ns()
     with progress("certify", quiet=as_json) as advance:
         trials, simulated = 0, 0.0
@@ -86,7 +65,7 @@ def certify(
     elif found.passed and not found.orders:
         click.echo(
             f"IDLE  {found.name}: {found.hours:,.0f} simulated hours and no order, so nothing of it was tried. More "
-            "hours or --market flow may make it trade; these worlds have no brackets and no market orders."
+            "hours or --market flow may make it trade; these worlds have quotes and trades of one symbol, no bars."
         )
     elif found.passed:
         click.echo(

@@ -58,3 +58,9 @@ class WorldFoundBreak(Bot4Error, AssertionError):
     code = "BOT4-1708"
     sentence = "The seeded world broke a promise."
     remedy = "The detail names the checker, the seed and the event; the same seed does it again."
+
+
+class WorldCannotHold(Bot4Error, ValueError):
+    code = "BOT4-1709"
+    sentence = "The seeded world has no data that this strategy decides by."
+    remedy = "Certify what trades one symbol; the others are tried by backtest, paper and a rehearsal."

@@ -13,12 +13,17 @@ import numpy as np
 from engine._core.types import EVENT
 from engine._core.world import ORDER_RECORD
 
+from engine._core.brackets cimport LEG_STOP, PHASE_CLOSED, bracket_held_lots, bracket_t, brackets_slots, leg_of
+from engine._core.brackets_look cimport lives, open_of
 from engine._core.orders cimport order_is_live, order_t, order_terms_t, orders_adopt, orders_slots, orders_t
 from engine._core.step cimport Core, step
 from engine._core.step_out cimport core_t
 from engine._core.tape cimport BLOCK_RECORDS, BLOCK_SIZE, Tape, tape_append, tape_block_t
 from engine._core.types cimport OK, ORDER_DUPLICATE_ID, WORLD_BAD_LAYOUT, event_t, raise_status
-from engine._core.world cimport World, world_orders, world_positions
+from engine._core.world cimport (
+    SECTION_BRACKETS, World, world_brackets, world_has, world_orders, world_positions,
+    world_strategies,
+)
 
 cdef enum:
     FIRST_OUTPUT = 128            # KIND_INTENT_PLACE: everything from there on comes out
@@ -134,6 +139,38 @@ def glance(World world not None, uint16_t symbol):
         raise_status(WORLD_BAD_LAYOUT, f"symbol {symbol} of {world.c.symbol_count}")
     p = &world_positions(world.c)[symbol]
     return p.lots, p.bought_lots, p.sold_lots, world_orders(world.c).live_count
+
+
+def owned_lots(World world not None, uint16_t symbol):
+    """What the strategies hold of a symbol: the position, but for trades that lost their owner with their record."""
+    cdef uint64_t i
+    cdef int64_t lots = 0
+    for i in range(world.c.strategy_count):
+        if world_strategies(world.c)[i].symbol == symbol:
+            lots += world_strategies(world.c)[i].position_lots
+    return lots
+
+
+def guarded(World world not None):
+    """(phase, side, held, covered) of every bracket that holds something, or sold more than it held.
+
+    The side is 1 for a long and -1 for a short.
+    """
+    cdef const bracket_t* b
+    cdef uint64_t i
+    cdef int64_t held, covered
+    out = []
+    if not world_has(world.c, SECTION_BRACKETS):
+        return out
+    for i in range(world.c.shape.brackets):
+        b = &brackets_slots(world_brackets(world.c))[i]
+        if b.handle == 0 or b.phase == PHASE_CLOSED:
+            continue
+        held = bracket_held_lots(b)
+        if held:
+            covered = open_of(leg_of(b, LEG_STOP)) if lives(leg_of(b, LEG_STOP)) else 0
+            out.append((b.phase, -1 if b.sell else 1, held, covered))
+    return out
 
 
 def epoch_of(World world not None):

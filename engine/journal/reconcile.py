@@ -85,7 +85,8 @@ def settle(
     for trade in view.trades:
         if (trade.symbol, trade.sell, trade.id_trade) not in booked:
             missing[trade.id_order].append(trade)
-    live = {int(o["id_order"]): o for o in orders}
+    # A stop that waits here for its price was never sent: the venue cannot know it, and that proves nothing.
+    live = {int(o["id_order"]): o for o in orders if not o["trigger"]}
     at_venue = {o.id_order: o for o in view.open_orders if o.id_order}
     never = set(unsent)
     for id_order in sorted(live):
@@ -169,6 +170,7 @@ def _confirm(
     """The venue has it open. What was asked a moment ago may still arrive: that is no evidence yet."""
     actions = []
     told: dict[str, Any] = {"filled_lots": there.filled_lots, "id_venue": there.id_venue}
+    unchanged = there.qty_lots == o["qty_lots"] and there.px_ticks == o["px_ticks"]
     if state in _UNANSWERED:
         plan.events.append(report(Kind.KIND_ORDER_ACK, **told, **say))
         actions.append("open")
@@ -178,7 +180,10 @@ def _confirm(
     elif state == State.STATE_PENDING_CANCEL:
         plan.events.append(report(Kind.KIND_ORDER_CANCEL_REFUSED, **told, **say))
         actions.append("the cancel did not arrive: open")
-    elif state == State.STATE_PENDING_REPLACE or there.qty_lots != o["qty_lots"] or there.px_ticks != o["px_ticks"]:
+    elif state == State.STATE_PENDING_REPLACE and arriving and unchanged:
+        plan.waiting.append(int(o["id_order"]))
+        actions.append("wait: the amend may still arrive")
+    elif state == State.STATE_PENDING_REPLACE or not unchanged:
         plan.events.append(
             report(Kind.KIND_ORDER_REPLACED, px_ticks=there.px_ticks, qty_lots=there.qty_lots,
                    id_venue=there.id_venue, filled_lots=there.filled_lots, **say)

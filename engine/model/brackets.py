@@ -91,6 +91,7 @@ class Bracket:
     base: int = 0
     over: int = 0
     outside: int = 0
+    owed: int = 0
     qty: int = 0
     flags: int = 0
     phase: Phase = Phase.PHASE_WAITING
@@ -154,7 +155,7 @@ class Brackets:
         entry, stop, unwind = legs[Leg.LEG_ENTRY], legs[Leg.LEG_STOP], legs[Leg.LEG_UNWIND]
         exits = stop.lives or legs[Leg.LEG_TARGET].lives or unwind.lives
         spent = not unwind.lives and unwind.places >= self.unwinds_max
-        if held == 0 and not exits and not entry.lives:
+        if held == 0 and not exits and not entry.lives and not b.owed:
             return Sign.SIGN_FLAT
         if held > 0 and stop.covers(held) and not (b.phase == Phase.PHASE_STUCK and unwind.lives):
             return Sign.SIGN_COVERED
@@ -270,6 +271,9 @@ class Brackets:
             b.lates = 0
         elif phase == Phase.PHASE_STUCK:
             self._incident(b, Incident.INCIDENT_STILL_STUCK)
+            unwind = b.legs[Leg.LEG_UNWIND]
+            if not unwind.lives:
+                unwind.places = min(unwind.places, self.unwinds_max - 1)
         for leg in b.legs.values():
             leg.asks = 0
         wait = {Phase.PHASE_WAITING: b.terms["entry_ns"], Phase.PHASE_COVERED: b.terms["hold_ns"]} | self.wait
@@ -410,10 +414,15 @@ class Brackets:
         o = orders.records.get(id_order)
         if o is None or not o.terms["bracket"]:
             return []
-        known = max(o.told, o.filled)
-        news = known - self.counted.get(o.id_order, 0)
-        self.counted[o.id_order] = known
+        before = self.counted.get(o.id_order, 0)
+        known = told = max(o.told, o.filled)
         b = self.get(o.terms["bracket"])
+        if b is not None and o.terms["leg"] == Leg.LEG_ENTRY:
+            # The fills of the entry alone: what is not booked nobody may close.
+            known = max(o.filled, before)
+            b.owed = told - known
+        news = known - before
+        self.counted[o.id_order] = known
         if b is None:
             if news:
                 self.tally["orphan"] += 1

@@ -29,6 +29,7 @@ from engine.journal.show import difference, fields, kind_number, order_id, text
 from engine.journal.snapshot import Snapshotter, latest, read_snapshot
 from engine.sim.market import random_walk
 from engine.sim.world.venue import Venue
+from engine.sim.world.wire import Ask
 from tests.support import world
 from tests.support.journal import PER_BLOCK, SMALL, abandon, small_journal, small_world
 
@@ -38,8 +39,7 @@ NOW = int(MARKET["ts_recv_ns"][-1])
 
 def trade(root, *, count=3000, snapshots=(), close=True, **settings):
     """A session of the quoter on a generated market; its first orders are cancelled, the last ones never answered."""
-    world.runner()
-    core = world.core()
+    core = world.smallest()
     journal = small_journal(root, world=core.world, segment_bytes=1 << 20, **settings)
     at = answered = 0
     for stop in (*snapshots, count):
@@ -78,8 +78,7 @@ def timers(number):
 
 
 def fresh():
-    world.runner()
-    return world.core()
+    return world.smallest()
 
 
 # -------------------------------------------------------------------------------------------------------- snapshots
@@ -322,6 +321,23 @@ def test_a_fill_that_is_booked_is_not_booked_again():
     assert plan.events == []
 
 
+def test_an_amend_that_has_just_left_may_still_arrive_and_is_not_called_lost():
+    young = table(S.STATE_PENDING_REPLACE)
+    young["ts_changed_ns"] = 10**12 - 10**9
+    plan = decide(young, open_orders=[there()])
+    assert (kinds(plan), plan.waiting) == ([], [7])
+    # One that has arrived is seen at once.
+    plan = decide(young, open_orders=[there(px=101)])
+    assert (kinds(plan), plan.waiting) == (["REPLACED"], [])
+
+
+def test_a_stop_that_waits_here_for_its_price_is_nothing_that_the_venue_could_know():
+    held_back = table(S.STATE_OPEN)
+    held_back["trigger"] = 1
+    plan = decide(held_back)
+    assert (kinds(plan), plan.waiting, plan.rows) == ([], [], [])
+
+
 def test_without_evidence_an_order_stays_unknown():
     # It may still arrive; the venue counts fills whose trades it does not show; it is called filled without trades.
     young = decide(table(S.STATE_SENT, created=10**12 - 10**9))
@@ -383,8 +399,7 @@ def test_recovery_reaches_the_world_that_died_and_a_second_run_changes_nothing(t
 
 def foreign_venue():
     venue = Nobody()
-    venue.touch = (0, 0)
-    venue.place(0x7777, sell=False, px_ticks=49_000, qty_lots=3, sent_ns=1, now_ns=1)
+    venue.place(Ask(0x7777, False, 49_000, 3), sent_ns=1, now_ns=1)
     return venue
 
 

@@ -34,7 +34,7 @@ SLOT = np.dtype([
     ("base", "i8"), ("over", "i8"), ("qty", "i8"), ("deadline", "i8"), ("entry_ns", "i8"), ("hold_ns", "i8"),
     ("changed", "i8"), ("handle", "u4"), ("symbol", "u2"), ("strategy", "u2"), ("signal", "u2"), ("lates", "u2"),
     ("phase", "u1"), ("kind", "u1"), ("sell", "u1"), ("flags", "u1"), ("incidents", "u4"), ("next", "u4"),
-    ("reserved", "i8", 6), ("legs", LEG, 4),
+    ("outside", "i8"), ("owed", "i8"), ("reserved", "i8", 4), ("legs", LEG, 4),
 ])  # fmt: skip
 HEADER = 192
 
@@ -184,6 +184,52 @@ def test_an_order_that_a_leg_had_before_says_nothing_about_the_one_it_has():
     desk.brackets.placed(desk.orders, before)
     assert leg(desk, STOP) == now
     assert desk.brackets.find(desk.handle)["stop_open_lots"] == 6
+
+
+def places(actions):
+    return [(a["leg"], a["qty_lots"]) for a in actions if a["kind"] == BracketActionKind.BRACKET_PLACE]
+
+
+def test_an_entry_is_protected_as_far_as_its_fills_were_booked():
+    # The venue's tally stands at ten with one lot booked: the others were overtaken, and nobody may close them yet.
+    orders, brackets = Orders(capacity=16, symbols=1), Brackets(capacity=2)
+    _, handle, _ = brackets.open(**TERMS)
+    entry = orders.create(id_order=5, sell=0, qty=10, px=100, bracket=handle, leg=ENTRY)[1]
+    for on in (On.ON_GATE, On.ON_JOURNAL, On.ON_SEND, On.ON_ACK):
+        orders.apply(entry, on)
+    brackets.placed(orders, entry)
+    orders.fill(entry, trade=3, qty=1, sell=0, told=10)
+    assert places(brackets.on_order(orders, entry)) == [(STOP, 1)]
+    assert brackets.find(handle)["held_lots"] == 1
+
+
+def test_a_bracket_does_not_end_while_a_fill_of_its_entry_is_owed():
+    orders, brackets = Orders(capacity=16, symbols=1), Brackets(capacity=2)
+    _, handle, _ = brackets.open(**TERMS)
+    entry = orders.create(id_order=5, sell=0, qty=10, px=100, bracket=handle, leg=ENTRY)[1]
+    for on in (On.ON_GATE, On.ON_JOURNAL, On.ON_SEND, On.ON_ACK):
+        orders.apply(entry, on)
+    brackets.placed(orders, entry)
+    orders.apply(entry, On.ON_EXPIRE, told=4)
+    assert places(brackets.on_order(orders, entry)) == []
+    assert brackets.brief(handle)[0] == BracketPhase.PHASE_CLOSING
+    orders.fill(entry, trade=1, qty=4, sell=0, told=4)
+    assert places(brackets.on_order(orders, entry)) == [(STOP, 4)]
+    assert not brackets.find(handle)["incidents"] & 1 << BracketIncident.INCIDENT_REOPENED
+
+
+def test_a_stuck_bracket_tries_once_more_with_each_alarm():
+    brackets = Brackets(capacity=2, places_max=64, unwinds_max=3, alarm_ns=100)
+    _, handle, _ = brackets.open(**HELD)
+    # Nothing can be placed, because the price is too old or the market is halted.
+    for which in (STOP, UNWIND):
+        brackets.refused(handle, which)
+    assert brackets.brief(handle)[0] == BracketPhase.PHASE_STUCK
+    for alarm in (100, 200):
+        assert places(brackets.due(alarm)) == [(UNWIND, 5)]
+        brackets.refused(handle, UNWIND, now=alarm)
+        assert brackets.brief(handle)[0] == BracketPhase.PHASE_STUCK
+        brackets.check()
 
 
 def test_an_order_that_refuses_every_cancel_is_told_once_and_left_alone():

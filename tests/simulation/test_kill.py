@@ -24,8 +24,8 @@ from engine.journal.reader import open_session
 from engine.journal.recovery import recover, verify
 from engine.journal.writer import JournalConfig, JournalWriter
 from engine.sim.world.certify import scratch
-from engine.sim.world.engine import CANCEL, FILL, PLACE, RECORD, record
 from engine.sim.world.venue import Venue
+from engine.sim.world.wire import CANCEL, FILL, PLACE, RECORD, intents, record
 from tests.support import world
 
 KILLS = 1000 if os.environ.get("BOT4_NIGHTLY") else 50
@@ -86,11 +86,11 @@ class Market:
         self.waiting = []
         self.venue = Venue(seed, self._report)
         self.chances = random.Random(seed)
-        self.bid = 50_000
+        self.bid, self.quoted = 50_000, 0
         self.placed = []
 
-    def _report(self, kind, order, now_ns, *, qty_lots=0, id_venue=0):
-        words = (order.id_order, order.px_ticks, qty_lots, order.filled_lots, id_venue)
+    def _report(self, kind, order, now_ns, *, px_ticks, qty_lots=0, id_venue=0):
+        words = (order.id_order, px_ticks, qty_lots, order.filled_lots, id_venue)
         flags = int(Flag.FLAG_SELL) if order.sell else 0
         self.waiting.append(record(int(kind), *words, now_ns=now_ns, flags=flags, ts_venue_ns=now_ns))
 
@@ -99,19 +99,19 @@ class Market:
         if self.waiting:
             return self.waiting.pop(0)
         self.bid += self.chances.choice([-2, -1, 0, 1, 2])
-        self.venue.move(self.bid, self.bid + 1, self.now_ns)
-        return record(int(Kind.KIND_QUOTE), self.bid, 100, self.bid + 1, 100, now_ns=self.now_ns, flags=3,
-                      ts_venue_ns=self.now_ns)  # fmt: skip
+        bid_lots, ask_lots = self.venue.move(self.bid, self.bid + 1, self.now_ns)
+        self.quoted += 1
+        return record(int(Kind.KIND_QUOTE), self.bid, bid_lots, self.bid + 1, ask_lots, self.quoted,
+                      now_ns=self.now_ns, flags=3, ts_venue_ns=self.now_ns)  # fmt: skip
 
     def take(self, data):
         """One intent reaches the venue."""
-        kind, flags, _, _, _, _, id_order, px, qty, _, _ = RECORD.unpack(data)
-        if kind == PLACE:
-            self.placed.append(id_order)
-            self.venue.place(id_order, sell=bool(flags & 4), px_ticks=px, qty_lots=qty, sent_ns=self.now_ns,
-                             now_ns=self.now_ns)  # fmt: skip
-        elif kind == CANCEL:
-            self.venue.take_away(id_order, self.now_ns)
+        for kind, _, ask in intents(data):
+            if kind == PLACE:
+                self.placed.append(ask.id_order)
+                self.venue.place(ask, sent_ns=self.now_ns, now_ns=self.now_ns)
+            elif kind == CANCEL:
+                self.venue.take_away(ask.id_order, self.now_ns)
 
     def drive(self, events, at_random=None, pid=0):
         """Until the child is gone. What it sent before it died has arrived."""
@@ -134,7 +134,7 @@ class Market:
 
 def kill_once(root, *, seed, die_at=-1, at_random=None):
     """One life and its end; returns the market that saw it."""
-    world.runner()  # the core as it stands before its first event
+    world.core()  # built before the fork
     ours, theirs = socket.socketpair()
     pid = os.fork()
     if pid == 0:
@@ -178,7 +178,7 @@ def hold(root, market):
             assert verify(found, venue) == []
             assert found.green
         assert glance(core.world, 0)[0] == venue.lots
-        here = {int(o["id_order"]): int(o["filled_lots"]) for o in live_orders(core.world)}
+        here = {int(o["id_order"]): int(o["filled_lots"]) for o in live_orders(core.world) if not o["trigger"]}
         assert here == {o.id_order: o.filled_lots for o in venue.open_orders()}
         core.world.check()
         asked = {int(o["id_order"]) for o in core.world.live_orders() if o["state"] == OrderState.STATE_PENDING_CANCEL}
@@ -219,7 +219,6 @@ def test_a_process_that_sends_before_it_records_is_found_by_the_same_test(monkey
     market = Market(None, 1)
     market.placed = [1 << 40 | 999]
     with scratch() as root:
-        world.runner()
         core = world.core()
         with _journal(root, core, epoch=1) as journal:
             journal.tape.append(market.next_event())

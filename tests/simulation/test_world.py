@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
+from engine._core.bracket_table import BracketPhase
 from engine.cli.certify import certify as certify_command
+from engine.errors import WorldCannotHold, WorldFoundBreak
 from engine.sim.world.certify import certify
 from engine.sim.world.faults import (
     CUT,
@@ -19,6 +23,7 @@ from engine.sim.world.faults import (
     LATCH,
     POWER,
     SNAPSHOT,
+    START_NS,
     TEAR,
     Fates,
     Fault,
@@ -26,7 +31,10 @@ from engine.sim.world.faults import (
     S,
     schedule,
 )  # fmt: skip
+from engine.sim.world.outcome import Outcome
+from engine.sim.world.promises import BARE_MOST_NS, Promises
 from engine.sim.world.shrink import ddmin
+from engine.sim.world.venue import Venue
 from tests.support import world
 from tests.support.world import SETUP, runner
 
@@ -46,15 +54,12 @@ def test_every_promise_holds_after_every_event(seed):
     assert out.orders > 0
 
 
-def test_a_harsh_world_is_survived_too():
-    harsh = {
-        "per_hour": dict.fromkeys(KINDS, 6.0) | {LATCH: 0},
-        "lost": 0.1,
-        "twice": 0.1,
-        "late": 0.1,
-        "throttled": 0.05,
-    }
-    out = runner(**harsh).run(5, 3)
+HARSH = {"per_hour": dict.fromkeys(KINDS, 6.0) | {LATCH: 0}, "lost": 0.1, "twice": 0.1, "late": 0.1, "throttled": 0.05}
+
+
+@pytest.mark.parametrize("strategy", [SETUP.name, "strategies.breakout"])
+def test_a_harsh_world_is_survived_too(strategy):
+    out = runner(strategy=strategy, **HARSH).run(5, 3)
     assert not out.failure
     assert out.lives > 20
     assert out.refused > 0
@@ -90,13 +95,24 @@ MUTANTS = [
     (world.MisnumbersItsSnapshots, rates(per_hour={SNAPSHOT: 10, KILL: 10}), {"a process that died can be recovered"}),
     (world.OverstepsItsLimit, rates(), {"exposure within its limit"}),
 ]  # fmt: skip
+# Those of entries with their exits, on a strategy that has some.
+EXITS = [
+    (world.HasNoClock, rates(lost=0.05), {"nothing held without protection"}),
+    (world.LosesTheUnwind, rates(), {"no ghost in the table", "everything is settled in the end"}),
+    (world.AsksTheVenueForItsOwnStops, rates(), {"everything is settled in the end"}),
+]
+BREAKOUT = "strategies.breakout"
 
 
-@pytest.mark.parametrize(("mutant", "where", "checkers"), MUTANTS, ids=lambda x: getattr(x, "__name__", ""))
-def test_a_missing_defence_is_found_and_the_defence_itself_is_not(mutant, where, checkers):
-    sound = runner(**where)
+@pytest.mark.parametrize(
+    ("strategy", "mutant", "where", "checkers"),
+    [(SETUP.name, *row) for row in MUTANTS] + [(BREAKOUT, *row) for row in EXITS],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_a_missing_defence_is_found_and_the_defence_itself_is_not(strategy, mutant, where, checkers):
+    sound = runner(strategy=strategy, **where)
     for seed in range(12):
-        out = runner(mutant, **where).run(seed, 1)
+        out = runner(mutant, strategy, **where).run(seed, 1)
         if out.failure:
             assert out.checker in checkers, out.failure
             assert not sound.run(seed, 1).failure
@@ -151,13 +167,65 @@ def test_a_certificate_counts_what_was_run():
     assert found.events > 500
 
 
+# Each strategy that decides by quotes and trades of one symbol, and hours that its warm-up leaves room in.
+CERTIFIED = [
+    ("quoter", 1), ("market_maker", 1), ("breakout", 1), ("momentum", 1), ("mean_reversion", 1), ("trend", 3),
+    ("short_side", 3), ("swing", 10),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "hours"), CERTIFIED)
+def test_every_strategy_of_one_symbol_trades_here_and_keeps_every_promise(name, hours):
+    orders = fills = 0
+    for seed in range(2 if not NIGHTLY else 100):
+        out = runner(strategy=f"strategies.{name}").run(seed, hours)
+        assert not out.failure
+        orders, fills = orders + out.orders, fills + out.fills
+    assert orders > 0
+    assert fills > 0
+
+
+@pytest.mark.parametrize("name", ["arbitrage", "funding", "hedge"])
+def test_a_strategy_that_watches_others_is_refused_by_name(name):
+    done = CliRunner().invoke(certify_command, [f"strategies.{name}", "--seeds", "1"])
+    assert isinstance(done.exception, WorldCannotHold)
+    assert f"strategies.{name} watches 1 other symbol;" in str(done.exception)
+
+
 def test_a_strategy_that_never_orders_gets_no_certificate():
-    # Its entries have a target, and these worlds have no brackets to hold one: every wish is denied.
-    done = CliRunner().invoke(
-        certify_command, ["strategies.breakout", "--seeds", "1", "--hours", "1", "--workers", "1"]
-    )
+    # Its averages want an hour before they say anything.
+    done = CliRunner().invoke(certify_command, ["strategies.trend", "--seeds", "1", "--hours", "0.5", "--workers", "1"])
     assert done.exit_code == 4, done.output
-    assert done.output.startswith("IDLE  strategies.breakout: 1 simulated hours and no order")
+    assert done.output.startswith("IDLE  strategies.trend: 0 simulated hours and no order")
+
+
+@pytest.mark.parametrize(
+    ("found", "checker"),
+    [((BracketPhase.PHASE_COVERED, 1, -3, 0), "both exits filled has its name"),
+     ((BracketPhase.PHASE_STUCK, 1, 3, 2), "nothing held without protection"),
+     ((BracketPhase.PHASE_OVER, -1, -3, 0), "nothing held without protection"),
+     ((BracketPhase.PHASE_COVERED, 1, 3, 3), ""),
+        ((BracketPhase.PHASE_STUCK, -1, 3, 0), "")],
+)  # fmt: skip
+def test_what_a_bracket_may_not_stand_in_is_seen(monkeypatch, found, checker):
+    now, outcome = [START_NS], Outcome(1, 1.0)
+    promises = Promises(SETUP, SimpleNamespace(core=world.core()), Venue(1, _nobody), outcome, lambda: now[0])
+    monkeypatch.setattr("engine.sim.world.promises.guarded", lambda _: [found])
+    # The account is long by three.
+    monkeypatch.setattr("engine.sim.world.promises.glance", lambda *_: (3, 3, 0, 0))
+    monkeypatch.setattr("engine.sim.world.promises.owned_lots", lambda *_: 3)
+    with suppress(WorldFoundBreak):
+        # The third time nobody could have acted: the deadline begins anew.
+        for reachable in (True, True, False, True, True):
+            promises.protected(reachable=reachable)
+            now[0] += BARE_MOST_NS
+        assert not outcome.checker
+        promises.protected(reachable=True)
+    assert outcome.checker == checker
+
+
+def _nobody(*_, **__):
+    """The venue's reports have nobody to go to."""
 
 
 def test_the_command_prints_a_certificate():

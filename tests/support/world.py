@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from engine._core.types import Kind
-from engine.cli.certify import make_setup
 from engine.journal import recovery, snapshot
 from engine.journal.breaks import Tolerances
 from engine.journal.compare import feed, made
+from engine.runtime.certified import make_setup
+from engine.runtime.wiring import make_core
+from engine.sim.world import engine as world_engine
 from engine.sim.world.certify import Runner
-from engine.sim.world.engine import FILL, PLACE, SELL, Engine, record
+from engine.sim.world.engine import Engine
 from engine.sim.world.faults import Rates
+from engine.sim.world.wire import FILL, PLACE, SELL, record
 
 SETUP = make_setup("strategies.quoter")
 
 
 @cache
-def core() -> Any:
-    return SETUP.make_core()
+def _built(strategy: str) -> tuple[Any, bytes]:
+    made = make_setup(strategy).make_core()
+    return made, bytes(memoryview(made.world))
 
 
-def runner(engine: type[Engine] = Engine, **rates: Any) -> Runner:
-    """A runner that shares one core: building the strategy is the slow part."""
-    shared = SETUP.__class__(SETUP.name, core, SETUP.exposure_max, SETUP.unit_value, SETUP.px_ticks)
-    if not hasattr(runner, "image"):
-        runner.image = bytes(memoryview(core().world))  # type: ignore[attr-defined]
-    core().world.load(runner.image)  # type: ignore[attr-defined]
+def core(strategy: str = SETUP.name) -> Any:
+    """One core for each strategy, as it stands before its first event: building is the slow part."""
+    made, image = _built(strategy)
+    made.world.load(image)
+    return made
+
+
+def runner(engine: type[Engine] = Engine, strategy: str = SETUP.name, **rates: Any) -> Runner:
+    """A runner that shares the core of its strategy."""
+    shared = replace(make_setup(strategy), make_core=lambda: core(strategy))
     return Runner(shared, rates=Rates(**rates) if rates else None, engine=engine)
+
+
+@cache
+def _smallest() -> tuple[Any, bytes]:
+    made = make_core(seed=1)
+    return made, bytes(memoryview(made.world))
+
+
+def smallest() -> Any:
+    """The core that a journal without settings is replayed on, before its first event."""
+    made, image = _smallest()
+    made.world.load(image)
+    return made
 
 
 class SendsBeforeItRecords(Engine):
@@ -199,9 +221,58 @@ class OverstepsItsLimit(Engine):
     """Each order is sent a thousand times as large as the gate allowed."""
 
     def _dispatch(self, data):
-        kept, self._send = self._send, lambda kind, i, s, px, qty, now: kept(
-            kind, i, s, px, qty * (1000 if kind == PLACE else 1), now)  # fmt: skip
+        kept, self._send = self._send, lambda kind, ask, now: kept(
+            kind, ask._replace(qty_lots=ask.qty_lots * (1000 if kind == PLACE else 1)), now)  # fmt: skip
         try:
             super()._dispatch(data)
         finally:
             self._send = kept
+
+
+class HasNoClock(Engine):
+    """No timer reaches the core: no deadline ever passes."""
+
+    def handle(self, event, death=""):
+        if event["kind"][0] == Kind.KIND_TIMER and not death:
+            return
+        super().handle(event, death)
+
+
+class LosesTheUnwind(Engine):
+    """An order that only reduces is taken for a mistake and is never sent."""
+
+    def _dispatch(self, data):
+        kept, self._send = self._send, self._all_but
+        self._kept = kept
+        try:
+            super()._dispatch(data)
+        finally:
+            self._send = kept
+
+    def _all_but(self, kind, ask, now):
+        if kind != PLACE or not ask.reduce_only:
+            self._kept(kind, ask, now)
+
+
+class AsksTheVenueForItsOwnStops(Engine):
+    """A stop that waits here for its price is looked for at the venue, which never heard of it."""
+
+    def reconcile(self, port):
+        return self._blind(world_engine, super().reconcile, port)
+
+    def revive(self, port):
+        return self._blind(recovery, super().revive, port)
+
+    def _blind(self, module, act, port):
+        kept = module.settle
+
+        def all_sent(orders, *args, **more):
+            orders = orders.copy()
+            orders["trigger"] = 0
+            return kept(orders, *args, **more)
+
+        module.settle = all_sent
+        try:
+            return act(port)
+        finally:
+            module.settle = kept

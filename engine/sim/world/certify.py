@@ -14,8 +14,9 @@ from pathlib import Path
 from engine._core.step import Core
 from engine.sim.world.engine import Engine, Setup
 from engine.sim.world.faults import Fault, Rates
+from engine.sim.world.outcome import Outcome
 from engine.sim.world.shrink import Script, shrink
-from engine.sim.world.trial import Outcome, Trial
+from engine.sim.world.trial import Trial
 
 
 @dataclass

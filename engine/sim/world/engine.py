@@ -8,16 +8,12 @@ where a process can die between them. A life ends with `die`, the next begins wi
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from engine._core.step import Core
-from engine._core.types import EVENT, Flag, Kind
 from engine.journal.breaks import Tolerances
 from engine.journal.compare import epoch_of, feed, live_orders, made
 from engine.journal.layout import find_session
@@ -26,11 +22,9 @@ from engine.journal.reconcile import Plan, settle
 from engine.journal.recovery import Recovered, recover
 from engine.journal.snapshot import write_snapshot
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
+from engine.sim.world.wire import FILL, PLACE, REJECTED, SELL, Ask, intents, record
 
-RECORD = struct.Struct("<BBHIqqqqqqq")
 TURN_EACH = 16  # events between two turns of the journal's thread
-PLACE, CANCEL, QUERY = int(Kind.KIND_INTENT_PLACE), int(Kind.KIND_INTENT_CANCEL), int(Kind.KIND_INTENT_QUERY)
-FILL, REJECTED, SELL = int(Kind.KIND_ORDER_FILL), int(Kind.KIND_ORDER_REJECTED), int(Flag.FLAG_SELL)
 
 
 class Death(Exception):  # noqa: N818  (an end, not an error)
@@ -49,13 +43,8 @@ class Setup:
     market: str = "walk"  # or "flow": order flow fitted to recordings, its regimes sixty times as fast
 
 
-def record(kind: int, *words: int, now_ns: int, flags: int = 0, ts_venue_ns: int = 0) -> Any:
-    five = (*words, *(0,) * (5 - len(words)))
-    return np.frombuffer(RECORD.pack(kind, flags, 0, 0, ts_venue_ns, now_ns, *five), EVENT)
-
-
 class Engine:
-    def __init__(self, core: Core, root: Path, *, seed: int, send: Callable[..., None]) -> None:
+    def __init__(self, core: Core, root: Path, *, seed: int, send: Callable[[int, Ask, int], None]) -> None:
         self.core, self.root, self.seed = core, root, seed
         self.now_ns = 0
         self.boot = b"first boot      "
@@ -114,13 +103,12 @@ class Engine:
 
     def _dispatch(self, data: bytes) -> None:
         """Send what is to be sent; it is on the tape."""
-        for kind, flags, _, _, _, now_ns, id_order, px, qty, _, _ in RECORD.iter_unpack(data):
-            if kind in (PLACE, CANCEL, QUERY):
-                if kind == PLACE and not self.may_send():
-                    # It never left, so its end is certain.
-                    self.handle(record(REJECTED, id_order, now_ns=now_ns, flags=flags & SELL))
-                    continue
-                self._send(kind, id_order, bool(flags & SELL), px, qty, self.now_ns)
+        for kind, now_ns, ask in intents(data) if data else ():
+            if kind == PLACE and not self.may_send():
+                # It never left, so its end is certain.
+                self.handle(record(REJECTED, ask.id_order, now_ns=now_ns, flags=SELL if ask.sell else 0))
+                continue
+            self._send(kind, ask, self.now_ns)
 
     def may_send(self) -> bool:
         """Nothing new goes out while the journal is not well."""

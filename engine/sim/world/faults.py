@@ -12,6 +12,7 @@ from engine.sim.distributions import Chances
 
 S = 10**9
 MASK = (1 << 64) - 1
+START_NS = 1_700_000_000 * S  # when every world begins
 
 KILL, POWER, TEAR, FLIP, DISK_FULL, CUT, HALT, CLOCK, BAN, LATCH, SNAPSHOT = (
     "kill", "power", "tear", "flip", "disk full", "cut", "halt", "clock", "ban", "latch", "snapshot",

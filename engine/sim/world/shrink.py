@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from engine.sim.world.faults import Fault, S
-from engine.sim.world.trial import Outcome
+from engine.sim.world.outcome import Outcome
 
 T = TypeVar("T")
 # Runs the world again: (hours, faults, muted messages) -> what came of it.

@@ -39,6 +39,7 @@ LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN
 # What every exchange of ccxt's has: an order changes by a cancel and another one.
 BRIDGED_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
+NOBODY_ASKED = {"approval_over": 2**63 - 1}
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
 
@@ -146,7 +147,8 @@ def build_core(
     world.set_account(**settings.account.core())
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
         world.set_cash(asset, amount)
-    world.set_limits(**settings.limits.core())
+    # Nor is anybody there to be asked, in research.
+    world.set_limits(**settings.limits.core() | ({} if disciplined else NOBODY_ASKED))
     if rests is not None:
         world.put_discipline(rests)
     core = Core(world)

@@ -31,7 +31,7 @@ from engine.strategy.meter import Meter
 POLICIES = {
     "best_price": Policy.POLICY_BEST_PRICE, "lowest_fee": Policy.POLICY_LOWEST_FEE, "smart": Policy.POLICY_SMART,
 }  # fmt: skip
-FEES_REFRESHED = ("binance_spot", "binance_usdm")  # by the care beside the driver
+FEES_REFRESHED = ("binance_spot", "binance_usdm", "ccxt")  # by the care beside the driver
 HOUR_NS = 3_600 * 10**9
 # A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN

@@ -128,13 +128,3 @@ def test_no_order_of_high_stakes_leaves_without_a_signed_word_of_its_own(tmp_pat
     assert verify(state / "audit", audit_key("", state=state), ()).whole
     replayed = CliRunner().invoke(cli, ["replay", str(state / "journal"), "--json"])
     assert json.loads(replayed.output)["equal"], replayed.output
-
-    # The next session knows nothing of the words of this one.
-    again = Asking(tmp_path)
-    other = again.until_asked("buy")
-    assert other.session != buy.session
-    signed = sign(pem, buy)
-    assert "136" in again.refuses(other.number, signed)
-    assert again.until_answers()["counts"]["intents"] == 0
-    again.stop()
-    assert bought(state) == [5]

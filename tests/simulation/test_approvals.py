@@ -145,6 +145,22 @@ def test_without_an_operators_key_nobody_can_approve(tmp_path):
         desk.close()
 
 
+def test_a_word_of_one_session_is_none_in_the_next(tmp_path):
+    first = Desk(tmp_path)
+    before = first.until("buy")
+    first.close()
+    second = Desk(tmp_path)
+    try:
+        again = second.until("buy")
+        assert again.session != before.session
+        with pytest.raises(ApprovalBadSignature):
+            second.control.approve(PEER, again.number, sign(PEM, before))
+        second.turn(0.5)
+        assert second.intents == 0
+    finally:
+        second.close()
+
+
 # -------------------------------------------------------------------------------------------------- the way to Normal
 def test_after_an_emergency_normal_waits_for_a_word_and_a_pause_alone_does_not(tmp_path):
     desk = Desk(tmp_path)

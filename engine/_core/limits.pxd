@@ -33,13 +33,15 @@ cpdef enum limit_t:
     LIMIT_ORDERS_PER_SECOND = 19
     LIMIT_CANCELS_PER_SECOND = 20
     LIMIT_CHURN_PER_MINUTE = 21           # orders and cancels of one symbol
-    LIMIT_COUNT = 22
+    LIMIT_APPROVAL_OVER = 22              # account units at stake: above it an entry needs a person's word (step_stake)
+    LIMIT_COUNT = 23
 
 
-cdef struct limits_t:                     # three cache lines
+cdef struct limits_t:                     # four cache lines
     int64_t value[LIMIT_COUNT]
     uint64_t tightened_count
     uint64_t refused_count                # attempts to loosen
+    uint64_t reserved[7]
 
 
 cdef int limits_tighten(limits_t* limits, int which, int64_t value) noexcept nogil

@@ -8,7 +8,7 @@ Limit = limit_t
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(limits_t) == 192)
+    static_assert_c(sizeof(limits_t) == 256)
 
 
 cdef bint limit_is_floor(int which) noexcept nogil:

@@ -19,9 +19,10 @@ from engine._core.step_orders cimport CARRY_NOT, CARRY_VENUE, amend, carries, pl
 from engine._core.step_out cimport core_t, deny, dust_lots
 from engine._core.step_routes cimport routed
 from engine._core.step_size cimport cost_reasons, size_lots
+from engine._core.step_stake cimport needs_word
 from engine._core.strategy cimport (
-    SIZE_BY_WISH, STRATEGY_RULE_CARRY, STRATEGY_RULE_SIZE, strategy_check_limits, strategy_held, strategy_placed,
-    strategy_t,
+    SIZE_BY_WISH, STRATEGY_RULE_APPROVAL, STRATEGY_RULE_CARRY, STRATEGY_RULE_SIZE, strategy_approves,
+    strategy_check_limits, strategy_held, strategy_placed, strategy_spend, strategy_t,
 )
 from engine._core.strategy_abi cimport (
     TAGS, TYPE_ICEBERG, TYPE_POV, WISH_KEEP, WISH_POST_ONLY, WISH_REDUCE_ONLY, WISH_REST, wish_check, wish_t,
@@ -38,9 +39,10 @@ cdef int64_t HOLD_NS = 30 * 24 * 3_600_000_000_000
 
 # --------------------------------------------------------------------------------------------------------- own limits
 cdef bint _passes_own_limits(core_t* core, const event_t* cause, uint32_t strategy, int at_tag, bint sell,
-                             const wish_t* wish) noexcept nogil:
+                             const wish_t* wish, bint* on_word) noexcept nogil:
+    """`on_word`: it passes on a person's word, which is spent once the order is out."""
     cdef strategy_t* s = &world_strategies(core.world)[strategy]
-    cdef int64_t open_lots = 0, order_count = 0, reasons = 0, held
+    cdef int64_t open_lots = 0, replaced_lots = 0, order_count = 0, reasons = 0, held, lots
     cdef order_t* o
     cdef algo_t* a
     cdef bint other
@@ -53,16 +55,28 @@ cdef bint _passes_own_limits(core_t* core, const event_t* cause, uint32_t strate
             if held < 0:
                 # A parent counts with all that it has left, whatever of it is out just now.
                 a = find_algo(core, -held)
-                if a != NULL and algo_is_live(a):
-                    order_count += 1
-                    open_lots += max(a.config.qty_lots - a.filled_lots, 0) if other == sell else 0
-                continue
-            o = orders_find(world_orders(core.world), held)
-            if o != NULL:
-                order_count += 1
-                open_lots += order_open_lots(o) if other == sell else 0
+                if a == NULL or not algo_is_live(a):
+                    continue
+                lots = max(a.config.qty_lots - a.filled_lots, 0)
+            else:
+                o = orders_find(world_orders(core.world), held)
+                if o == NULL:
+                    continue
+                lots = order_open_lots(o)
+            order_count += 1
+            if other == sell:
+                open_lots += lots
+                # What this wish takes the place of is not at stake beside it.
+                replaced_lots += lots if tag == at_tag else 0
+    on_word[0] = False
     if strategy_check_limits(s, wish, sell, open_lots, order_count, core.world.now_ns, &reasons):
-        return True
+        if likely(not needs_word(core, strategy, sell, wish, open_lots - replaced_lots)):
+            return True
+        if strategy_approves(s, sell, wish.qty_lots, core.world.now_ns):
+            on_word[0] = True
+            return True
+        s.refused_count += 1
+        reasons = <int64_t>1 << STRATEGY_RULE_APPROVAL
     deny(core, cause, strategy, at_tag, STAGE_STRATEGY, <uint16_t>s.symbol, sell, wish.px_ticks, wish.qty_lots, reasons, 0)
     return False
 
@@ -143,6 +157,12 @@ cdef inline void _note_stop(world_t* w, uint32_t strategy, bint sell, const wish
         world_trades(w)[strategy].px_stop_ticks[<int>sell] = wish.stop_px_ticks
 
 
+cdef inline void _placed(strategy_t* s, bint sell, bint on_word) noexcept nogil:
+    strategy_placed(s)
+    if unlikely(on_word):
+        strategy_spend(s, sell)
+
+
 cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int tag, bint sell,
                     const wish_t* wish) noexcept nogil:
     """Own limits, route, discipline, then the gate. Returns the id of the order that now carries it, or 0."""
@@ -152,8 +172,8 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
     cdef int64_t px, reasons, id_order = 0
     cdef order_t* o
     cdef place_t p
-    cdef bint found = False
-    if not _passes_own_limits(core, cause, strategy, tag, sell, wish):
+    cdef bint found = False, on_word = False
+    if not _passes_own_limits(core, cause, strategy, tag, sell, wish, &on_word):
         return 0
     symbol = routed(core, cause, strategy, tag, sell, symbol, wish, &found)
     if not found:
@@ -180,7 +200,7 @@ cdef int64_t _place(core_t* core, const event_t* cause, uint32_t strategy, int t
         o = place(core, cause, &p)
         id_order = o.id_order if o != NULL else 0
     if id_order:
-        strategy_placed(s)
+        _placed(s, sell, on_word)
         _note_stop(w, strategy, sell, wish)
     return id_order
 
@@ -215,7 +235,8 @@ cdef int64_t _start(core_t* core, const event_t* cause, uint32_t strategy, int t
     cdef uint16_t symbol = <uint16_t>s.symbol
     cdef int64_t id_algo
     cdef int status = OK
-    if not _passes_own_limits(core, cause, strategy, tag, sell, wish):
+    cdef bint on_word = False
+    if not _passes_own_limits(core, cause, strategy, tag, sell, wish, &on_word):
         return 0
     if not _can_slice(core, strategy, wish):
         deny(core, cause, strategy, tag, STAGE_STRATEGY, symbol, sell, wish.px_ticks, wish.qty_lots,
@@ -227,7 +248,7 @@ cdef int64_t _start(core_t* core, const event_t* cause, uint32_t strategy, int t
     if id_algo == 0:
         deny(core, cause, strategy, tag, STAGE_ORDERS, symbol, sell, wish.px_ticks, wish.qty_lots, status, 0)
         return 0
-    strategy_placed(s)
+    _placed(s, sell, on_word)
     _note_stop(core.world, strategy, sell, wish)
     return -id_algo
 
@@ -293,7 +314,7 @@ cdef int64_t _grant_whole(core_t* core, const event_t* cause, uint32_t strategy,
     """Level-triggered: make the live order of a side and tag look like the wish. Returns the id now held, or 0."""
     cdef order_t* o
     cdef algo_t* a
-    cdef bint sliced
+    cdef bint sliced, on_word = False
     if wish.kind == WISH_KEEP:
         return held
     sliced = is_sliced(core.world, <uint16_t>world_strategies(core.world)[strategy].symbol, wish)
@@ -313,10 +334,12 @@ cdef int64_t _grant_whole(core_t* core, const event_t* cause, uint32_t strategy,
             return held
         if wish.kind == WISH_REST and _amends(core.world, o, wish):
             # Own limits, discipline and the gate again: a larger order is a new risk, whatever its id.
-            if (_passes_own_limits(core, cause, strategy, tag, sell, wish)
+            if (_passes_own_limits(core, cause, strategy, tag, sell, wish, &on_word)
                     and disciplined(core, cause, strategy, tag, sell, o.symbol, wish.px_ticks, wish,
                                      &world_strategies(core.world)[strategy].signal)
                     and amend(core, cause, o, wish.px_ticks, o.filled_lots + wish.qty_lots, wish.stop_px_ticks, NULL)):
+                if unlikely(on_word):
+                    strategy_spend(&world_strategies(core.world)[strategy], sell)
                 _note_stop(core.world, strategy, sell, wish)
                 return held
         # The new order waits until the old one is gone: two at once could both fill.

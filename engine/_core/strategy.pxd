@@ -8,7 +8,7 @@ A strategy is stopped alone, for one of the reasons below; the reason is data, s
 repeats it. A return value of 0 is known inside the step. The time it took is not, because the step reads no clock:
 the driver measures it and sends KIND_STRATEGY as an ordinary input, which stands on the tape like every other.
 
-Invariants: `stopped` and `reason` are set together; `position_lots` is the sum of this strategy's fills; a held id
+Invariants: `stopped` and `reason` are set together; an approval is for one order of one side and never outlives its time; `position_lots` is the sum of this strategy's fills; a held id
 names a live order of this strategy, its negative a parent of it, or is 0. Cost: the limits are six compares.
 """
 from libc.stdint cimport int64_t, uint32_t
@@ -26,6 +26,7 @@ cpdef enum stop_reason_t:
 
 # Bits of a decision's `reasons`, above those of the gate (rule_t in risk.pxd).
 cpdef enum strategy_rule_t:
+    STRATEGY_RULE_APPROVAL = 53   # it would hold more than may be held without a person's word: see step_stake
     STRATEGY_RULE_SLIPPAGE = 54   # the live book would fill it too far from the mid, or cannot fill it
     STRATEGY_RULE_COST = 55       # its target does not earn back what it costs
     STRATEGY_RULE_WISH = 56       # malformed: see wish_fault_t
@@ -47,6 +48,7 @@ cpdef enum size_by_t:
 cpdef enum strategy_act_t:
     STRATEGY_ACT_STOP = 1
     STRATEGY_ACT_RESUME = 2
+    STRATEGY_ACT_APPROVE = 3      # word[2]: lots, negative to sell; word[3]: until when. One order, if every rule passes it
 
 
 cdef enum:
@@ -72,7 +74,7 @@ cdef struct strategy_limits_t:    # two cache lines; 0 means "no limit of its ow
     int64_t reserved
 
 
-cdef struct strategy_t:           # 1,856 bytes, 29 cache lines
+cdef struct strategy_t:           # 1,920 bytes, 30 cache lines
     # line 0: what the step reads first
     uint32_t stopped
     uint32_t reason               # stop_reason_t
@@ -94,6 +96,14 @@ cdef struct strategy_t:           # 1,856 bytes, 29 cache lines
     int64_t window_count
     # line 4: the last signal it gave
     signal_t signal
+    # line 5: what a person approved, by side; used by one order, and gone when its time is over
+    int64_t approved_buy_lots
+    int64_t approved_sell_lots
+    int64_t approved_buy_until_ns
+    int64_t approved_sell_until_ns
+    int64_t approved_count
+    int64_t approvals_used
+    int64_t reserved_5[2]
     view_t view
 
 
@@ -106,6 +116,22 @@ cdef void strategy_decided(strategy_t* s, const wishes_t* wishes) noexcept nogil
 
 cdef inline int64_t* strategy_held(strategy_t* s, int tag, bint sell) noexcept nogil:
     return &s.held[2 * tag + (1 if sell else 0)]
+
+
+cdef inline bint strategy_approves(const strategy_t* s, bint sell, int64_t qty_lots, int64_t now_ns) noexcept nogil:
+    """Whether a person's word covers an order of this side and size now."""
+    if sell:
+        return qty_lots <= s.approved_sell_lots and now_ns < s.approved_sell_until_ns
+    return qty_lots <= s.approved_buy_lots and now_ns < s.approved_buy_until_ns
+
+
+cdef inline void strategy_spend(strategy_t* s, bint sell) noexcept nogil:
+    """An order went out on it: it covers no other."""
+    if sell:
+        s.approved_sell_lots = s.approved_sell_until_ns = 0
+    else:
+        s.approved_buy_lots = s.approved_buy_until_ns = 0
+    s.approvals_used += 1
 
 
 cdef inline void strategy_placed(strategy_t* s) noexcept nogil:

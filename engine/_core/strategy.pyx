@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport INT64_MAX, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from engine._core.types cimport OK, STRATEGY_BAD_ACT, raise_status
 
 cdef void _layout() noexcept nogil:
     static_assert_c(sizeof(strategy_limits_t) == 128)
-    static_assert_c(sizeof(strategy_t) == 1856)
+    static_assert_c(sizeof(strategy_t) == 1920)
     static_assert_c(<size_t>&(<strategy_t*>NULL).limits == 64)
     static_assert_c(<size_t>&(<strategy_t*>NULL).held == 192)
     static_assert_c(<size_t>&(<strategy_t*>NULL).signal == 256)
-    static_assert_c(<size_t>&(<strategy_t*>NULL).view == 320)
+    static_assert_c(<size_t>&(<strategy_t*>NULL).view == 384)
 
 
 cdef strategy_t _row
@@ -121,6 +121,14 @@ cdef int strategy_act(strategy_t* s, int64_t act, int64_t reason, int64_t detail
         s.stopped_ns = 0
         s.fault_row = 0
         return OK
+    if act == STRATEGY_ACT_APPROVE and reason != 0 and reason != INT64_MIN and detail > now_ns:
+        # A newer word takes the place of an older one: two never add up.
+        if reason < 0:
+            s.approved_sell_lots, s.approved_sell_until_ns = -reason, detail
+        else:
+            s.approved_buy_lots, s.approved_buy_until_ns = reason, detail
+        s.approved_count += 1
+        return OK
     return STRATEGY_BAD_ACT
 
 
@@ -158,6 +166,12 @@ cdef class Row:
     def fill(self, bint sell, int64_t qty_lots):
         strategy_fill(self.c, sell, qty_lots)
 
+    def approves(self, bint sell, int64_t qty_lots, int64_t now_ns):
+        return strategy_approves(self.c, sell, qty_lots, now_ns)
+
+    def spend(self, bint sell):
+        strategy_spend(self.c, sell)
+
     def stop(self, uint32_t reason, int64_t detail, int64_t now_ns):
         strategy_stop(self.c, reason, detail, now_ns)
 
@@ -175,6 +189,9 @@ cdef class Row:
             "position_lots": s.position_lots, "bought_lots": s.bought_lots, "sold_lots": s.sold_lots,
             "refused_count": s.refused_count, "fault_row": s.fault_row, "window_start_ns": s.window_start_ns,
             "window_count": s.window_count,
+            "approved_buy_lots": s.approved_buy_lots, "approved_sell_lots": s.approved_sell_lots,
+            "approved_buy_until_ns": s.approved_buy_until_ns, "approved_sell_until_ns": s.approved_sell_until_ns,
+            "approved_count": s.approved_count, "approvals_used": s.approvals_used,
         }
 
     def check(self):
@@ -185,3 +202,7 @@ cdef class Row:
         assert s.stopped or (s.stopped_ns == 0 and s.stopped_detail == 0), "detail of a stop that is not"
         assert s.view.abi == STRATEGY_ABI, "view of another layout"
         assert 0 <= s.window_count, "window"
+        assert s.approved_buy_lots >= 0 and s.approved_sell_lots >= 0, "approval of less than nothing"
+        assert (s.approved_buy_lots == 0) == (s.approved_buy_until_ns == 0), "approval without its time"
+        assert (s.approved_sell_lots == 0) == (s.approved_sell_until_ns == 0), "approval without its time"
+        assert s.approvals_used <= s.approved_count, "more approvals used than given"

@@ -1,7 +1,7 @@
 cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 import hashlib
@@ -30,7 +30,7 @@ from engine._core.ledger cimport (
     ASSET_NONE, ledger_assets, ledger_bytes, ledger_check, ledger_init, ledger_set_asset, ledger_set_symbol,
     ledger_transfer, asset_t, posting_t,
 )
-from engine._core.limits cimport LIMIT_COUNT, limit
+from engine._core.limits cimport LIMIT_APPROVAL_OVER, LIMIT_COUNT, limit
 from engine._core.memory cimport block_free, block_new
 from engine._core.modes cimport (
     MODE_PAUSED, modes_bytes, modes_config_t, modes_defaults, modes_fact_t, modes_init, modes_t,
@@ -52,7 +52,7 @@ from engine._core.validate cimport (
 )
 
 cdef uint64_t MAGIC = 0x31444C524F573442        # "B4WORLD1", little-endian
-cdef uint32_t LAYOUT = 6
+cdef uint32_t LAYOUT = 7
 cdef int64_t E8 = 100_000_000
 cdef int64_t SECOND = 1_000_000_000
 cdef enum:
@@ -68,7 +68,7 @@ _guard_sections[:] = [
 
 
 cdef void _layout() noexcept nogil:
-    static_assert_c(sizeof(world_t) == 896)
+    static_assert_c(sizeof(world_t) == 960)
     static_assert_c(sizeof(instrument_t) == 192)
     static_assert_c(sizeof(position_t) == 128)
     static_assert_c(sizeof(world_symbol_t) == 128)
@@ -220,6 +220,8 @@ cdef class World:
         size = _place_sections(s, &orders, &brackets, &discipline, one_book, at)
         self.c = w = <world_t*>block_new(size)
         w.magic, w.layout, w.size, w.seed, w.shape = MAGIC, LAYOUT, size, seed, s[0]
+        # Nobody is asked in a world that was not told from which amount on.
+        w.limits.value[<int>LIMIT_APPROVAL_OVER] = INT64_MAX
         w.symbol_count, w.strategy_count, w.order_capacity = s.symbols, s.strategies, s.orders
         w.venue_count, w.book_bytes = s.venues, one_book
         memcpy(w.at, at, sizeof(at))

@@ -11,6 +11,7 @@ import click
 
 from engine._core.clock import utc_ns
 from engine.cli.output import echo_json, iso
+from engine.safety.approval import fingerprint, new_pair, public_of
 from engine.settings.files import write_durable
 from engine.settings.keystore import Keystore
 from engine.settings.schema import Settings
@@ -134,6 +135,27 @@ def remove(name: str, directory: Path | None) -> None:
     """
     _open(directory).remove(name)
     click.echo(f"removed {name}")
+
+
+@keys.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def operator(file: Path, as_json: bool) -> None:
+    """Make the operator's key in FILE, to be kept away from the engine, and print the line for the settings.
+
+    `bot4 approve --key FILE` signs with it; the engine holds the public half alone. A file that is there is not
+    replaced: its public half is printed.
+
+    Example: bot4 keys operator ~/bot4-operator.pem
+    """
+    if not file.exists():
+        write_durable(file, new_pair()[0])
+    require_private(file)
+    public = public_of(file.read_bytes())
+    if as_json:
+        echo_json({"key": public, "fingerprint": fingerprint(public), "file": str(file)})
+    else:
+        click.echo(f'[approval]\nkey = "{public}"')
 
 
 @keys.command(name="seal")

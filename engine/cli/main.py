@@ -23,7 +23,7 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "stop and tighten": {
         "halt": "control", "pause": "control", "resume": "control", "reduce": "control", "liquidate": "control",
-        "tighten": "control", "reload": "control", "reset": "reset",
+        "tighten": "control", "reload": "control", "reset": "reset", "approve": "approve",
     },
     "strategies": {
         "strategy": "strategy", "features": "features", "model": "model", "data": "data", "market": "market",

@@ -9,6 +9,7 @@ into its class here.
 from __future__ import annotations
 
 from engine._core.types import bind_errors
+from engine.errors.approval import *
 from engine.errors.base import *
 from engine.errors.core import *
 from engine.errors.data import *

@@ -8,7 +8,7 @@ NAMES = (
     "book_age_ns px_band_ppm order_notional position_share_ppm gross_share_ppm net_share_ppm leverage_tier_ppm "
     "leverage_regime_ppm correlation_ppm drawdown_ppm daily_loss_ppm margin_ppm liquidation_ppm open_orders_symbol "
     "open_orders_all rejects_in_a_row clock_drift_ns signal_age_ns equity_age_ns orders_per_second cancels_per_second "
-    "churn_per_minute"
+    "churn_per_minute approval_over"
 ).split()
 FLOORS = {"margin_ppm", "liquidation_ppm"}
 

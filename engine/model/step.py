@@ -175,7 +175,7 @@ class Step(MarketSide):
         row = self.rows[e["strategy"]]
         before = row.state["stopped"]
         try:
-            row.act(e["act"], e["reason"], 0, self.now)
+            row.act(e["act"], e["reason"], e.get("detail", 0), self.now)
         except StrategyBadAct:
             return Status.STRATEGY_BAD_ACT
         if row.state["stopped"] and not before:

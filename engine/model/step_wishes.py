@@ -14,7 +14,7 @@ from engine._core.strategy import StrategyRule
 from engine._core.strategy_abi import WISH, WishFlag, WishType
 from engine._core.types import Can, Stage, Status
 from engine.model.algos import LIVE
-from engine.model.step_gate import SECOND, Asked
+from engine.model.step_gate import MOST, SECOND, Asked
 from engine.model.step_orders import NEITHER, VENUE
 from engine.model.step_size import SizeSide
 from engine.model.strategy_abi import check_wish
@@ -28,6 +28,7 @@ Decide = Callable[[], Wishes]
 class WishSide(SizeSide):
     def __init__(self, *, strategies: int, profile: tuple[int, ...] = (), **shape: Any) -> None:
         super().__init__(strategies=strategies, **shape)
+        self.on_word = False  # the wish that has just passed its own limits did so on a person's word
         self.decide: list[Decide] = [dict for _ in range(strategies)]
         self.profile = profile  # of every strategy's state: the volumes of a VWAP
 
@@ -40,8 +41,8 @@ class WishSide(SizeSide):
         return record
 
     def _passes_own(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> bool:
-        open_lots = count = 0
-        for (_, side), held in self.held[strategy].items():
+        open_lots = replaced = count = 0
+        for (at, side), held in self.held[strategy].items():
             parent = self._parent(-held) if held < 0 else None
             o = self.orders.records.get(held) if held > 0 else None
             if o is not None:
@@ -52,12 +53,34 @@ class WishSide(SizeSide):
                 continue
             count += 1
             open_lots += left if side == sell else 0
+            replaced += left if (at, side) == (tag, sell) else 0
         ok, reasons = self.rows[strategy].check_limits(
             self._record(wish), sell, own_open_lots=open_lots, own_order_count=count, now_ns=self.now
         )
+        self.on_word = False
+        if ok and self._needs_word(strategy, sell, wish, open_lots - replaced):
+            ok = self.on_word = self.rows[strategy].approves(sell, wish["qty_lots"], self.now)
+            if not ok:
+                self.rows[strategy].state["refused_count"] += 1
+                reasons = 1 << StrategyRule.STRATEGY_RULE_APPROVAL
         if not ok:
             self._deny_wish(strategy, tag, Stage.STAGE_STRATEGY, sell, wish, reasons)
         return ok
+
+    def _needs_word(self, strategy: int, sell: bool, wish: dict[str, int], others_lots: int) -> bool:
+        """Whether more would be held on that side than may be held without a person's word."""
+        row, symbol = self.rows[strategy], self.symbol_of[strategy]
+        over = self.gate.limits["approval_over"]
+        if over == MOST or wish["kind"] != REST or wish["flags"] & WishFlag.WISH_REDUCE_ONLY:
+            return False
+        held = row.state["position_lots"]
+        lots = others_lots + wish["qty_lots"] + (-held if sell else held)
+        px = max(wish["px_ticks"], wish["trigger_px_ticks"], self.touch[symbol]["bid" if sell else "ask"])
+        return lots > 0 and (px <= 0 or -(-px * lots * self.gate.rows[symbol]["value_q32"] // 2**32) > over)
+
+    def _spend(self, strategy: int, sell: bool, on_word: bool) -> None:
+        if on_word:
+            self.rows[strategy].spend(sell)
 
     def _deny_wish(self, strategy: int, tag: int, stage: Stage, sell: bool, wish: dict[str, int], reasons: int,
                    symbol: int | None = None) -> None:  # fmt: skip
@@ -148,6 +171,7 @@ class WishSide(SizeSide):
     def _place(self, strategy: int, tag: int, sell: bool, wish: dict[str, int]) -> int:
         if not self._passes_own(strategy, tag, sell, wish):
             return 0
+        on_word = self.on_word
         symbol = self._routed(strategy, tag, sell, wish)
         if symbol is None:
             return 0
@@ -170,6 +194,7 @@ class WishSide(SizeSide):
         id_order = self._open_bracket(p, wish) if bracketed else self._put(p)
         if id_order:
             self.rows[strategy].placed()
+            self._spend(strategy, sell, on_word)
         return id_order
 
     # --------------------------------------------------------------------------------------------------- sliced parents
@@ -192,6 +217,7 @@ class WishSide(SizeSide):
         symbol = self.symbol_of[strategy]
         if not self._passes_own(strategy, tag, sell, wish):
             return 0
+        on_word = self.on_word
         if not self._can_slice(strategy, wish):
             self._deny_wish(strategy, tag, Stage.STAGE_STRATEGY, sell, wish, 1 << StrategyRule.STRATEGY_RULE_CARRY)
             return 0
@@ -203,6 +229,7 @@ class WishSide(SizeSide):
             self._deny_wish(strategy, tag, Stage.STAGE_ORDERS, sell, wish, status)
             return 0
         self.rows[strategy].placed()
+        self._spend(strategy, sell, on_word)
         return -id_algo
 
     # ---------------------------------------------------------------------------------------------------------- calling
@@ -294,6 +321,7 @@ class WishSide(SizeSide):
                 and self._disciplined(strategy, tag, sell, o.terms["symbol"], wish["px_ticks"], wish)
                 and self._amend(held, wish["px_ticks"], o.filled + wish["qty_lots"], wish["stop_px_ticks"])
             ):
+                self._spend(strategy, sell, self.on_word)
                 return held
             self._take_back(held)
             return self.held[strategy].get((tag, sell), 0)

@@ -35,6 +35,12 @@ class Row:
                 "fault_row",
                 "window_start_ns",
                 "window_count",
+                "approved_buy_lots",
+                "approved_sell_lots",
+                "approved_buy_until_ns",
+                "approved_sell_until_ns",
+                "approved_count",
+                "approvals_used",
             ],
             0,
         )
@@ -77,6 +83,16 @@ class Row:
         self.state["sold_lots" if sell else "bought_lots"] += qty_lots
         self.state["position_lots"] = self.state["bought_lots"] - self.state["sold_lots"]
 
+    def approves(self, sell: bool, qty_lots: int, now_ns: int) -> bool:
+        side = "sell" if sell else "buy"
+        covers = qty_lots <= self.state[f"approved_{side}_lots"]
+        return covers and now_ns < self.state[f"approved_{side}_until_ns"]
+
+    def spend(self, sell: bool) -> None:
+        side = "sell" if sell else "buy"
+        self.state |= {f"approved_{side}_lots": 0, f"approved_{side}_until_ns": 0}
+        self.state["approvals_used"] += 1
+
     def stop(self, reason: int, detail: int, now_ns: int) -> None:
         if not self.state["stopped"]:
             self.state |= {"stopped": 1, "reason": int(reason), "stopped_detail": detail, "stopped_ns": now_ns}
@@ -86,6 +102,10 @@ class Row:
             self.stop(reason, detail, now_ns)
         elif act == StrategyAct.STRATEGY_ACT_RESUME:
             self.state |= {"stopped": 0, "reason": 0, "stopped_detail": 0, "stopped_ns": 0, "fault_row": 0}
+        elif act == StrategyAct.STRATEGY_ACT_APPROVE and reason and reason > -(2**63) and detail > now_ns:
+            side = "sell" if reason < 0 else "buy"
+            self.state |= {f"approved_{side}_lots": abs(reason), f"approved_{side}_until_ns": detail}
+            self.state["approved_count"] += 1
         else:
             raise StrategyBadAct(f"act {act}, reason {reason}")
 

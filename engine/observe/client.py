@@ -11,8 +11,19 @@ from typing import Any, Self
 import msgspec
 
 from engine.errors import ControlRefused, ControlUnreachable
-from engine.observe.commands import Command, GetAlerts, GetEvents, GetStatus, GetWhy, OpenAlert, Reply, Watch
+from engine.observe.commands import (
+    Command,
+    GetAlerts,
+    GetApprovals,
+    GetEvents,
+    GetStatus,
+    GetWhy,
+    OpenAlert,
+    Reply,
+    Watch,
+)
 from engine.observe.status import Event, Status, WhyNot
+from engine.safety.approval import Request
 
 
 class ControlClient:
@@ -61,6 +72,9 @@ class ControlClient:
 
     def alerts(self) -> list[OpenAlert]:
         return msgspec.convert(self.call(GetAlerts()).data, list[OpenAlert])
+
+    def approvals(self) -> list[Request]:
+        return msgspec.convert(self.call(GetApprovals()).data, list[Request])
 
     def watch(self, rate_hz: float) -> Iterator[Status]:
         for reply in self.stream(Watch(rate_hz)):

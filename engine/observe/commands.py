@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from engine.safety.approval import Request
+
 LINE_MAX = 65_536
 
 
@@ -52,6 +54,23 @@ class Reload(_Command, frozen=True, tag="reload"):
     """Read the settings again: tightening acts, loosening is queued; the answer is the difference."""
 
 
+class Approve(_Command, frozen=True, tag="approve"):
+    """The operator's signature under one request that waits for a word. It lifts no rule of the gate."""
+
+    number: int
+    signature: str
+
+
+class Deny(_Command, frozen=True, tag="deny"):
+    """No to a request that waits for a word: it needs no signature."""
+
+    number: int
+
+
+class GetApprovals(_Command, frozen=True, tag="approvals"):
+    """What waits for a word."""
+
+
 class Acknowledge(_Command, frozen=True, tag="acknowledge"):
     """Somebody has seen the alerts of a group, or all: they are not escalated any more."""
 
@@ -89,7 +108,7 @@ class Watch(_Command, frozen=True, tag="watch"):
 
 Command = (
     Halt | Pause | Resume | Reduce | Liquidate | Tighten | Reload
-    | Acknowledge | GetAlerts | GetStatus | GetWhy | GetEvents | Watch
+    | Approve | Deny | GetApprovals | Acknowledge | GetAlerts | GetStatus | GetWhy | GetEvents | Watch
 )  # fmt: skip
 
 
@@ -99,7 +118,7 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
     ok: bool
     text: str = ""  # a sentence for a person
     code: str = ""  # of the error
-    kind: Literal["reply", "status", "events", "why", "alerts"] = "reply"
+    kind: Literal["reply", "status", "events", "why", "alerts", "approvals"] = "reply"
     data: Any = None
 
 
@@ -156,3 +175,11 @@ class Handlers(Protocol):
     def tighten(self, peer: Peer, limit: str, value: int) -> str: ...
 
     def reload(self, peer: Peer) -> str: ...
+
+    def approve(self, peer: Peer, number: int, signature: str) -> str: ...
+
+    def deny(self, peer: Peer, number: int) -> str: ...
+
+    def approvals(self) -> list[Request]:
+        """What waits for a word, the oldest first."""
+        ...

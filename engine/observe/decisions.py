@@ -84,6 +84,7 @@ STRATEGY = {
     "SIZE": "no size is left of it, or none can be said: equity, stop, record",
     "SLIPPAGE": "the live book would fill it too far from the mid",
     "COST": "its target does not earn back what it costs",
+    "APPROVAL": "more would be at stake than may be without a person's word: `bot4 approve`",
     "CARRY": "the venue has no such order and it cannot be emulated",
 }
 ROUTE = {

@@ -199,6 +199,10 @@ class ControlServer:
                 text = do.tighten(peer, limit, value)
             case c.Reload():
                 text = do.reload(peer)
+            case c.Approve(number=number, signature=signature):
+                text = do.approve(peer, number, signature)
+            case c.Deny(number=number):
+                text = do.deny(peer, number)
             case c.Acknowledge(group=group):
                 text = self._desk().acknowledge(peer, group)
             case _:
@@ -215,6 +219,8 @@ class ControlServer:
                 return Reply(True, kind="why", data=list(self.display.why(most, symbol)))
             case c.GetEvents(after=after, most=most):
                 return Reply(True, kind="events", data=list(self.display.events(after, most)))
+            case c.GetApprovals():
+                return Reply(True, kind="approvals", data=self.handlers.approvals())
             case c.GetAlerts():
                 return Reply(True, kind="alerts", data=self._desk().alerts())
         return None

@@ -10,7 +10,7 @@ from typing import Any
 from engine._core.breaker import Breaker, Breakers
 from engine._core.clock import utc_ns
 from engine.errors import InstrumentRefused, SettingsError
-from engine.net.budget import RateBudget
+from engine.net.budget import SECOND, RateBudget
 from engine.net.clocksync import ClockSync
 from engine.runtime.breakers import declare
 from engine.runtime.bridged import BRIDGED_DUTIES, BridgedConfig, BridgedExchange
@@ -23,6 +23,7 @@ from engine.venues.ccxt_account import CcxtAccount
 from engine.venues.ccxt_bridge import LANES, ORDERS, CcxtBridge
 from engine.venues.ccxt_open import hosts_of, open_ccxt
 from engine.venues.directory import Assets, Directory, Instrument
+from engine.venues.driver import often_enough
 
 
 def open_bridged(
@@ -52,7 +53,9 @@ def open_bridged(
         thread.close()
         raise
     config = BridgedConfig(
-        CareConfig(foreign=settings.reconcile.foreign, duties=BRIDGED_DUTIES),
+        CareConfig(
+            foreign=settings.reconcile.foreign, duties=often_enough(BRIDGED_DUTIES, venue.fees_age_s * SECOND)
+        ),
         dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0, venue=venues_of(settings)[name],
     )  # fmt: skip
     made = BridgedExchange(config, bridge, account, thread, inbox)

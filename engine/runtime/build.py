@@ -31,7 +31,7 @@ from engine.strategy.meter import Meter
 POLICIES = {
     "best_price": Policy.POLICY_BEST_PRICE, "lowest_fee": Policy.POLICY_LOWEST_FEE, "smart": Policy.POLICY_SMART,
 }  # fmt: skip
-FEES_REFRESHED = ("binance_spot", "binance_usdm")  # by the care beside the driver
+FEES_REFRESHED = ("binance_spot", "binance_usdm", "ccxt")  # by the care beside the driver
 HOUR_NS = 3_600 * 10**9
 # A stop waits here for its price: it follows a position without a message for each change.
 SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_AMEND_DOWN
@@ -39,6 +39,7 @@ LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN
 # What every exchange of ccxt's has: an order changes by a cancel and another one.
 BRIDGED_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
+NOBODY_ASKED = {"approval_over": 2**63 - 1}
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
 
 
@@ -146,7 +147,8 @@ def build_core(
     world.set_account(**settings.account.core())
     for asset, amount in ({0: settings.account.capital} if holdings is None else dict(holdings)).items():
         world.set_cash(asset, amount)
-    world.set_limits(**settings.limits.core())
+    # Nor is anybody there to be asked, in research.
+    world.set_limits(**settings.limits.core() | ({} if disciplined else NOBODY_ASKED))
     if rests is not None:
         world.put_discipline(rests)
     core = Core(world)

@@ -11,10 +11,12 @@ from typing import Any, Protocol
 from engine._core.latch import Latch
 from engine._core.limits import Limit
 from engine._core.modes import Mode, Who
-from engine.errors import LatchTripped, LimitLooser, ModeNotReady, SettingsError
+from engine.errors import ApprovalUnknown, LatchTripped, LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
+from engine.runtime.approvals import Approvals
 from engine.runtime.engine import Engine
 from engine.runtime.events import control_event, limit_event
+from engine.safety.approval import Request
 from engine.safety.audit import Entry
 from engine.safety.audit import Kind as About
 
@@ -37,9 +39,13 @@ class Control:
         reload: Callable[[], str] | None = None,
         record: Callable[[Entry], object] = lambda _entry: None,
         resumed: Callable[[], object] = lambda: None,
+        desk: Approvals | None = None,
+        after_reset: Callable[[], bool] = lambda: False,
     ) -> None:
         self._engine, self._notes, self._latch, self._reload = engine, notes, latch, reload
         self._record, self._resumed = record, resumed
+        self._desk, self._after_reset = desk, after_reset
+        self._liquidated = False
 
     def halt(self, peer: Peer, reason: str) -> str:
         text = reason or "halted by command"
@@ -55,9 +61,38 @@ class Control:
     def resume(self, peer: Peer) -> str:
         if self._latch.tripped:
             raise LatchTripped(", ".join(self._latch.reasons))
+        # After an emergency one person's key stroke is not enough; before that nothing but the table of modes is asked.
+        if self._desk is not None and self._after_emergency:
+            raise self._desk.to_resume(self._to_normal)
+        return self._to_normal(peer)
+
+    @property
+    def _after_emergency(self) -> bool:
+        stands = self._engine.core.world.modes["mode"] == Mode.MODE_EMERGENCY
+        return bool(stands or self._liquidated or self._after_reset())
+
+    def _to_normal(self, peer: Peer) -> str:
+        if self._latch.tripped:
+            raise LatchTripped(", ".join(self._latch.reasons))
         text = self._switch(peer, Mode.MODE_NORMAL)
+        self._liquidated = False
         self._resumed()
         return text
+
+    def approve(self, peer: Peer, number: int, signature: str) -> str:
+        return self._word.approve(peer, number, signature)
+
+    def deny(self, peer: Peer, number: int) -> str:
+        return self._word.refuse(peer, number)
+
+    def approvals(self) -> list[Request]:
+        return self._word.listed()
+
+    @property
+    def _word(self) -> Approvals:
+        if self._desk is None:
+            raise ApprovalUnknown("Nobody is asked here.")
+        return self._desk
 
     def reduce(self, peer: Peer) -> str:
         return self._switch(peer, Mode.MODE_REDUCED)
@@ -65,6 +100,7 @@ class Control:
     def liquidate(self, peer: Peer, aggressive: bool) -> str:
         # Two sources of the equity, or the plan closes nothing: the venue's own figures are the second.
         equity = self._engine.exchange.equity()
+        self._liquidated = True
         return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive), equity=equity)
 
     def tighten(self, peer: Peer, limit: str, value: int) -> str:

@@ -53,6 +53,13 @@ def strategy_event(now_ns: int, slot: int, act: StrategyAct, why: StopReason) ->
     return event
 
 
+def strategy_word_event(now_ns: int, slot: int, act: StrategyAct, lots: int, until_ns: int) -> Records:
+    """A person's word for one order of a strategy: so many lots, negative to sell, until then."""
+    event = _blank(Kind.KIND_STRATEGY, now_ns)
+    event["word"][0, :4] = slot, int(act), lots, until_ns
+    return event
+
+
 def fees_event(now_ns: int, symbol: int, maker_e8: int, taker_e8: int) -> Records:
     """What the account pays for a symbol from now on, as the venue says it."""
     event = _blank(Kind.KIND_SYMBOL, now_ns)

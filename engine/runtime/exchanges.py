@@ -36,6 +36,7 @@ from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.orders import Form, encoder
 from engine.venues.binance.sign import Ed25519Signer, HmacSigner, Signer
 from engine.venues.directory import Assets, Directory, Instrument
+from engine.venues.driver import DUTIES, often_enough
 from engine.venues.port import SyncPort
 from engine.venues.sender import SenderConfig
 
@@ -112,7 +113,7 @@ def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) ->
             link=LinkConfig(life_ns=venue.roll_over_hours * 3600 * SECOND),
             backoff=BackoffConfig(first_ns=venue.reconnect_ms_min * 10**6, most_ns=venue.reconnect_ms_max * 10**6),
             sender=SenderConfig(),
-            care=CareConfig(foreign=settings.reconcile.foreign),
+            care=CareConfig(foreign=settings.reconcile.foreign, duties=often_enough(DUTIES, venue.fees_age_s * SECOND)),
             dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0,
             spare_ws=venue.stream_spare,
             hot_spare=venue.hot_spare,

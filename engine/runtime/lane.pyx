@@ -205,6 +205,8 @@ cdef class Lane(Receiver):
             return False
         if places and not reduces and not may_place:
             return False
+        if connection is None and not places:
+            return False
         if encode_intent(self.encoder.c, intent, NULL, venue_ns, room, PyByteArray_GET_SIZE(self.encoder.room),
                          &size) != OK:
             self.encoder.c.refused_count -= 1  # it is asked again, and counted then

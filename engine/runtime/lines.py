@@ -113,7 +113,10 @@ class AccountLines:
         self.orders_ready(connection, now)
 
     def orders_ready(self, connection: Connection, now: int) -> None:
+        was_none = self.connection is None
         self._keep(self._orders, connection)
+        if was_none:
+            self.live.release(now)
         self._whole(now)
 
     def _orders_down(self, reason: str) -> None:

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
+from engine._core.order_table import OrderState
 from engine._core.types import Feed, Kind
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
@@ -110,7 +111,9 @@ class LiveExchange(Door):
         was_busy, self.busy = self.busy, True
         try:
             # The newest measured distance, looked up each tick: the clock's own answer weighs sixteen samples.
-            out = self.sender.take(outputs, now, now + self._offset_ns, may_place=self.gate.is_open)
+            out = self.sender.take(
+                outputs, now, now + self._offset_ns, may_place=self.gate.is_open, is_connected=self.is_connected
+            )
             if out.messages:
                 self._send(out.messages, now)
             if len(out.reports):
@@ -135,6 +138,16 @@ class LiveExchange(Door):
         for message in messages:
             if connection is None or not connection.send(message):
                 self.unsent(message, now)
+
+    def release(self, now: int) -> None:
+        """The first connection after none: what was to be taken back meanwhile is taken back before anything else."""
+        if not self.sender.held or self._engine is None:
+            return
+        rows = self.core.world.live_orders()
+        still = set(rows["id_order"][rows["state"] == int(OrderState.STATE_PENDING_CANCEL)].tolist())
+        out = self.sender.released(still, now, now + self._offset_ns)
+        self._send(out.messages, now)
+        self.tell(out.reports)
 
     def unsent(self, message: bytes, now: int) -> None:
         """No connection took it: its order is in doubt."""

@@ -23,6 +23,7 @@ from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import SafetyStatus, Status, StatusSource
 from engine.runtime import rehearsal
+from engine.runtime.approvals import Approvals
 from engine.runtime.audited import OrderAudit
 from engine.runtime.begin import begin
 from engine.runtime.breakers import Board, Looks
@@ -40,6 +41,7 @@ from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
 from engine.runtime.standing import TierWatch, admit
 from engine.runtime.waiting import Waiting
+from engine.safety.approval import paper_pair
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
 from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
@@ -129,9 +131,14 @@ class Session:
             self.picture.waiting = len(admitted.waiting)
             self._kept = undo.pop_all()
         self._reread = reread
+        self.approvals = Approvals(
+            self.engine, self.settings, session=self.journal.session.path.name, public=self._operator(),
+            note=self.picture.note, record=self.audit.note,
+        )  # fmt: skip
         self.control = Control(
             self.engine, self.picture, self.latch, reload=self.reload, record=self.audit.note,
-            resumed=lambda: (self.root / PAUSED_NAME).unlink(missing_ok=True),
+            resumed=lambda: (self.root / PAUSED_NAME).unlink(missing_ok=True), desk=self.approvals,
+            after_reset=(self.root / PAUSED_NAME).exists,
         )  # fmt: skip
         self.tier = TierWatch(
             self.engine, loaded, self.root,
@@ -260,6 +267,12 @@ class Session:
         found = venues_over(self.settings)
         return f"account at {', '.join(found)}" if found else "paper account"
 
+    def _operator(self) -> str:
+        """The public half of the key that approves; on paper, where none is named, a pair of this folder's own."""
+        if self.settings.approval.key or self.settings.engine.mode != "paper":
+            return self.settings.approval.key
+        return paper_pair(self.root)
+
     def _secret_read(self, secret: Secret) -> None:
         """Every use of a key is on record: which, from where, never what."""
         self.audit.note(
@@ -335,6 +348,7 @@ class Session:
         self.limits.turn(self.engine.now_ns)
         self.breakers.turn(self.engine.now_ns)
         self.tier.turn(self.engine.now_ns)
+        self.approvals.turn(self.engine.now_ns)
         self.orders.turn()
         self.books.turn(self.engine.now_ns)
         self.keeper.turn(now_ns)

@@ -60,6 +60,7 @@ LIMITS: dict[str, int] = {
     "orders_per_second": 1_000_000,
     "cancels_per_second": 1_000_000,
     "churn_per_minute": 100_000_000,
+    "approval_over": 2**63 - 1,
 }
 
 

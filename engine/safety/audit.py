@@ -64,6 +64,7 @@ class Kind(StrEnum):
     INTENT = "intent"
     OUTCOME = "outcome"
     HUMAN = "human"
+    APPROVAL = "approval"  # a person's word: asked for, given, used, refused, or not given in time
     DRILL = "drill"
     STALL = "stall"
     BOOKS = "books"  # our books and the venue's were compared, differ, agree again

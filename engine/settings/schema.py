@@ -162,6 +162,18 @@ class Safety(Section, frozen=True, kw_only=True):
     dead_man_ms: Annotated[int, whole("ms", 0, 600_000, "The venue cancels all after this silence; 0: off.")] = 60_000
 
 
+class Approval(Section, frozen=True, kw_only=True):
+    """Who is asked before much is at stake: above `limits.approval_over`, and before Normal after an emergency."""
+
+    timeout_s: Annotated[
+        int, whole("s", 1, 3_600, "No word by then is a no; a word given holds as long, for one order.", "down")
+    ] = 300
+    key: Annotated[
+        str,
+        text("Public half of the operator's key (`bot4 keys operator`); empty: on paper the folder's own, live none."),
+    ] = ""
+
+
 # What a running engine has breakers for beside its venues: see engine/runtime/breakers.py.
 BREAKER_COMPONENTS = ("data", "journal", "clock")
 
@@ -339,6 +351,7 @@ class Settings(Section, frozen=True, kw_only=True):
     modes: Modes = Modes()
     discipline: Discipline = Discipline()
     safety: Safety = Safety()
+    approval: Approval = Approval()
     features: Features = Features()
     models: Models = Models()
     control: Control = Control()

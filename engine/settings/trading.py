@@ -96,6 +96,10 @@ class Limits(Section, frozen=True, kw_only=True):
     churn_per_minute: Annotated[
         int, whole("per minute", 1, 100_000_000, "Orders and cancels of one symbol.", "down")
     ] = 600
+    approval_over: Annotated[
+        int,
+        amount("account", "0", "90000000000", "At stake in one strategy: above it an entry waits for a word.", "down"),
+    ] = 100_000 * E8
 
     def core(self) -> dict[str, int]:
         """Values for `World.set_limits`: every word by its name."""

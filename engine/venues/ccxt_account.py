@@ -37,6 +37,7 @@ class CcxtAccount:
         self.since_ns = since_ns  # no trade that is asked for is older
         self._moments: dict[int, list[tuple[int, int]]] = {}  # by symbol: number and millisecond, rising
         self._says_fees = bridge.exchange.has.get("fetchTradingFee") is True
+        self._has_said_fees = False
         self.can_arm = bool(bridge.exchange.has.get("cancelAllOrdersAfter"))
 
     async def _ask(self, what: str, *args: Any, weight: int = 1, lane: Lane = Lane.RECONCILE, **more: Any) -> Any:
@@ -83,13 +84,20 @@ class CcxtAccount:
         return out
 
     async def fees(self, text: str) -> tuple[int, int]:
-        """The account's own where the exchange says them; else those that ccxt knows of the market."""
+        """The account's own where the exchange says them; else those that ccxt knows of the market.
+
+        An exchange that has said them once and does not any more fails: what ccxt knows is not the account's, and the
+        gate is told by silence that the fees are old.
+        """
         theirs = self.bridge.symbols[text]
         said = self.bridge.exchange.markets[theirs]
         if self._says_fees:
             try:
                 said = await self._ask("fetch_trading_fee", theirs, weight=10)
+                self._has_said_fees = True
             except (VenueRefused, VenueUnsure):
+                if self._has_said_fees:
+                    raise
                 self._says_fees = False
         return rate_e8(said.get("maker")), rate_e8(said.get("taker"))
 

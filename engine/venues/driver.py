@@ -12,7 +12,7 @@ dead-man timer. A duty that fails is tried again sooner; one that keeps failing 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Any
 
@@ -152,6 +152,16 @@ DUTIES = (
     Duty("listen_key", 1800 * SECOND, 10 * SECOND, 3300 * SECOND),
     Duty("dead_man", 10 * SECOND, 2 * SECOND, 60 * SECOND),
 )
+
+
+def often_enough(duties: Iterable[Duty], fees_age_ns: int) -> tuple[Duty, ...]:
+    """The time table where fees may be so old: they are asked for three times in that, so one failure stops nothing."""
+    return tuple(
+        replace(duty, every_ns=min(duty.every_ns, fees_age_ns // 3), again_ns=min(duty.again_ns, fees_age_ns // 12))
+        if duty.name == "fees"
+        else duty
+        for duty in duties
+    )
 
 
 class Duties:

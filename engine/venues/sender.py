@@ -73,13 +73,20 @@ class Sender:
         self.under_way: dict[str, int] = {}  # request id -> when it was written
         self.placed: dict[int, int] = {}  # order -> when the newest request that could make it live was written
         self.asks: dict[int, tuple[Request, int]] = {}  # order -> about it, when to ask
+        self.held: dict[int, Events] = {}  # order -> its cancel, which no connection was there to take
         self.refused_count = 0
         self.lost_count = 0
         self.doubted_absent_count = 0
 
     # ------------------------------------------------------------------------------------------------------ going out
-    def take(self, outputs: Events, now_ns: int, venue_ns: int, *, may_place: bool) -> Outgoing:
-        """The outputs of one step. `venue_ns` is now by the venue's clock."""
+    def take(
+        self, outputs: Events, now_ns: int, venue_ns: int, *, may_place: bool, is_connected: bool = True
+    ) -> Outgoing:
+        """The outputs of one step. `venue_ns` is now by the venue's clock.
+
+        Without a connection a cancel is held: said to be lost it would be asked for again with every message of the
+        market. Its order stays PENDING_CANCEL, which counts as whole as one in doubt, until `released`.
+        """
         out = Outgoing()
         count = len(outputs)
         for at, (kind, flags, symbol, _, _, _, *words) in enumerate(_ROWS(outputs.data)):
@@ -91,6 +98,9 @@ class Sender:
                 continue
             if kind == QUERY and not words[0]:
                 out.verify.append(symbol)
+                continue
+            if kind == CANCEL and not is_connected:
+                self.held[words[0]] = outputs[at : at + 1].copy()
                 continue
             terms = outputs[at + 1] if flags & _FIRST and at + 1 < count else None
             self._one(outputs[at : at + 1], terms, kind, words, now_ns, venue_ns, out, may_place=may_place)
@@ -126,6 +136,11 @@ class Sender:
         if grows:
             self.placed[words[0]] = now_ns
         out.messages.append(message)
+
+    def released(self, still: set[int], now_ns: int, venue_ns: int) -> Outgoing:
+        """A connection is there: the cancels that were held, of orders that `still` want one."""
+        rows, self.held = [row for id_order, row in self.held.items() if id_order in still], {}
+        return self.take(np.concatenate(rows), now_ns, venue_ns, may_place=False) if rows else Outgoing()
 
     def _not_sent(self, row: Events, kind: int, now_ns: int) -> None:
         """Nothing left: the core hears it as the refusal that it is. A question is put again by itself."""

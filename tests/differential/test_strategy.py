@@ -244,3 +244,37 @@ def test_a_wish_that_asks_for_no_order_meets_no_limit_whatever_stands_in_it(impl
     for kind in (WishKind.WISH_KEEP, WishKind.WISH_NONE):
         for qty in (-(2**63), INT64_MAX):
             assert check(row, wish(kind=kind, qty_lots=qty), own_order_count=4, now_ns=1) == (True, 0)
+
+
+def test_a_persons_word_covers_one_order_of_its_side_and_size_within_its_time(impl):
+    row = impl.Row()
+    row.act(StrategyAct.STRATEGY_ACT_APPROVE, 7, 100, 50)
+    row.act(StrategyAct.STRATEGY_ACT_APPROVE, -3, 90, 50)
+    assert row.approves(False, 7, 99)
+    assert not row.approves(False, 8, 99)
+    assert not row.approves(False, 7, 100)
+    assert row.approves(True, 3, 89)
+    assert not row.approves(True, 4, 89)
+    row.spend(False)
+    assert not row.approves(False, 1, 60)
+    assert row.approves(True, 3, 60)
+    row.check()
+    assert (row.state["approved_count"], row.state["approvals_used"]) == (2, 1)
+
+
+def test_two_words_for_one_side_do_not_add_up(impl):
+    row = impl.Row()
+    row.act(StrategyAct.STRATEGY_ACT_APPROVE, 7, 100, 50)
+    row.act(StrategyAct.STRATEGY_ACT_APPROVE, 5, 80, 60)
+    assert not row.approves(False, 6, 70)
+    row.spend(False)
+    assert not row.approves(False, 1, 70)
+    row.check()
+
+
+@pytest.mark.parametrize(("lots", "until_ns"), [(0, 100), (5, 50), (5, 49), (-(2**63), 100)])
+def test_a_word_for_nothing_or_for_the_past_is_an_act_that_does_not_exist(impl, lots, until_ns):
+    row = impl.Row()
+    with pytest.raises(StrategyBadAct):
+        row.act(StrategyAct.STRATEGY_ACT_APPROVE, lots, until_ns, 50)
+    assert row.state["approved_count"] == 0

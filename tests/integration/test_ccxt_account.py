@@ -76,6 +76,40 @@ def test_the_exchanges_own_timer_is_armed_for_the_whole_account_and_switched_off
         assert asked == ["POST /0/private/CancelAllOrdersAfter"] * 2
 
 
+PAIR = {
+    "altname": "XBTUSD", "wsname": "XBT/USD", "aclass_base": "currency", "base": "XXBT", "aclass_quote": "currency",
+    "quote": "ZUSD", "pair_decimals": 1, "lot_decimals": 8, "lot_multiplier": 1, "leverage_buy": [],
+    "leverage_sell": [], "fees": [[0, 0.26]], "fees_maker": [[0, 0.16]], "ordermin": "0.0001", "costmin": "0.5",
+    "tick_size": "0.1", "status": "online",
+}  # fmt: skip
+ASSETS = {"XXBT": {"aclass": "currency", "altname": "XBT", "decimals": 10, "display_decimals": 5},
+          "ZUSD": {"aclass": "currency", "altname": "USD", "decimals": 4, "display_decimals": 2}}  # fmt: skip
+LISTED = {
+    "GET /0/public/AssetPairs": {"error": [], "result": {"XXBTZUSD": PAIR}},
+    "GET /0/public/Assets": {"error": [], "result": ASSETS},
+}
+VOLUME = "POST /0/private/TradeVolume"
+OWN = {"currency": "ZUSD", "volume": "1", "fees": {"XXBTZUSD": {"fee": "0.20"}},
+       "fees_maker": {"XXBTZUSD": {"fee": "0.10"}}}  # fmt: skip
+
+
+def test_an_exchange_that_has_said_the_accounts_fees_and_does_not_any_more_fails_instead_of_guessing():
+    with Kraken(LISTED | {VOLUME: {"error": [], "result": OWN}}) as kraken:
+        kraken.ask(kraken.account.listed(["BTCUSD"]))
+        assert kraken.ask(kraken.account.fees("BTCUSD")) == (100_000, 200_000)
+        kraken.server.answers[VOLUME] = (502, {"error": ["EService:Unavailable"]})
+        with pytest.raises(VenueUnsure):
+            kraken.ask(kraken.account.fees("BTCUSD"))
+        kraken.server.answers[VOLUME] = {"error": [], "result": OWN}
+        assert kraken.ask(kraken.account.fees("BTCUSD")) == (100_000, 200_000)
+
+
+def test_an_exchange_that_never_says_them_is_taken_at_ccxts_word():
+    with Kraken(LISTED | {VOLUME: {"error": ["EGeneral:Permission denied"]}}) as kraken:
+        kraken.ask(kraken.account.listed(["BTCUSD"]))
+        assert kraken.ask(kraken.account.fees("BTCUSD")) == (160_000, 260_000)
+
+
 def test_a_refusal_and_a_doubt_are_told_apart():
     refused = {"error": ["EOrder:Insufficient funds"]}
     with Kraken({"POST /0/private/CancelAllOrdersAfter": refused}) as kraken, pytest.raises(VenueRefused):

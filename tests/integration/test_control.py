@@ -196,7 +196,7 @@ def test_no_command_can_place_change_or_size_an_order():
     fields = {command.__struct_config__.tag: set(command.__struct_fields__) for command in typing.get_args(c.Command)}
     assert set(fields) == {
         "halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "status", "why", "events", "watch",
-        "acknowledge", "alerts",
+        "acknowledge", "alerts", "approve", "deny", "approvals",
     }  # fmt: skip
     for tag, names in fields.items():
         assert not names & TRADING or tag == "why", tag

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import pytest
 
 from engine._core.clock import monotonic_ns, utc_ns
-from engine._core.types import Kind
+from engine._core.types import DECISION, INTENT, Kind
+from engine.observe.decisions import explain
 from engine.sim.venue.wire import MS, ApiError
 from tests.support import virtual
 from tests.support.loopback import Clumsy, bench
@@ -243,6 +245,64 @@ def test_fees_that_change_at_the_venue_reach_the_core_as_an_event_of_the_record(
         assert int(row()["fee_maker_e8"][0]) == maker
         told = [events for events in both.inputs() if events["kind"][0] == Kind.KIND_SYMBOL]
         assert told[-1]["word"][0, :4].tolist() == [3, 0, maker, taker]
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind)
+
+
+def test_fees_that_nobody_hears_of_any_more_stop_new_orders_by_name_and_come_back(tmp_path, kind):
+    path = {"spot": "/api/v3/account/commission", "usdm": "/fapi/v1/commissionRate"}[kind]
+
+    async def body(both):
+        alone, entries = [], []  # denials for old fees and nothing else; entries that left
+
+        def watch(outputs):
+            for row in outputs[outputs["kind"] == Kind.KIND_DECISION].view(DECISION):
+                alone.extend([row] if [reason.rule for reason in explain(row)] == ["FEES_STALE"] else [])
+            places = outputs[outputs["kind"] == Kind.KIND_INTENT_PLACE].view(INTENT)
+            entries.extend(int(row["id_order"]) for row in places if not int(row["terms"]) >> 32)
+
+        await both.fills(3)
+        both.turn_s = 0.02
+        both.server.refused = frozenset({path})
+        both.engine.watch(lambda _events: None, watch)
+        await both.until(lambda: alone, "a denial for old fees")
+        assert "fees" in both.live.care.failures
+        entries.clear()
+        # Nothing new leaves; what rests is taken back all the same, and what is held may be closed.
+        await both.until(lambda: len(alone) >= 20, "more denials")
+        assert not entries
+        both.server.refused = frozenset()
+        await both.until(lambda: entries, "an entry")
+        assert "fees" not in both.live.care.failures
+        await both.end()
+        both.check()
+
+    run(tmp_path, body, kind, fees_age_s=15, tick_ns=100_000_000)
+
+
+def test_a_cancel_waits_for_its_connection_and_is_not_asked_for_again_with_every_message(tmp_path, kind):
+    async def body(both):
+        await both.fills(5)
+        address = both.server.form.api_path
+        both.server.refused = frozenset({address})
+        for socket in list(both.server._sockets):
+            if socket.path == address:
+                socket.cut()
+        await both.until(lambda: not both.live.is_connected, "the loss of the connection")
+        before, events = len(both.log), both.counts["events"]
+        await both.until(lambda: both.live.sender.held, "a cancel that waits")
+        await both.until(lambda: both.counts["events"] >= events + 300, "300 messages of the market")
+        kinds = np.concatenate([rows["kind"] for _, rows in both.log[before:]])
+        held, asked = len(both.live.sender.held), int((kinds == Kind.KIND_INTENT_CANCEL).sum())
+        # The order table asks again after its own deadline, seconds later; the market's messages do not.
+        assert asked <= 4 * held, (asked, held)
+        opened = both.live.opened_count
+        both.server.refused = frozenset()
+        await both.until(lambda: both.live.opened_count > opened, "the gate's opening")
+        assert not both.live.sender.held
+        await both.fills(3)
         await both.end()
         both.check()
 

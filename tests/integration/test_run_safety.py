@@ -51,7 +51,11 @@ def test_a_signal_halts_it_and_only_a_person_lets_it_trade_again(tmp_path):
     assert reset.returncode == 0, reset.stderr
     running = Running(tmp_path, "--seconds", "60")
     assert running.until_answers()["mode"] == "Paused"
-    assert running.ask("resume").returncode == 0
+    # After an emergency one key stroke is not enough: the way back waits for the operator's signature.
+    wanted = running.ask("resume")
+    assert (wanted.returncode, "bot4 approve 1" in wanted.stderr) == (1, True)
+    assert running.until_answers()["mode"] == "Paused"
+    assert running.ask("approve", "1", "--yes").returncode == 0
     assert running.until_answers()["mode"] == "Normal"
     running.process.send_signal(signal.SIGINT)
     assert running.wait()[0] == 0

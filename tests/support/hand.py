@@ -49,7 +49,7 @@ class Shown(Hand):
         super().__init__(directory, BOT4__MODES__COOLDOWN_NS="0", **environ)
         self.audit: list[tuple[Peer, str]] = []
         self.status, self.events, self.why = self.picture.status, self.picture.events, self.picture.why
-        self.latch = self.session.latch
+        self.latch, self.approvals = self.session.latch, self.control.approvals
         self.pass_time()
 
     def pass_time(self, seconds: float = 2.0) -> None:
@@ -66,7 +66,7 @@ class Shown(Hand):
         return self.picture.latest(1)[-1].number
 
     def __getattr__(self, name: str) -> Callable[..., str]:
-        if name not in ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload"):
+        if name not in ("halt", "pause", "resume", "reduce", "liquidate", "tighten", "reload", "approve", "deny"):
             raise AttributeError(name)
 
         def act(peer: Peer, *words: Any) -> str:

@@ -100,7 +100,9 @@ def status() -> dict[str, Any]:
 
 def trading() -> bool:
     """Normal, and orders go out."""
-    command("resume", "-d", str(STATE))
+    if command("resume", "-d", str(STATE)).exit_code:
+        # After a reset it waits for the operator's word.
+        command("approve", "1", "--yes", "-d", str(STATE))
     return until(lambda: (found := status())["mode"] == "Normal" and found["counts"]["intents"] > 0)
 
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
+from aiohttp import web
 
 from engine._core.clock import utc_ns
 from engine._core.tape import Tape
@@ -37,12 +39,13 @@ from engine.sim.venue.instruments import E8, default_perpetuals, default_spot
 from engine.sim.venue.server import VenueServer
 from engine.sim.venue.spot import SpotForm
 from engine.sim.venue.usdm import UsdmForm
+from engine.sim.venue.wire import ApiError
 from engine.venues.binance import info, market
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.orders import Form, encoder
 from engine.venues.binance.sign import HmacSigner
 from engine.venues.directory import Assets, Directory
-from engine.venues.driver import Duty
+from engine.venues.driver import Duty, often_enough
 from engine.venues.sender import SenderConfig
 
 HOLDINGS = {0: 10**6 * E8, 1: 10 * E8}
@@ -122,6 +125,17 @@ class Clumsy(VenueServer):
 
     drop: Callable[[Any], bool] = staticmethod(lambda message: False)
     dropped = 0
+    refused: frozenset[str] = frozenset()  # paths of requests that it does not answer
+
+    def _weigh(self, request: Any, weight: int) -> int:
+        if request.path in self.refused:
+            raise ApiError(-1001, "Internal error; unable to process your request.", 503)
+        return super()._weigh(request, weight)
+
+    async def _api_socket(self, request: Any) -> Any:
+        if request.path in self.refused:
+            raise web.HTTPServiceUnavailable
+        return await super()._api_socket(request)
 
     def _put(self, socket: Any, message: Any) -> None:
         if self.drop(message):
@@ -275,6 +289,7 @@ async def bench(
     tick_ns: int = 20_000_000, answer_ns: int = SECOND, recv_window_ms: int = 1_000, silence_ns: int = 20 * SECOND,
     transport: str = "picows", symbols: int = 3, tape_events: int = 1 << 21, kind: str = "spot",
     funding_ns: int = 8 * 3600 * SECOND, hot_spare: bool = False, spare: bool = False,
+    fees_age_s: int = 300,
 ) -> AsyncIterator[Bench]:  # fmt: skip
     """A venue, a driver and an engine. `through` gives the address that the driver sees of a port."""
     exchange = Exchange(TRADED[kind]()[:symbols], now_ns=(start := clock()))
@@ -288,12 +303,14 @@ async def bench(
     port = server.port if through is None else await through(server.port)
     loaded = load([write_settings(tmp_path, port, kind)], environ={})
     held = HOLDINGS if kind == "spot" else {0: HOLDINGS[0]}
-    core = build_core(loaded.settings, holdings=held, disciplined=False)
+    venues = {name: msgspec.structs.replace(one, fees_age_s=fees_age_s) for name, one in loaded.settings.venues.items()}
+    core = build_core(msgspec.structs.replace(loaded.settings, venues=venues), holdings=held, disciplined=False)
     be_patient(core)
     tape = Tape(tmp_path / "tape.b4", capacity=tape_events, write=True)
     live = make_live(
         port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport,
-        kind=kind, hot_spare=hot_spare, spare_ws=f"ws://127.0.0.1:{server.port}" if spare else "",
+        kind=kind, hot_spare=hot_spare, fees_age_s=fees_age_s,
+        spare_ws=f"ws://127.0.0.1:{server.port}" if spare else "",
     )  # fmt: skip
     engine = Engine(core, tape, live, now_ns=start)
     log: list[tuple[bool, np.ndarray]] = []
@@ -322,7 +339,7 @@ def be_patient(core: Any) -> None:
 
 def make_live(
     port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str, kind: str,
-    hot_spare: bool = False, spare_ws: str = "",
+    hot_spare: bool = False, spare_ws: str = "", fees_age_s: int = 300,
 ) -> LiveExchange:  # fmt: skip
     assets = Assets()
     assets.add("USDT")
@@ -344,7 +361,12 @@ def make_live(
         sender=SenderConfig(
             recv_window_ns=recv_window_ms * 1_000_000, answer_ns=answer_ns, again_ns=SECOND // 5, grace_ns=SECOND // 10
         ),
-        care=CareConfig(duties=DUTIES, young_ns=SECOND // 5, again_s=0.05, settle_s=PATIENCE_S / 2),
+        care=CareConfig(
+            duties=often_enough(DUTIES, fees_age_s * SECOND),
+            young_ns=SECOND // 5,
+            again_s=0.05,
+            settle_s=PATIENCE_S / 2,
+        ),
         spare_ws=spare_ws,
         hot_spare=hot_spare,
         seed=seed,

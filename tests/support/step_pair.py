@@ -12,6 +12,7 @@ from engine._core import types
 from engine._core.book import Rule
 from engine._core.discipline import DecisionFlag, Discipline
 from engine._core.orders import OrderType
+from engine._core.strategy import StrategyAct
 from engine._core.types import Can, Flag, Kind
 from engine._core.validate import REFUSAL
 from engine.model.step import Step
@@ -280,13 +281,17 @@ class Pair:
         self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots)
         return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots)
 
-    def _strategy(self, act: int, reason: int) -> Any:
+    def _strategy(self, act: int, reason: int, detail: int = 0) -> Any:
         record = np.zeros(1, types.EVENT)
         self.desk.now += 1
         record["kind"], record["ts_recv_ns"] = Kind.KIND_STRATEGY, self._now()
-        record["word"][0, :3] = (0, act, reason)
+        record["word"][0, :4] = (0, act, reason, detail)
         self.desk.step(record)
-        return self.twin.step(Kind.KIND_STRATEGY, now=self._now(), strategy=0, act=act, reason=reason)
+        return self.twin.step(Kind.KIND_STRATEGY, now=self._now(), strategy=0, act=act, reason=reason, detail=detail)
+
+    def _approve(self, lots: int, span: int) -> Any:
+        """A person's word for the first strategy: so many lots, negative to sell, for so many seconds."""
+        return self._strategy(int(StrategyAct.STRATEGY_ACT_APPROVE), lots, self._now() + span * SECOND)
 
     # -------------------------------------------------------------------------------------------------------- comparing
     @staticmethod

@@ -64,6 +64,19 @@ def test_a_new_order_needs_an_open_gate_and_a_cancel_does_not():
     assert len(s.take(intent(Kind.KIND_INTENT_PLACE, 10, terms=4 << 32), T0, T0, may_place=False).messages) == 1
 
 
+def test_without_a_connection_a_cancel_is_held_once_and_released_while_its_order_wants_it():
+    s = sender()
+    for now in (T0, T0 + 1, T0 + 2):
+        out = s.take(intent(Kind.KIND_INTENT_CANCEL, 9), now, now, may_place=False, is_connected=False)
+        assert (out.messages, len(out.reports)) == ([], 0)
+    s.take(intent(Kind.KIND_INTENT_CANCEL, 10), T0, T0, may_place=False, is_connected=False)
+    assert (set(s.held), s.under_way) == ({9, 10}, {})
+    out = s.released({9}, T0 + 3, T0 + 3)
+    assert len(out.messages) == 1
+    assert s.held == {}
+    assert s.released({9}, T0 + 4, T0 + 4).messages == []
+
+
 def test_a_full_budget_says_how_long_to_wait_and_the_order_was_not_sent():
     s = sender(orders=1)
     place(s)

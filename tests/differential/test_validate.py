@@ -394,7 +394,7 @@ def test_a_price_that_caught_up_with_the_quotes_counts_as_no_more_than_the_wides
         assert one(g, quote(bid=PX + up - 1, ask=PX + up + 1, number=n)) == OK
     # More than three times the widest step from the last trade, and right at the reference.
     widest = int(g.row(0)["spike2"])
-    assert 2 * 2_000 > 3 * widest
+    assert 3 * widest < 2 * 2_000
     assert one(g, trade(px=PX + 2_000, number=2)) == OK
     assert g.row(0)["mad256"][1] == (widest << 8) >> 5
 

@@ -385,6 +385,20 @@ def test_a_restless_market_widens_the_spike_filter(impl):
     assert one(g, trade(px=PX + 1000, number=401)) == Status.VALIDATE_SPIKE
 
 
+def test_a_price_that_caught_up_with_the_quotes_counts_as_no_more_than_the_widest_step(impl):
+    g = gate(impl)
+    one(g, trade())
+    for n in range(1, 121):
+        # Quotes lead, a fortieth of the way each, until the reference is where they are.
+        up = min(n, 40) * 50
+        assert one(g, quote(bid=PX + up - 1, ask=PX + up + 1, number=n)) == OK
+    # More than three times the widest step from the last trade, and right at the reference.
+    widest = int(g.row(0)["spike2"])
+    assert 3 * widest < 2 * 2_000
+    assert one(g, trade(px=PX + 2_000, number=2)) == OK
+    assert g.row(0)["mad256"][1] == (widest << 8) >> 5
+
+
 def test_an_old_reference_judges_nothing(impl):
     g = gate(impl)
     one(g, trade())

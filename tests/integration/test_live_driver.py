@@ -214,6 +214,77 @@ def test_a_limit_that_is_reached_closes_the_gate_and_opens_it_again(tmp_path, ki
     run(tmp_path, body, kind)
 
 
+def refuse_once(both, make):
+    """The next order is answered with what this makes then; those behind it are taken."""
+    left, count = iter(range(1)), both.server.limits.order
+
+    def order(owner, orders, now_ns):
+        if next(left, None) is None:
+            return count(owner, orders, now_ns)
+        raise make()
+
+    both.server.limits.order = order
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "light", "asks"),
+    [
+        (ApiError(-1021, "Timestamp for this request is outside of the recvWindow."), "timestamp", "clock", "clock"),
+        (ApiError(-1013, "Filter failure: PRICE_FILTER"), "filter_price_filter", "", "instruments"),
+        (ApiError(-2010, "Market is closed."), "market_closed", "", "instruments"),
+    ],
+)
+def test_what_an_answer_says_besides_its_orders_fate_is_looked_into(tmp_path, error, name, light, asks):
+    async def body(both):
+        await both.fills(2)
+        hurried, at_once = [], both.live.care.at_once
+        both.live.care.at_once = lambda duty, now: (hurried.append(duty), at_once(duty, now))
+        opened = both.live.opened_count
+        refuse_once(both, lambda: error)
+        await both.until(lambda: both.live.api.by_name.get(name, 0) > 0, "the refused order")
+        assert asks in hurried
+        if light:
+            await both.until(lambda: both.live.opened_count > opened, "the gate's closing and opening")
+        await both.fills(2)
+        await both.end()
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_a_ban_closes_the_gate_until_the_moment_that_the_venue_names(tmp_path):
+    async def body(both):
+        await both.fills(2)
+        opened, named = both.live.opened_count, []
+
+        def ban():
+            named.append(utc_ns() // MS + 2_000)
+            return ApiError(-1003, f"Way too much request weight used; IP banned until {named[0]}.", 418)
+
+        refuse_once(both, ban)
+        await both.until(lambda: both.live.api.by_name.get("banned", 0) > 0, "the ban")
+        assert both.live.gate.why()
+        await both.until(lambda: both.live.opened_count > opened, "the gate's opening")
+        assert utc_ns() // MS >= named[0]
+        await both.fills(2)
+        await both.end()
+        both.check()
+
+    run(tmp_path, body)
+
+
+def test_a_key_that_the_venue_refuses_sends_nothing_new_and_is_named(tmp_path):
+    async def body(both):
+        await both.fills(2)
+        refuse_once(both, lambda: ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401))
+        await both.until(lambda: both.live.api.by_name.get("key_ip_or_permission", 0) > 0, "the refused order")
+        assert "refuses the key: Invalid API-key" in both.live.gate.why()["orders"]
+        await both.end()
+        both.check()
+
+    run(tmp_path, body)
+
+
 def test_a_clock_that_is_a_little_off_is_corrected_and_one_far_off_signs_nothing(tmp_path, kind):
     async def near(both):
         await both.fills(5)

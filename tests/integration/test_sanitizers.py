@@ -127,7 +127,9 @@ def _build(folder: Path, profile: str, modules: dict[str, str]) -> Path:
 
 
 def _run(folder: Path, code: str, runtime: str, *prefix: str, **options: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | options | {"LD_PRELOAD": runtime, "PYTHONMALLOC": "malloc"}
+    # The folder holds an `engine` of its own: a path that leads to another checkout would hide it.
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = own | options | {"LD_PRELOAD": runtime, "PYTHONMALLOC": "malloc"}
     return subprocess.run(
         [*prefix, sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )

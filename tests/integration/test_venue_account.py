@@ -200,3 +200,75 @@ def test_nothing_is_signed_while_the_clock_is_unknown():
 def test_an_answer_that_cannot_be_relied_on_is_a_typed_error(answer, error):
     with Server({"GET /api/v3/openOrders": answer}) as server, _port(server) as port, pytest.raises(error):
         port.open_orders()
+
+
+ALGO = {"symbol": "BTCUSDT", "clientAlgoId": client_id(7), "algoId": 41, "side": "SELL", "price": "0.00",
+        "quantity": "0.01000", "algoStatus": "NEW"}  # fmt: skip
+NO_ORDER = (400, {"code": -2013, "msg": "Order does not exist."})
+
+
+def test_a_conditional_order_of_usdm_is_found_apart_and_canceled_there():
+    answers = {
+        "GET /fapi/v1/order": NO_ORDER, "GET /fapi/v1/algoOrder": ALGO, "GET /fapi/v1/openOrders": [],
+        "GET /fapi/v1/openAlgoOrders": [ALGO, ALGO | {"symbol": "DOGEUSDT"}], "DELETE /fapi/v1/algoOrder": {},
+        "DELETE /fapi/v1/allOpenOrders": {}, "DELETE /fapi/v1/algoOpenOrders": {},
+    }  # fmt: skip
+    with Server(answers) as server, _port(server, "usdm") as port:
+        found = port.order(7)
+        assert (found.id_order, found.id_venue, found.qty_lots, found.state) == (7, 41, 1000, OPEN)
+        assert port.open_orders() == [found]
+        port.cancel(found)
+        assert server.asked[-1][0] == "DELETE /fapi/v1/algoOrder"
+        assert server.asked[-1][1]["algoId"] == "41"
+        port._run(port._account.cancel_all(BTC))
+        assert [name for name, _ in server.asked[-2:]] == [
+            "DELETE /fapi/v1/allOpenOrders", "DELETE /fapi/v1/algoOpenOrders"
+        ]  # fmt: skip
+        server.answers["GET /fapi/v1/algoOrder"] = NO_ORDER
+        assert port.order(7) is None
+        server.answers["GET /fapi/v1/algoOrder"] = (400, {"code": -2015, "msg": "Invalid API-key"})
+        with pytest.raises(VenueRefused, match="key"):
+            port.order(7)
+
+
+def test_a_conditional_order_that_was_triggered_is_what_the_order_became_that_it_made():
+    def order(params):
+        made = ROW | {"orderId": 90, "clientOrderId": "autoclose", "status": "FILLED", "executedQty": "0.01000"}
+        return made if params.get("orderId") == "90" else NO_ORDER
+
+    answers = {
+        "GET /fapi/v1/order": order,
+        "GET /fapi/v1/algoOrder": ALGO | {"algoStatus": "TRIGGERED", "actualOrderId": "90"},
+    }
+    with Server(answers) as server, _port(server, "usdm") as port:
+        found = port.order(7)
+        assert (found.id_order, found.id_venue, found.filled_lots, found.state) == (7, 90, 1000, FILLED)
+
+
+def test_what_spot_does_not_have_and_what_is_not_traded_is_refused_before_it_is_asked():
+    with Server({}) as server, _port(server) as port:
+        with pytest.raises(VenueRefused, match="no dead-man timer"):
+            port._run(port._account.arm_dead_man("BTCUSDT", 1))
+        with pytest.raises(VenueRefused, match="symbol 5 is not traded here"):
+            port.cancel(VenueOrder(7, 28, 5, True, 1, 1, 0))
+        assert port._run(port._account.held()) == ({}, {})
+        assert server.asked == []
+
+
+@pytest.mark.parametrize("code", [-2015, -1013])
+def test_a_question_about_one_order_that_is_refused_for_another_reason_is_no_answer(code):
+    refused = {"GET /api/v3/order": (400, {"code": code, "msg": "no"}),
+               "DELETE /api/v3/order": (400, {"code": code, "msg": "no"})}  # fmt: skip
+    with Server(refused) as server, _port(server) as port:
+        with pytest.raises(VenueRefused):
+            port.order(7)
+        with pytest.raises(VenueRefused):
+            port.cancel(VenueOrder(7, 28, 0, True, 1, 1, 0))
+
+
+def test_a_trade_that_cannot_be_read_is_a_doubt_and_never_left_out():
+    row = {"symbol": "BTCUSDT", "id": 5, "orderId": 28, "price": "52000.005", "qty": "0.00400", "commission": "0",
+           "commissionAsset": "USDT", "time": 1, "isBuyer": True, "isMaker": True}  # fmt: skip
+    doubt = pytest.raises(VenueUnsure, match="a trade of BTCUSDT")
+    with Server({"GET /api/v3/myTrades": [row]}) as server, _port(server) as port, doubt:
+        port.trades_since(0)

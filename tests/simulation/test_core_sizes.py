@@ -129,6 +129,14 @@ def test_a_size_stays_with_its_order_however_the_equity_moves():
     assert len(desk.out) == 0
 
 
+def test_without_equity_there_is_no_size():
+    desk = desk_of(limits={"size_by": 1, "size_share_ppm": 1_000}, brackets=0)
+    desk.world.set_account(equity=0, peak=0)
+    desk.wants(qty_lots=50_000)
+    desk.quote()
+    assert refused(desk) == [StrategyRule.STRATEGY_RULE_SIZE]
+
+
 def test_without_a_stop_there_is_no_size_and_a_malformed_wish_is_told_as_one():
     desk = desk_of(limits={"size_by": 1}, brackets=0)
     desk.wants(stop_px_ticks=0)
@@ -182,6 +190,8 @@ def confirmed(desk: Desk, **fields: int) -> None:
         (GOOD, 31_250_000),
         # Half won, as much as was lost: no edge is no bet.
         ([10_000, -10_000] * 6, 0),
+        # Nothing but losses.
+        ([-10_000] * 12, 0),
         # Too few results to judge: what exploring may risk, 0.1 %.
         ([10_000, 10_000], 100_000),
     ],

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from engine._core.step import Core
+from engine._core.strategy import StopReason
 from engine._core.tape import Tape
 from engine._core.types import EVENT, ORDER, Flag, Kind
 from engine._core.world import World
@@ -30,6 +31,8 @@ from engine.runtime.live import LiveConfig, LiveExchange
 from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
 from engine.strategy import registry
 from engine.strategy.cache import Cache
+from engine.strategy.meter import Meter
+from engine.strategy.registry import Budget
 from engine.venues.binance import info, market
 from engine.venues.binance.account import BinanceAccount
 from engine.venues.binance.orders import Form, encoder
@@ -91,7 +94,9 @@ class Wire:
 class Side:
     """One driver with everything that it drives."""
 
-    def __init__(self, folder, name: str, *, short: bool, orders_most: int, capacity: int = 1 << 15) -> None:
+    def __init__(
+        self, folder, name: str, *, short: bool, orders_most: int, capacity: int = 1 << 15, budget: Budget | None = None
+    ) -> None:
         directory, clock, signer = Directory(SYMBOLS), ClockSync(), HmacSigner("key", b"s" * 64)
         now = time.time_ns()
         clock.sample(now, now, now)
@@ -106,15 +111,16 @@ class Side:
         world = World(symbols=2, strategies=2, orders=64, seed=7, book_levels=256, book_ticks=1024)
         world.set_account(**ACCOUNT)
         world.set_limits(**LIMITS)
-        core, cache = Core(world), Cache()
+        core, cache, meter = Core(world), Cache(), Meter() if budget else None
         registry.build("strategies.quoter", cache)
         for instrument in SYMBOLS:
             world.set_instrument(instrument.index, **INSTRUMENT)
             world.set_book(instrument.index, rule=1, quotes=2)
             world.set_gate_symbol(instrument.index, **GATE_SYMBOL)
-            placement = registry.Placement("strategies.quoter", instrument.index)
-            registry.bind(core, instrument.index, placement, cache=cache)
-        self.engine = Engine(core, Tape(folder / f"{name}.b4", capacity=capacity, write=True), self.live, now_ns=now)
+            placement = registry.Placement("strategies.quoter", instrument.index, budget=budget)
+            registry.bind(core, instrument.index, placement, cache=cache, meter=meter)
+        tape = Tape(folder / f"{name}.b4", capacity=capacity, write=True)
+        self.engine = Engine(core, tape, self.live, now_ns=now, meter=meter)
         self.seen: list[tuple[bool, bytes]] = []
         self.engine.watch(
             lambda events: self.seen.append((True, _timeless(events))),
@@ -328,6 +334,26 @@ def test_what_the_tape_has_no_room_for_is_not_sent(tmp_path):
     # What was sent is recorded. Of the step that found no room some may be recorded, and nothing was sent.
     assert intents.sum() - 2 <= len(side.wire.messages) <= intents.sum()
     assert intents.sum() > 1_000
+
+
+@pytest.mark.parametrize("short", [True, False])
+@in_a_loop
+def test_a_strategy_beyond_its_time_is_stopped_behind_the_message_that_showed_it(tmp_path, short):
+    # A budget of nothing: any call is beyond it, on any machine. The images use up fewer than four.
+    budget = Budget(budget_ns=0, hard_ns=10**15, strikes_max=4)
+    side, market_ = Side(tmp_path, "slow", short=short, orders_most=10**6, budget=budget), Market(14)
+    _images([side, side], market_)
+    assert side.engine.core.world.strategies()["stopped"].tolist() == [0, 0]
+    for _ in range(9):
+        for symbol in (0, 1):
+            side.live._on_market(side.wire, market_.depth(symbol), time.time_ns())
+    rows = side.engine.core.world.strategies()
+    assert rows["reason"].tolist() == [StopReason.STOPPED_OVERTIME] * 2
+    # Nobody is asked again behind the verdict, and each has one.
+    kinds = side.engine.tape.records()["kind"].tolist()
+    assert rows["decided_count"].tolist() == [4, 4]
+    assert kinds.count(Kind.KIND_STRATEGY) == 2
+    side.check()
 
 
 @in_a_loop

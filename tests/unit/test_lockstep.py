@@ -14,6 +14,7 @@ from engine.errors import Bot4Error, UnknownSymbol
 from engine.research.lockstep import TIMER_NS, Lockstep, Route, Stop
 from engine.sim.venue.recorded import Recorded
 
+SECOND = 10 * TIMER_NS
 START, NEVER = 1_000 * TIMER_NS, 1 << 62
 
 
@@ -130,3 +131,34 @@ def test_the_venues_accounts_are_marked_where_the_route_says_so(loop):
     events = quotes((START, 0, 100))
     _, stops = play_out(lockstep, events, routes(events, Route.ROUTE_VENUE | Route.ROUTE_MARK))
     assert stops & Stop.STOP_MARK
+
+
+def timers(tape):
+    records = tape.records()
+    return records["ts_recv_ns"][records["kind"] == Kind.KIND_TIMER]
+
+
+def test_a_long_silence_has_its_first_second_of_timers_and_one_at_its_end(loop):
+    lockstep, tape, _ = loop()
+    end = START + 45 * SECOND + TIMER_NS // 2
+    events = quotes((START, 0, 100), (end, 0, 101))
+    play_out(lockstep, events, routes(events))
+    came = timers(tape)
+    # Without the leap there would be 451 of them.
+    assert came[:-1].tolist() == [START + n * TIMER_NS for n in range(11)]
+    assert came[-1] == end - TIMER_NS // 2
+    assert tape.records()["ts_recv_ns"][-1] == end
+
+
+def test_no_timer_is_for_a_moment_that_the_venue_was_played_past(loop):
+    lockstep, tape, (market,) = loop()
+    both, venue = Route.ROUTE_VENUE | Route.ROUTE_CORE, Route.ROUTE_VENUE
+    alone = START + 30 * SECOND + TIMER_NS // 4
+    events = quotes((START, 0, 100), (alone, 0, 105), (alone + 1, 0, 106), (alone + SECOND, 0, 107))
+    play_out(lockstep, events, routes(events, both, venue, both, both))
+    came = timers(tape)
+    assert not ((came > START + SECOND + TIMER_NS) & (came < alone)).any()
+    # Whole timers again from there on: the silence moved none of them off its place.
+    assert came[came > alone].tolist() == [START + 30 * SECOND + n * TIMER_NS for n in range(1, 11)]
+    assert np.all(np.diff(tape.records()["ts_recv_ns"]) >= 0)
+    assert market.best_bid == 107

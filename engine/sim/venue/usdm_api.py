@@ -321,6 +321,8 @@ def _rows(text: str) -> list[Any]:
 
 def _refused(refusal: Refusal) -> ApiError:
     """The venue's words where they differ from spot's."""
+    if refusal.reason == Reason.REASON_NO_CHANGE:
+        return ApiError(-5027, "No need to modify the order.")
     error = wire.refusal_error(refusal)
     if error.msg == wire.ENGINE_TEXTS[int(Reason.REASON_WOULD_TAKE)]:
         return ApiError(-5022, "Due to the order could not be executed as maker, the Post Only order will be rejected.")

@@ -197,8 +197,8 @@ class Trial:
     def _on_timer(self, _: Any) -> None:
         lots, _, _, live = glance(self.engine.core.world, 0)
         busy = self._alive and (live > 0 or lots != 0)
-        if busy and self.venue.touch[0]:
-            # The market that the world shows is a thinned one: what a deadline does meets a price of now.
+        if self._alive and self.promises.at_risk:
+            # The market that the world shows is a thinned one: what a bracket's alarm does meets a price of now.
             self._touch(*self.venue.touch)
         if self._alive:
             self._give(record(TIMER, now_ns=self.now_ns + self._clock_off))

@@ -24,10 +24,8 @@ from engine.journal.writer import JournalConfig, JournalWriter
 from engine.runtime.certified import make_setup
 from engine.runtime.wiring import make_core
 from engine.sim.market import random_walk
-from engine.sim.world.certify import Runner, certify, scratch
+from engine.sim.world.certify import Runner, scratch
 from engine.sim.world.venue import Venue
-
-SETUP = make_setup("strategies.quoter")
 
 
 @contextmanager
@@ -106,20 +104,16 @@ def bench_replay_and_recovery(report: Report) -> None:
 
 
 def bench_certify(report: Report) -> None:
-    start = time.perf_counter_ns()
-    if SMOKE:
-        found = certify(lambda: SETUP, seeds=2, hours=0.2, workers=1)
-    else:
-        runner = Runner(SETUP)
+    """The two example strategies, one process: one that quotes all the time, one that enters now and then."""
+    for name, strategy in (("certify_hours", "strategies.quoter"), ("certify_hours_breakout", "strategies.breakout")):
+        runner = Runner(make_setup(strategy))
+        runner.run(0, 0.1)
         start = time.perf_counter_ns()
-        outcomes = [runner.run(seed, 20) for seed in range(6)]
-        assert not any(out.failure for out in outcomes)
+        outcomes = [runner.run(seed, 20 if not SMOKE else 0.2) for seed in range(sized(6, 2))]
         hours = sum(out.hours for out in outcomes) / ((time.perf_counter_ns() - start) / 60e9)
-        report.row("certify_hours", [hours], checksum=f"{sum(out.events for out in outcomes):,} events, one process")
-        return
-    assert found.passed
-    report.row("certify_hours", [found.hours / ((time.perf_counter_ns() - start) / 60e9)],
-               checksum=f"{found.events} events")  # fmt: skip
+        assert not any(out.failure for out in outcomes)
+        found = f"{sum(out.events for out in outcomes):,} events, {sum(out.orders for out in outcomes):,} orders"
+        report.row(name, [hours], checksum=f"{found}, one process")
 
 
 def bench_soak(report: Report) -> None:

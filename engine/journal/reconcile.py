@@ -85,9 +85,16 @@ def settle(
     for trade in view.trades:
         if (trade.symbol, trade.sell, trade.id_trade) not in booked:
             missing[trade.id_order].append(trade)
-    # A stop that waits here for its price was never sent: the venue cannot know it, and that proves nothing.
-    live = {int(o["id_order"]): o for o in orders if not o["trigger"]}
     at_venue = {o.id_order: o for o in view.open_orders if o.id_order}
+    live = {}
+    for o in orders:
+        id_order = int(o["id_order"])
+        # A stop that waits here for its price was never sent, so that the venue has not heard of it proves nothing. Has
+        # it heard of it, then the record of its leaving is lost and its number is used up: it ends here.
+        if not o["trigger"] or (id_order not in at_venue and (view.asked.get(id_order) or id_order in missing)):
+            live[id_order] = o
+        elif id_order in at_venue:
+            _left(plan, o, at_venue[id_order], now_ns)
     never = set(unsent)
     for id_order in sorted(live):
         _one(
@@ -162,6 +169,16 @@ def _one(
         actions.append("wait for its trades" if answer.state != OPEN else "wait")
     if actions:
         plan.rows.append(Row(f"order {id_order}", believed, text, ", ".join(actions)))
+
+
+def _left(plan: Plan, o: Any, there: VenueOrder, now_ns: int) -> None:
+    """What waits here works there: nobody here knows that one, and it is treated like everything foreign."""
+    id_order = int(o["id_order"])
+    plan.events.append(
+        report(Kind.KIND_ORDER_CANCELED, id_order=id_order, symbol=int(o["symbol"]), sell=bool(o["sell"]),
+               now_ns=now_ns, filled_lots=there.filled_lots)
+    )  # fmt: skip
+    plan.rows.append(Row(f"order {id_order}", "waits here for its price", _order_text(there), "its number is used up"))
 
 
 def _confirm(

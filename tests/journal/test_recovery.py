@@ -18,7 +18,7 @@ from engine.journal.breaks import ALL, Break, Tolerances, Watch, break_events, o
 from engine.journal.compare import epoch_of, feed, live_orders
 from engine.journal.cut import cut
 from engine.journal.layout import find_session
-from engine.journal.port import CANCELED, FILLED, REJECTED, VenueOrder, VenueTrade, VenueView
+from engine.journal.port import CANCELED, EXPIRED, FILLED, REJECTED, VenueOrder, VenueTrade, VenueView
 from engine.journal.query import Question, ask, to_parquet
 from engine.journal.reader import open_session
 from engine.journal.reconcile import report, settle
@@ -336,6 +336,24 @@ def test_a_stop_that_waits_here_for_its_price_is_nothing_that_the_venue_could_kn
     held_back["trigger"] = 1
     plan = decide(held_back)
     assert (kinds(plan), plan.waiting, plan.rows) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected", "foreign"),
+    [({"asked": {7: there(EXPIRED, filled=6)}, "trades": [hit(1, 6)]}, ["FILL", "EXPIRED"], 0),
+     ({"asked": {7: there(FILLED, filled=10)}, "trades": [hit(1, 10)]}, ["FILL"], 0),
+     ({"trades": [hit(1, 4)]}, ["FILL", "CANCELED"], 0),
+     ({"open_orders": [there(filled=2)], "trades": [hit(1, 2)]}, ["CANCELED", "FILL"], 1)],
+)  # fmt: skip
+def test_a_stop_whose_leaving_was_lost_with_its_record_ends_here_and_its_number_is_not_used_again(
+    evidence, expected, foreign
+):
+    held_back = table(S.STATE_OPEN)
+    held_back["trigger"] = 1
+    plan = decide(held_back, **evidence)
+    assert kinds(plan) == expected
+    assert len(plan.foreign) == foreign
+    assert plan.waiting == []
 
 
 def test_without_evidence_an_order_stays_unknown():

@@ -110,6 +110,11 @@ class Promises:
             self.bare_most_ns = max(self.bare_most_ns, lasts)
             self.expect(lasts <= BARE_MOST_NS, "nothing held without protection", f"{worst} for {lasts / S:.0f} s")
 
+    @property
+    def at_risk(self) -> bool:
+        """Whether something was held without protection when last looked at."""
+        return bool(self._bare_since)
+
     def forget(self) -> None:
         """The process has ended, and what it had on its way with it."""
         self._bare_since.clear()

@@ -13,14 +13,12 @@ from typing import Any
 
 from engine._core.step import Core
 from engine._core.types import Flag, Kind
-from engine.errors import JournalError, RecoveryRefused, ReplayDiverged, WorldFoundBreak
-from engine.journal.compare import glance, live_orders
-from engine.journal.layout import find_session, read_session
-from engine.journal.reader import open_session
+from engine.errors import JournalError, ReplayDiverged, WorldFoundBreak
+from engine.journal.compare import glance
+from engine.journal.layout import find_session
 from engine.journal.reconcile import report as make_report
 from engine.journal.replay import replay_session
 from engine.sim.distributions import Chances
-from engine.sim.world.disk import lose_pages, poke, spot_of, tear
 from engine.sim.world.engine import Death, Engine, Setup
 from engine.sim.world.faults import (
     BAN,
@@ -46,6 +44,7 @@ from engine.sim.world.faults import (
     S,
     schedule,
 )  # fmt: skip
+from engine.sim.world.lives import Lives
 from engine.sim.world.market import QUOTE, TRADE, Moment, moments
 from engine.sim.world.outcome import Outcome
 from engine.sim.world.promises import Promises
@@ -56,7 +55,7 @@ TIMER, WHOLE = int(Kind.KIND_TIMER), int(Flag.FLAG_FIRST | Flag.FLAG_LAST)
 TRADED_LOTS = 3
 
 
-class Trial:
+class Trial(Lives):
     def __init__(
         self,
         setup: Setup,
@@ -126,21 +125,11 @@ class Trial:
             self._market(moment)
         self._settle_down(end)
 
-    def _later(self, at_ns: int, what: str, payload: Any) -> None:
-        heapq.heappush(self._queue, (at_ns, next(self._order), what, payload))
-
     def _pop(self) -> None:
         self.now_ns, _, what, payload = heapq.heappop(self._queue)
         getattr(self, "_on_" + what)(payload)
 
-    def _tick(self) -> None:
-        self.engine.now_ns = self.now_ns + self._clock_off
-
     # ------------------------------------------------------------------------------------------------------ the engine
-    @property
-    def _alive(self) -> bool:
-        return self.engine.writer is not None
-
     def _give(self, event: Any) -> None:
         """One event to the engine, which may die of it; then every checker that holds at all times."""
         self._tick()
@@ -197,8 +186,8 @@ class Trial:
     def _on_timer(self, _: Any) -> None:
         lots, _, _, live = glance(self.engine.core.world, 0)
         busy = self._alive and (live > 0 or lots != 0)
-        if busy and self.venue.touch[0]:
-            # The market that the world shows is a thinned one: what a deadline does meets a price of now.
+        if self._alive and self.promises.at_risk:
+            # The market that the world shows is a thinned one: what a bracket's alarm does meets a price of now.
             self._touch(*self.venue.touch)
         if self._alive:
             self._give(record(TIMER, now_ns=self.now_ns + self._clock_off))
@@ -349,86 +338,6 @@ class Trial:
     def _on_disk_well(self, _: Any) -> None:
         self.promises.disk_full = False
         self.engine.disk(1 << 40)
-
-    _dying: Fault = Fault(0, KILL, 0)
-
-    def _down(self, _: Any) -> None:
-        """The process has died; the disk keeps what this kind of death leaves."""
-        fault = self._dying
-        durable, count = self.engine.tape.durable, self.engine.tape.count
-        tape_path = self.engine.session_path()
-        self.engine.die()
-        self.promises.forget()
-        self._recorded(tape_path)
-        if fault.kind == POWER:
-            # Another boot: the pages that were only in memory are gone.
-            self._power_ns = self.now_ns
-            self.engine.boot = f"boot {self.outcome.lives:<11}".encode()
-            lose_pages(tape_path, durable, count, fault.number)
-        elif fault.kind == TEAR:
-            tear(tape_path, count, fault.number)
-        elif fault.kind == FLIP:
-            self._flipped(tape_path, count, fault.number)
-        self._later(self.now_ns + (6 + fault.number % 60) * S, "revive", None)
-
-    def _recorded(self, path: Path) -> None:
-        """Whatever was sent by the life that has just ended is in the page cache."""
-        rows = open_session(read_session(path), boot=self.engine.boot, chain=False).records()
-        missing = self._sent - {int(x) for x in rows["word"][rows["kind"] == PLACE, 0]}
-        self.promises.expect(not missing, "what was sent is recorded", f"{sorted(missing)}")
-        self._sent.clear()
-
-    def _flipped(self, path: Path, count: int, number: int) -> None:
-        """A bit of a record turns: the journal must refuse by name. Then the file comes back from its copy."""
-        spot = spot_of(path, number % max(1, count), 64)
-        if spot is None:
-            return
-        file, at = spot
-        at += number % 64
-        before = poke(file, at, None)
-        poke(file, at, bytes([before ^ 1 << number % 8]))
-        last = number % max(1, count) == count - 1
-        try:
-            self._tick()
-            self.engine.revive(self.venue)
-        except JournalError as error:
-            self.outcome.refused += 1
-            self.promises.expect(file.name in str(error), "damage is named", str(error))
-        except RecoveryRefused as error:
-            self.promises.expect(False, "damage is found by its sum", str(error))
-        else:
-            # The very last record may be half written: that is cut, and the venue is asked.
-            self.promises.expect(last, "damage is refused", f"record {number % max(1, count)} of {count}")
-            self._revived()
-            return
-        poke(file, at, bytes([before]))
-
-    def _on_revive(self, _: Any) -> None:
-        if self._alive:
-            return
-        if self.now_ns < self._down_until or self.now_ns < self.venue.banned_until_ns:
-            self._later(max(self._down_until, self.venue.banned_until_ns) + S, "revive", None)
-            return
-        self._tick()
-        try:
-            self.engine.revive(self.venue)
-        except (JournalError, RecoveryRefused, ReplayDiverged) as error:
-            self.promises.expect(False, "a process that died can be recovered", str(error))
-        self._revived()
-
-    def _revived(self) -> None:
-        self.outcome.lives += 1
-        self.engine.forget_old_sessions()
-        self.promises.always()
-        world = self.engine.core.world
-        before = {int(o["id_order"]) for o in live_orders(world)}
-        plan = self.engine.reconcile(self.venue)
-        self.promises.expect(not plan.events, "recovery reaches a fixed point", f"{[r.action for r in plan.rows]}")
-        self.promises.expect(
-            {int(o["id_order"]) for o in live_orders(world)} == before, "recovery reaches a fixed point", ""
-        )
-        if not plan.waiting:
-            self.promises.settled()
 
     # ------------------------------------------------------------------------------------------------------- the end
     def _settle_down(self, end: int) -> None:

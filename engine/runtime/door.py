@@ -105,7 +105,10 @@ class Door(Turn, ABC):
         return self.queue.popleft() if self.queue else NOTHING
 
     def positions(self) -> dict[int, int]:
-        """By its own word; on spot by its own list of trades, as of the last tally."""
+        """By its own word; on spot by its own list of trades, as of the last tally. Nothing while it is not reached:
+        what it said before is no word on now, and a trip must not take it for one."""
+        if not self.is_reached:
+            return {}
         return {symbol: lots for symbol, (lots, _) in self.held.items()} if self.is_linear else dict(self.care.net_lots)
 
     def equity(self) -> int:

@@ -228,6 +228,7 @@ def test_every_page_is_resident_before_anyone_needs_it(huge_pages):
     assert all(flag & 1 for flag in resident)
 
 
+@pytest.mark.skipif(EMULATED, reason="under emulation the kernel's answers about memory are the emulator's")
 def test_writing_to_the_arena_faults_no_page_in():
     pages = 2048
     arena = Arena(pages * PAGE, huge_pages=False, lock=False)
@@ -247,6 +248,7 @@ def test_writing_to_the_arena_faults_no_page_in():
 
 
 @locks_are_real
+@pytest.mark.skipif(EMULATED, reason="under emulation the kernel's answers about memory are the emulator's")
 @pytest.mark.parametrize(("huge_pages", "lock"), [(False, False), (False, True), (True, False), (True, True)])
 def test_what_the_arena_reports_is_what_the_kernel_granted(huge_pages, lock):
     arena = Arena(4 * MIB, huge_pages=huge_pages, lock=lock)

@@ -439,13 +439,14 @@ def test_no_call_shortens_a_cooldown(impl):
 
 
 def test_no_function_of_the_kernel_clears_a_cooldown():
-    """Whoever gets the block to write to is one of these, and each moves an end through `_arm` or `_later` alone."""
+    """Whoever gets the block to write to is one of these, and each moves an end through `arm` or `_later` alone."""
     root = Path(__file__).parents[2] / "engine" / "_core"
     contract = (root / "discipline.pxd").read_text()
     writers = set(re.findall(r"^cdef (?!inline)[\w ]+?\*? ?(\w+)\((?:discipline_t\* \w+)", contract, re.MULTILINE))
     names = ("init", "check", "result", "warn", "position", "carry", "carry_symbol", "rest")
     assert writers == {f"discipline_{name}" for name in names}
-    source = (root / "discipline.pyx").read_text()
+    parts = ("discipline.pyx", "discipline_biases.pxd", "discipline_record.pxd")
+    source = "".join((root / part).read_text() for part in parts)
     fields = ("fomo_until_ns", "revenge_until_ns", "cap_until_ns")
     for name in fields:
         writes = re.findall(rf"\.{name} = (?!=)[^\n]*", source)

@@ -97,7 +97,7 @@ class RateBudget(Spender):
 
     def __init__(self, limits: Iterable[Limit], config: BudgetConfig | None = None) -> None:
         self.config = config or BudgetConfig()
-        super().__init__([], dict.fromkeys(Lane, 0), self.config.guard_ns)
+        super().__init__([], self.config.guard_ns)
         self.windows = [Window(limit, self._shares(limit)) for limit in limits]
         if len({(w.limit.kind, w.limit.interval_ns) for w in self.windows}) != len(self.windows):
             raise ValueError("a limit of one kind and interval stands twice")
@@ -150,7 +150,6 @@ class RateBudget(Spender):
             self._cancels_left -= 1
         for window in self.windows:
             window.spend(window.count(weight, orders), now_ns)
-        self.sent_count[lane] += 1
         return verdict
 
     def open_until(self, now_ns: int) -> int:

@@ -35,7 +35,6 @@ cdef class Window:
 
 cdef class Spender:
     cdef public list windows
-    cdef public dict sent_count
     cdef public int64_t banned_until_ns
     cdef public int64_t back_off_until_ns
     cdef public int64_t orders_until_ns

@@ -21,10 +21,9 @@ class Window:
 @disjoint_base
 class Spender:
     windows: list[Window]
-    sent_count: dict[Any, int]
     banned_until_ns: int
     back_off_until_ns: int
     orders_until_ns: int
     guard_ns: int
-    def __init__(self, windows: list[Window], sent_count: dict[Any, int], guard_ns: int) -> None: ...
+    def __init__(self, windows: list[Window], guard_ns: int) -> None: ...
     def spend(self, lane: int, now_ns: int, *, weight: int = ..., orders: int = ...) -> bool: ...

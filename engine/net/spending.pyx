@@ -106,8 +106,8 @@ cdef class Window:
 cdef class Spender:
     """Every window of one venue. `take` is the whole of the common case: it may, and it is taken."""
 
-    def __init__(self, list windows, dict sent_count, int64_t guard_ns):
-        self.windows, self.sent_count, self.guard_ns = windows, sent_count, guard_ns
+    def __init__(self, list windows, int64_t guard_ns):
+        self.windows, self.guard_ns = windows, guard_ns
 
     cdef bint take_whole(self, int lane, int64_t now_ns, int64_t weight, int64_t orders) except -1:
         cdef Window w
@@ -123,7 +123,6 @@ cdef class Spender:
                 return False
         for w in self.windows:
             w._spend(weight if w.kind == KIND_WEIGHT else orders if w.kind == KIND_ORDERS else 1, now_ns)
-        self.sent_count[lane] += 1
         return True
 
     def spend(self, int lane, int64_t now_ns, *, int64_t weight=1, int64_t orders=0):

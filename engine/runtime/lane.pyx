@@ -175,7 +175,7 @@ cdef class Lane(Receiver):
     cdef int _submit(self, core_t* core) except -1:
         cdef int64_t now_ns = clock_utc_ns()
         cdef bint may_place = len(self.why) == 0
-        cdef object connection = None
+        cdef object connection = None, now = now_ns
         cdef const event_t* e
         cdef uint64_t i
         for i in range(core.out_count):
@@ -187,15 +187,18 @@ cdef class Lane(Receiver):
                 continue
             else:
                 connection = self.lines.connection if connection is None else connection
-                if self._write(<const intent_t*>e, now_ns, may_place, connection):
+                if self._write(<const intent_t*>e, now_ns, now, may_place, connection):
                     continue
             # From here on in the order of the outputs, by the way that knows every case.
             self.engine.exchange.submit(rows_copy(e, (core.out_count - i) * sizeof(event_t), EVENT))
             break
         return 0
 
-    cdef bint _write(self, const intent_t* intent, int64_t now_ns, bint may_place, connection) except -1:
-        """Encode and send one request. False when it is not a simple one: nothing was taken or remembered then."""
+    cdef bint _write(self, const intent_t* intent, int64_t now_ns, now, bint may_place, connection) except -1:
+        """Encode and send one request. False when it is not a simple one: nothing was taken or remembered then.
+
+        `now` is the time once more, as the tables keep it.
+        """
         cdef bint places = intent.kind == KIND_INTENT_PLACE
         cdef bint reduces = (intent.terms >> 32 & (TERMS_REDUCE_ONLY | TERMS_CLOSING)) != 0
         cdef int64_t venue_ns = now_ns + self.offset_ns
@@ -216,9 +219,9 @@ cdef class Lane(Receiver):
             return False
         message = PyBytes_FromStringAndSize(room, size)
         # Remembered before it leaves: an answer cannot overtake this thread, yet a send that fails looks it up.
-        self.under_way[PyUnicode_DecodeASCII(room + ID_AT, REQUEST_ID_SIZE, NULL)] = now_ns
+        self.under_way[PyUnicode_DecodeASCII(room + ID_AT, REQUEST_ID_SIZE, NULL)] = now
         if places:
-            self.placed[intent.id_order] = now_ns
+            self.placed[intent.id_order] = now
         if connection is None or not connection.send(message):
             self.exchange.unsent(message, now_ns)
         return True

@@ -144,7 +144,7 @@ class Side:
             "held": live.feed.held_quote_count, "refused": live.feed.refused_count, "why": live.gate.why(),
             "under_way": list(sender.under_way), "placed": list(sender.placed), "asks": list(sender.asks),
             "refused_orders": sender.refused_count, "lost": sender.lost_count, "encoder": sender.encoder.counts,
-            "used": [w.used for w in live.budget.windows], "sent": live.budget.sent_count,
+            "used": [w.used for w in live.budget.windows],
             "denied": live.budget.denied_count, "notes": list(live.notes), "queue": len(live.queue),
             "tape": self.engine.tape.count, "parser": live.feed.parser.counters()["frames"],
             "orders": [(int(o["id_order"]), int(o["state"]), int(o["px_ticks"]), int(o["qty_lots"])) for o in orders],

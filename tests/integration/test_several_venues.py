@@ -13,6 +13,8 @@ import re
 import signal
 import subprocess
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -185,22 +187,26 @@ def trades_of(journal: Path, symbol: int) -> list[tuple]:
     return sorted(found)
 
 
-def run(tmp_path: Path, settings: Path, enough, end: int) -> dict:
+@contextmanager
+def running_until(tmp_path: Path, settings: Path, enough) -> Iterator[tuple[subprocess.Popen[str], dict]]:
+    """A session at both venues, and what it shows of itself once that is enough."""
     state = tmp_path / "state"
     with subprocess.Popen(
         [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
     ) as child:  # fmt: skip
         try:
-            while True:
+            while (found := status(state)) is None or not enough(found):
                 assert child.poll() is None, child.communicate()
-                found = status(state)
-                if found is not None and enough(found):
-                    break
-            child.send_signal(end)
-            out, err = child.communicate(timeout=300)
+            yield child, found
         finally:
             child.kill()
+
+
+def run(tmp_path: Path, settings: Path, enough, end: int) -> dict:
+    with running_until(tmp_path, settings, enough) as (child, found):
+        child.send_signal(end)
+        out, err = child.communicate(timeout=300)
     assert end == signal.SIGKILL or child.returncode == 0, err
     return found if end == signal.SIGKILL else json.loads(out)
 
@@ -262,21 +268,12 @@ def net_at(port: int) -> int:
 
 def trip(tmp_path: Path, settings: Path, ready, before_trip) -> tuple[int, dict, dict]:
     """A session that trades at both is halted: exit code, its summary, and what it hands over to the courier."""
-    state = tmp_path / "state"
-    with subprocess.Popen(
-        [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | FREE_PORTS,
-    ) as child:  # fmt: skip
-        try:
-            while (found := status(state)) is None or not ready(found):
-                assert child.poll() is None, child.communicate()
-            before_trip()
-            child.send_signal(signal.SIGUSR1)
-            out, err = child.communicate(timeout=300)
-        finally:
-            child.kill()
+    with running_until(tmp_path, settings, ready) as (child, _):
+        before_trip()
+        child.send_signal(signal.SIGUSR1)
+        out, err = child.communicate(timeout=300)
     assert out, err
-    return child.returncode, json.loads(out), json.loads((state / "handover.json").read_text())
+    return child.returncode, json.loads(out), json.loads((tmp_path / "state" / "handover.json").read_text())
 
 
 def holds_at_both(found: dict) -> bool:

@@ -190,26 +190,27 @@ def places(actions):
     return [(a["leg"], a["qty_lots"]) for a in actions if a["kind"] == BracketActionKind.BRACKET_PLACE]
 
 
-def test_an_entry_is_protected_as_far_as_its_fills_were_booked():
-    # The venue's tally stands at ten with one lot booked: the others were overtaken, and nobody may close them yet.
+def entry_of_ten():
+    """Orders, brackets, the bracket's handle and its entry, acknowledged."""
     orders, brackets = Orders(capacity=16, symbols=1), Brackets(capacity=2)
     _, handle, _ = brackets.open(**TERMS)
     entry = orders.create(id_order=5, sell=0, qty=10, px=100, bracket=handle, leg=ENTRY)[1]
     for on in (On.ON_GATE, On.ON_JOURNAL, On.ON_SEND, On.ON_ACK):
         orders.apply(entry, on)
     brackets.placed(orders, entry)
+    return orders, brackets, handle, entry
+
+
+def test_an_entry_is_protected_as_far_as_its_fills_were_booked():
+    # The venue's tally stands at ten with one lot booked: the others were overtaken, and nobody may close them yet.
+    orders, brackets, handle, entry = entry_of_ten()
     orders.fill(entry, trade=3, qty=1, sell=0, told=10)
     assert places(brackets.on_order(orders, entry)) == [(STOP, 1)]
     assert brackets.find(handle)["held_lots"] == 1
 
 
 def test_a_bracket_does_not_end_while_a_fill_of_its_entry_is_owed():
-    orders, brackets = Orders(capacity=16, symbols=1), Brackets(capacity=2)
-    _, handle, _ = brackets.open(**TERMS)
-    entry = orders.create(id_order=5, sell=0, qty=10, px=100, bracket=handle, leg=ENTRY)[1]
-    for on in (On.ON_GATE, On.ON_JOURNAL, On.ON_SEND, On.ON_ACK):
-        orders.apply(entry, on)
-    brackets.placed(orders, entry)
+    orders, brackets, handle, entry = entry_of_ten()
     orders.apply(entry, On.ON_EXPIRE, told=4)
     assert places(brackets.on_order(orders, entry)) == []
     assert brackets.brief(handle)[0] == BracketPhase.PHASE_CLOSING

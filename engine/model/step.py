@@ -123,6 +123,8 @@ class Step(MarketSide):
             self._expose(o.terms["symbol"])
         if o is not None and status != Status.ORDER_DUPLICATE_FILL:
             self._order_changed(o, filled)
+            if filled:
+                self._guard(o.terms["strategy"], e["symbol"])
             acked = kind == Kind.KIND_ORDER_ACK and status == Status.OK and before != o.state and o.live
             exits = o.terms["bracket"] and o.terms["leg"]
             if acked and not self._passes_again(o.id_order) and not exits:

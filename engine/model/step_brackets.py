@@ -12,7 +12,8 @@ from engine.model.brackets import Bracket
 from engine.model.step_algos import TAG_ALGO, AlgoSide
 from engine.model.step_gate import NOBODY, SECOND, Asked
 
-ENTRY_NS, HOLD_NS = 3_600 * SECOND, 30 * 24 * 3_600 * SECOND
+ENTRY_NS, HOLD_NS, GUARD_NS = 3_600 * SECOND, 30 * 24 * 3_600 * SECOND, 365 * 24 * 3_600 * SECOND
+EXITS = (BracketLeg.LEG_STOP, BracketLeg.LEG_TARGET, BracketLeg.LEG_UNWIND)
 TOLD = {1: Incident.INCIDENT_BOTH_FILLED, 2: Incident.INCIDENT_UNPROTECTED}
 
 
@@ -83,16 +84,11 @@ class BracketSide(AlgoSide):
     def _open_bracket(self, p: Asked, wish: dict[str, int]) -> int:
         """An entry with its exits; the id of the entry's order, or 0."""
         assert self.brackets is not None
-        flags = 0
-        if self.can & Can.CAN_AMEND:
-            flags = BracketFlag.BRACKET_AMEND_DOWN | BracketFlag.BRACKET_AMEND_UP
-        elif self.can & Can.CAN_AMEND_DOWN:
-            flags = BracketFlag.BRACKET_AMEND_DOWN
         kind = BracketKind.BRACKET_OTOCO if wish["target_px_ticks"] else BracketKind.BRACKET_OTO
         status, handle, actions = self.brackets.open(
             now=self.now, kind=int(kind), sell=int(p.sell), qty=p.qty, entry_px=p.px,
             stop_px=wish["stop_px_ticks"], target_px=wish["target_px_ticks"], entry_ns=ENTRY_NS, hold_ns=HOLD_NS,
-            flags=int(flags), symbol=p.symbol, strategy=p.strategy,
+            flags=self._amending(), symbol=p.symbol, strategy=p.strategy,
             entry_tif=p.tif if p.type == OrderType.TYPE_LIMIT else int(OrderTif.TIF_IOC),
         )  # fmt: skip
         if status != Status.OK:
@@ -145,6 +141,53 @@ class BracketSide(AlgoSide):
         self.dust[symbol] += more
         if self.brackets and more > 0:
             self._close_outside(strategy, symbol, True, more)
+        self._guard(strategy, symbol)
+
+    # -------------------------------------------------------------------------------------- the stop of a net position
+    def _amending(self) -> int:
+        """How a bracket may change its exits at this venue."""
+        if self.can & Can.CAN_AMEND:
+            return int(BracketFlag.BRACKET_AMEND_DOWN | BracketFlag.BRACKET_AMEND_UP)
+        return int(BracketFlag.BRACKET_AMEND_DOWN) if self.can & Can.CAN_AMEND_DOWN else 0
+
+    def _owed(self, b: Bracket) -> int:
+        """Fills of its exits that the venue's tally knows and that have not come yet."""
+        found = (self.orders.records.get(b.legs[leg].id_order) for leg in EXITS)
+        return sum(max(o.told - o.filled, 0) for o in found if o is not None)
+
+    def _note_stop(self, strategy: int, sell: bool, wish: dict[str, int]) -> None:
+        """Where the stop over the net position shall stand, should this order open it."""
+        if self.rows[strategy].limits.get("nets", 0) and wish["stop_px_ticks"] > 0:
+            self.stops[strategy][sell] = wish["stop_px_ticks"]
+
+    def _guard(self, strategy: int, symbol: int) -> None:
+        """Bring the stop of a strategy whose sides net to its net position: by level, after each of its fills."""
+        if strategy == NOBODY or self.brackets is None or not self.rows[strategy].limits.get("nets", 0):
+            return
+        if self.symbol_of[strategy] != symbol or symbol in self.group_of:
+            return
+        for short in (False, True):
+            position = self.rows[strategy].state["position_lots"]
+            lots = max(-position if short else position - self._dust(symbol), 0)
+            b = self.brackets.get(self.guards[strategy][short])
+            if b is not None and b.phase != Phase.PHASE_CLOSED:
+                before = int(b.phase)
+                self._carry_out(self.brackets.follow(b.handle, max(lots - self._owed(b), 0), now=self.now))
+                self._say_bracket(b.handle, before)
+            elif lots and self.stops[strategy][short] > 0:
+                self._open_guard(strategy, symbol, short=short, lots=lots)
+
+    def _open_guard(self, strategy: int, symbol: int, *, short: bool, lots: int) -> None:
+        assert self.brackets is not None
+        status, handle, actions = self.brackets.open(
+            now=self.now, kind=int(BracketKind.BRACKET_OCO), sell=int(short), qty=lots,
+            stop_px=self.stops[strategy][short], entry_ns=GUARD_NS, hold_ns=GUARD_NS,
+            flags=int(BracketFlag.BRACKET_FOLLOWS) | self._amending(), symbol=symbol, strategy=strategy,
+        )  # fmt: skip
+        if status == Status.OK:
+            self.guards[strategy][short] = handle
+            self._carry_out(actions)
+            self._say_bracket(handle, 0)
 
     # ------------------------------------------------------------------------------------------ after an order changed
     def _forget(self, id_order: int) -> None:

@@ -109,6 +109,8 @@ class GateSide:
         self.paid: set[tuple[int, int, int]] = set()
         self.out: list[tuple[Any, ...]] = []
         self.brackets = Brackets(capacity=brackets, **(BRACKET_RULES | (bracket_rules or {}))) if brackets else None
+        # The brackets over a net position, while long and while short; and where their stops shall stand.
+        self.guards, self.stops = ([[0, 0] for _ in range(strategies)] for _ in range(2))
         self.dust = [0] * symbols
         self.stop_px = [0] * symbols  # of the nearest live stop
         self.unprotected = [0] * symbols

@@ -195,6 +195,7 @@ class WishSide(SizeSide):
         if id_order:
             self.rows[strategy].placed()
             self._spend(strategy, sell, on_word)
+            self._note_stop(strategy, sell, wish)
         return id_order
 
     # --------------------------------------------------------------------------------------------------- sliced parents
@@ -230,6 +231,7 @@ class WishSide(SizeSide):
             return 0
         self.rows[strategy].placed()
         self._spend(strategy, sell, on_word)
+        self._note_stop(strategy, sell, wish)
         return -id_algo
 
     # ---------------------------------------------------------------------------------------------------------- calling
@@ -322,6 +324,7 @@ class WishSide(SizeSide):
                 and self._amend(held, wish["px_ticks"], o.filled + wish["qty_lots"], wish["stop_px_ticks"])
             ):
                 self._spend(strategy, sell, self.on_word)
+                self._note_stop(strategy, sell, wish)
                 return held
             self._take_back(held)
             return self.held[strategy].get((tag, sell), 0)

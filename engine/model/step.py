@@ -2,10 +2,10 @@
 
 Covers market data with the ingest gate, quotes and books, wishes of every type (place, amend, cancel) alone, with their
 brackets, held back by triggers, sliced and routed, own limits, the rules on signals, the gate with its rates and the
-correlation, reports in any order, fills, fees, deadlines, connections, halts, forced stops, strategies' stops, the
-latch and the modes with their plans. Layers, each calling downward: step_gate, step_orders (wire), step_algos,
-step_brackets, step_plans (deadlines, protection, modes), step_wishes, step_market, and here what an event means. The
-account's valuation (a world with cash) and features have proofs of their own.
+correlation, reports in any order, fills, fees, deadlines, connections, halts, forced stops, strategies' stops, what the
+account is worth, the latch and the modes with their plans. Layers, each calling downward: step_gate, step_orders
+(wire), step_algos, step_brackets, step_plans (deadlines, protection, modes), step_account, step_size, step_wishes,
+step_market, and here what an event means. Features have proofs of their own.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ class Step(MarketSide):
             return self._fee(e), self.out
         if kind == Kind.KIND_TIMER:
             self._market_on_time()
+            self._revalue()
             self._timer()
             return Status.OK, self.out
         if kind == Kind.KIND_SYMBOL and "rates" in e:
@@ -121,6 +122,8 @@ class Step(MarketSide):
             filled = e["qty"]
         if o is not None and o.terms["symbol"] != e["symbol"]:
             self._expose(o.terms["symbol"])
+        if filled or status == Status.ORDER_UNKNOWN_ID:
+            self._revalue()
         if o is not None and status != Status.ORDER_DUPLICATE_FILL:
             self._order_changed(o, filled)
             if filled:
@@ -142,8 +145,9 @@ class Step(MarketSide):
         self.paid.add(key)
         self.ledger.fee(e["asset"], e["amount"])
         order = self.orders.records.get(e["id_order"])
-        if self.judge and e["asset"] == 0 and order is not None and order.terms["strategy"] != NOBODY:
-            self.judge.charged(order.terms["strategy"], e["amount"])
+        if order is not None and order.terms["strategy"] != NOBODY:
+            self._charged(order.terms["strategy"], e["asset"], e["amount"])
+        self._revalue()
         if self.cash_only and e["asset"] != 0:
             self._fee_took(order.terms["strategy"] if order is not None else NOBODY, e["symbol"])
             self._after_report(e["symbol"])

@@ -70,6 +70,18 @@ class Asked:
     sibling: Any = None  # another exit over the same position, of which only one will fill
 
 
+def _books(symbols: int, cash: int, **terms: int) -> Ledger:
+    """Spot of one quote asset, the account's own, with what was in it before."""
+    ledger = Ledger(assets=1 + symbols, symbols=symbols)
+    for asset in range(1 + symbols):
+        ledger.set_asset(asset)
+    for symbol in range(symbols):
+        ledger.set_symbol(symbol, linear=False, base=1 + symbol, quote=0, **terms)
+    if cash:
+        ledger.transfer(0, cash)
+    return ledger
+
+
 class GateSide:
     def __init__(self, *, symbols: int, strategies: int, orders: int, can: int, account: dict[str, int],
                  limits: dict[str, int], gate_symbol: dict[str, int], own: dict[str, int], unit_value: int,
@@ -77,7 +89,7 @@ class GateSide:
                  cash_only: bool = False, discipline: dict[str, Any] | None = None,
                  brackets: int = 0, bracket_rules: dict[str, int] | None = None, validate: dict[str, Any] | None = None,
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
-                 samples_min: int = 30, sample_ns: int = 60 * SECOND, fees: tuple[int, int] = (0, 0),
+                 samples_min: int = 30, sample_ns: int = 60 * SECOND, fees: tuple[int, int] = (0, 0), cash: int = 0,
                  fees_age_ns: int = 0, groups: Sequence[tuple[Sequence[int], int]] = ()) -> None:  # fmt: skip
         self.now = 0
         self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
@@ -90,13 +102,10 @@ class GateSide:
         self.gate.set_account(**account)
         self.orders = Orders(capacity=orders, symbols=symbols, ack_ns=5 * SECOND, cancel_ns=5 * SECOND,
                              replace_ns=5 * SECOND, unknown_ns=30 * SECOND)  # fmt: skip
-        self.ledger = Ledger(assets=1 + symbols, symbols=symbols)
-        for asset in range(1 + symbols):
-            self.ledger.set_asset(asset)
+        self.accounted = cash > 0
+        self.ledger = _books(symbols, cash, unit_value=unit_value, lot_units=lot_units, tick_e8=tick_e8)
         for symbol in range(symbols):
             self.gate.set_symbol(symbol, **gate_symbol, fees_until_ns=int(fees_age_ns > 0))
-            self.ledger.set_symbol(symbol, linear=False, base=1 + symbol, quote=0, unit_value=unit_value,
-                                   lot_units=lot_units, tick_e8=tick_e8)  # fmt: skip
         quiet = dict.fromkeys("bid ask bid_lots ask_lots ts trusted halted other data".split(), 0)
         self.touch = [dict(quiet) for _ in range(symbols)]
         self.lots = [0] * symbols
@@ -149,7 +158,9 @@ class GateSide:
             orders_open=sums["live_count"],
         )  # fmt: skip
         live = sum(o.live for o in self.orders.records.values())
-        self.gate.set_account(orders_open=live, ts_equity_ns=self.now)
+        self.gate.set_account(orders_open=live)
+        if not self.accounted:
+            self.gate.set_account(ts_equity_ns=self.now)
         self.gate.expose(symbol, touch["ask"])
         if self.correlation:
             self.correlation.hold(symbol, self.lots[symbol])

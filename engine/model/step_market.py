@@ -101,6 +101,7 @@ class MarketSide(WishSide):
                 self.judge.price(symbol, touch["bid"], touch["ask"], self.now)
             if self.correlation:
                 self.correlation.price(symbol, touch["bid"] + touch["ask"])
+            self._mark_price(symbol)
             self._price_came(symbol)
             self._force_stops(symbol)
         self._run_all(symbol)

@@ -112,15 +112,19 @@ class PlanSide(BracketSide):
         self.out.append((Kind.KIND_MODE, symbol, int(m.mode), int(m.phase), int(m.outcome), int(action), int(value)))
 
     def _control(self, e: dict[str, Any]) -> int:
-        account, m = self.gate.account, self.modes
-        account["latch"] |= e["latch"]
+        self.gate.account["latch"] |= e["latch"]
         if e["who"] == 0:
             return Status.OK
+        return self._switch(e["mode"], e["who"], aggressive=bool(e["aggressive"]), equity=e["equity"])
+
+    def _switch(self, to: int, who: int, *, aggressive: bool, equity: int) -> int:
+        """Change the mode inside this event, or leave a record of why not."""
+        account, m = self.gate.account, self.modes
         before = (m.mode, m.phase)
         status = m.switch(
-            e["mode"], e["who"], self.now, aggressive=bool(e["aggressive"]), latch_clear=int(account["latch"] == 0),
+            to, who, self.now, aggressive=aggressive, latch_clear=int(account["latch"] == 0),
             reconciled=int(not self.down and not self.unreconciled), equity_first=account["equity"],
-            equity_second=e["equity"],
+            equity_second=equity,
         )  # fmt: skip
         account["mode"] = int(m.mode)
         if status != Status.OK:

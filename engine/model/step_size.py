@@ -10,14 +10,14 @@ from engine._core.strategy import SizeBy, StrategyRule
 from engine.errors import Bot4Error
 from engine.model import cost, sizing
 from engine.model.sizing import E8
+from engine.model.step_account import AccountSide
 from engine.model.step_gate import Asked
-from engine.model.step_plans import PlanSide
 
 SHARE_PPM, HALF_PPM, PAYOFF_MOST = 20_000, 500_000, 10**12
 LEVELS = 32  # of a book that is looked at
 
 
-class SizeSide(PlanSide):
+class SizeSide(AccountSide):
     def _levels(self, symbol: int, sell: bool) -> tuple[list[tuple[int, int]], int]:
         """What an order would take, best first, and the best price; while half a message stands in a book, nothing."""
         touch = self.touch[symbol]

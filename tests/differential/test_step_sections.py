@@ -138,6 +138,23 @@ SUITES: dict[str, dict[str, Any]] = {
         "strategies": 2,
     },
     "fees that age": {"fees_age_ns": 2 * SECOND, "symbols": 2, "strategies": 2},
+    "an account": {"cash": 10**11},
+    "an account, a small drawdown": {
+        "cash": 10**11,
+        "limits": {"drawdown_ppm": 1},
+        "modes": PLAN,
+        "brackets": 8,
+        "orders": 24,
+        "symbols": 2,
+        "strategies": 2,
+    },
+    "an account on spot without a loan, discipline": {
+        "cash": 10**11,
+        "cash_only": 1,
+        "discipline": {"paper": 1, "validator": 1, "samples_min": 10},
+        "symbols": 2,
+        "strategies": 2,
+    },
     "correlation": {"symbols": 3, "strategies": 3, "tracked": 3},
     "correlation, few tracked": {"symbols": 3, "strategies": 3, "tracked": 1, "modes": PLAN},
     "every section": {

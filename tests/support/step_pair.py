@@ -37,7 +37,7 @@ class Pair:
                  discipline: dict[str, Any] | None = None, validate: dict[str, Any] | None = None,
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
                  groups: list[tuple[list[int], int]] | None = None, fees_age_ns: int = 0,
-                 record: list[int] | None = None) -> None:  # fmt: skip
+                 record: list[int] | None = None, cash: int = 0) -> None:  # fmt: skip
         self.symbols, self.strategies, self.books = symbols, strategies, books
         shape: dict[str, Any] = {"bracket_rules": RULES} if brackets else {}
         if tracked:
@@ -45,7 +45,7 @@ class Pair:
         sizes = {"triggers": triggers, "algos": algos, "tracked": tracked}
         rules = books or {}
         instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only, "fees_age_ns": fees_age_ns}
-        self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=None,
+        self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=cash or None,
                          validate=validate is not None, brackets=brackets, instrument=instrument, limits=limits,
                          modes=modes, discipline=discipline, groups=len(groups or ()),
                          book_levels=rules.get("levels_max", 0), book_ticks=rules.get("ticks", 256),
@@ -68,7 +68,7 @@ class Pair:
             limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
             unit_value=1_000, tick_e8=INSTRUMENT["tick_e8"], lot_units=INSTRUMENT["lot_e8"], modes=modes,
             cash_only=bool(cash_only), discipline=discipline, brackets=brackets, groups=groups or (), books=books,
-            fees_age_ns=fees_age_ns,
+            fees_age_ns=fees_age_ns, cash=cash,
             validate=None if validate is None else self._judged_by(validate), profile=PROFILE,
             fees=(INSTRUMENT["fee_maker_e8"], INSTRUMENT["fee_taker_e8"]), **sizes, **shape,
         )  # fmt: skip

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -99,12 +100,22 @@ def run(
     # With a live view the address stands in it.
     lived = _watched(session, seconds, page) if watch else session.run(seconds=seconds, ready=ready)
     # A switch that is open at the start is found when everything else stands.
-    ended = _or_leave(lambda: uvloop.run(lived))
+    ended = _or_leave(lambda: uvloop.run(_to_its_end(lived)))
     if as_json:
         echo_json(ended)
     else:
         click.echo(summary(ended))
     sys.exit(ended.exit_code)
+
+
+async def _to_its_end(lived: Awaitable[T]) -> T:
+    """The verdict stands: a signal that comes while the process is leaving must not change its exit code."""
+    ended = await lived
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.remove_signal_handler(one)
+        signal.signal(one, signal.SIG_IGN)
+    return ended
 
 
 def _or_leave(build: Callable[[], T]) -> T:

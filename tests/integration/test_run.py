@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -154,6 +155,19 @@ symbol = "BTCUSDT"
 params = { qty = 5, position_max = 5 }
 limits = { nets = 1 }
 """
+
+
+def test_a_signal_while_a_halted_engine_leaves_does_not_change_its_exit_code(tmp_path):
+    running = Running(tmp_path)
+    running.until_answers()
+    assert running.ask("halt").returncode == 0
+    # One after the other until nobody is there to hear them: one of them meets the process on its way out.
+    while running.process.poll() is None:
+        running.process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            running.process.wait(timeout=0.002)
+    code, summary = running.wait()
+    assert code == 70, summary
 
 
 def refusals(running: Running) -> list[dict]:

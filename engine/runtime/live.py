@@ -23,12 +23,12 @@ import numpy.typing as npt
 from engine._core.clock import utc_ns
 from engine._core.encode import Encoder
 from engine._core.order_table import OrderState
-from engine._core.types import Feed, Kind
+from engine._core.types import Feed
 from engine.net.backoff import BackoffConfig
 from engine.net.link import Link, LinkConfig
 from engine.net.transport import Connection, Transport
 from engine.runtime.care import Act, CareConfig
-from engine.runtime.door import Door
+from engine.runtime.door import MS, Door
 from engine.runtime.engine import Engine
 from engine.runtime.hearing import Hearing
 from engine.runtime.images import Images
@@ -44,10 +44,6 @@ from engine.venues.feed import RULES, STREAMS, MarketFeed
 from engine.venues.sender import Sender, SenderConfig
 
 Events = npt.NDArray[Any]
-MS = 1_000_000
-# Payments of the time between two sessions are asked for so far back.
-FUNDING_BACK_NS = 7 * 86_400 * 10**9
-_SENT_TWICE = (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED, Kind.KIND_ORDER_EXPIRED, Kind.KIND_ORDER_REJECTED)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from engine.venues.binance.api import Answer, OrderApi
 from engine.venues.binance.ids import Request, request_id, request_of
 from engine.venues.outcome import Outcome
 from engine.venues.records import Records
-from engine.venues.terms import REDUCES, flags_of
+from engine.venues.terms import reduces
 
 Events = npt.NDArray[Any]
 PLACE, CANCEL, QUERY, AMEND, CANCEL_ALL, REFUSAL = (
@@ -111,12 +111,12 @@ class Sender:
         self, row: Events, terms: Any, kind: int, words: list[int], now_ns: int, venue_ns: int, out: Outgoing, *,
         may_place: bool,
     ) -> None:  # fmt: skip
-        reduces = bool(flags_of(words[4]) & REDUCES)
+        lowers = reduces(words[4])
         grows = kind == PLACE or (kind == AMEND and words[3] != 0)
-        if grows and not reduces and not may_place:
+        if grows and not lowers and not may_place:
             self._not_sent(row, kind, now_ns)
             return
-        lane = Lane.CANCEL if kind in (CANCEL, CANCEL_ALL) or reduces else Lane.NEW if grows else Lane.RECONCILE
+        lane = Lane.CANCEL if kind in (CANCEL, CANCEL_ALL) or lowers else Lane.NEW if grows else Lane.RECONCILE
         weight = 4 if kind == QUERY or (kind == AMEND and not grows) else 1
         verdict = self.budget.take(lane, venue_ns, weight=weight, orders=int(grows))
         if not verdict.ok:

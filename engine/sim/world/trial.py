@@ -85,7 +85,6 @@ class Trial(Lives):
         self._order = itertools.count()
         self._flying = 0
         self._down_until = 0  # connection
-        self._dead_until = 0  # process
         self._clock_off = 0
         self._sent: set[int] = set()  # by this life of the process
         self._death = ""
@@ -179,9 +178,14 @@ class Trial(Lives):
         return self._alive and not self.venue.halted and self.now_ns >= self._down_until
 
     @property
+    def _answered(self) -> bool:
+        """Whether the venue answers what this process asks."""
+        return self._alive and self.now_ns >= self._down_until and self.now_ns >= self.venue.banned_until_ns
+
+    @property
     def _reachable(self) -> bool:
-        """Whether a request would be answered now."""
-        return self._hears and self.now_ns >= self.venue.banned_until_ns and not self.promises.disk_full
+        """Whether an order could be placed now."""
+        return self._answered and not self.venue.halted and not self.promises.disk_full
 
     def _on_timer(self, _: Any) -> None:
         lots, _, _, live = glance(self.engine.core.world, 0)
@@ -195,7 +199,7 @@ class Trial(Lives):
         self._later(self.now_ns + (5 if busy else 20) * S, "timer", None)
 
     def _on_reconcile(self, _: Any) -> None:
-        if self._alive and self.now_ns >= self._down_until and self.now_ns >= self.venue.banned_until_ns:
+        if self._answered:
             self._reconcile()
         self._later(self.now_ns + 60 * S, "reconcile", None)
 
@@ -326,7 +330,7 @@ class Trial(Lives):
             self.promises.latched = True
 
     def _on_reconnect(self, _: Any) -> None:
-        if self._alive and self.now_ns >= self._down_until and self.now_ns >= self.venue.banned_until_ns:
+        if self._answered:
             self._reconcile()
 
     def _on_resume(self, _: Any) -> None:

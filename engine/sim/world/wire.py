@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine._core.strategy_abi import WishTif, WishType
-from engine._core.types import EVENT, Flag, Kind, TermsFlag
+from engine._core.types import EVENT, Flag, Kind
+from engine.venues.terms import POST_ONLY, REDUCE_ONLY, unpack
 
 RECORD = struct.Struct("<BBHIqqqqqqq")
 PLACE, CANCEL, QUERY = int(Kind.KIND_INTENT_PLACE), int(Kind.KIND_INTENT_CANCEL), int(Kind.KIND_INTENT_QUERY)
@@ -17,7 +18,6 @@ AMEND, CANCEL_ALL = int(Kind.KIND_INTENT_AMEND), int(Kind.KIND_INTENT_CANCEL_ALL
 FILL, REJECTED, SELL = int(Kind.KIND_ORDER_FILL), int(Kind.KIND_ORDER_REJECTED), int(Flag.FLAG_SELL)
 _TERMS, _FOLLOWED = int(Kind.KIND_INTENT_TERMS), int(Flag.FLAG_FIRST)
 _INTENTS = (PLACE, CANCEL, QUERY, AMEND, CANCEL_ALL)
-_POST, _REDUCE = int(TermsFlag.TERMS_POST_ONLY), int(TermsFlag.TERMS_REDUCE_ONLY)
 _LIMIT, _GTC, _GTX = int(WishType.TYPE_LIMIT), int(WishTif.TIF_GTC), int(WishTif.TIF_GTX)
 
 
@@ -55,9 +55,9 @@ def intents(outputs: bytes) -> Iterator[tuple[int, int, Ask]]:
         if kind != PLACE:
             yield kind, now_ns, Ask(id_order, sell, px, qty)
             continue
-        how, tif, marks = terms >> 16 & 0xFF, terms >> 24 & 0xFF, terms >> 32 & 0xFF
-        if marks & _POST and how == _LIMIT:
+        how, tif, marks = unpack(terms)
+        if marks & POST_ONLY and how == _LIMIT:
             tif = _GTX
         # The second half of what a strategy wished for stands just behind it.
         more = rows[at + 1][7:] if flags & _FOLLOWED and rows[at + 1][0] == _TERMS else (0, 0, 0, 0)
-        yield kind, now_ns, Ask(id_order, sell, px, qty, how, tif, bool(marks & _REDUCE), *more)
+        yield kind, now_ns, Ask(id_order, sell, px, qty, how, tif, bool(marks & REDUCE_ONLY), *more)

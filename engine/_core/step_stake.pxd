@@ -7,8 +7,8 @@ The stake is what the strategy would hold on that side if everything it has out 
 orders and parents of the side, and the wish. So many small orders are at stake as one large one, and one that only
 closes what is held has nothing at stake. Reduce-only wishes, exits of brackets, plans and cancels are never asked.
 It is valued against us: at the highest of the wish's prices and the touch it would take. What cannot be valued is
-above every amount. Cost: one compare where the limit `approval_over` is the largest number, as it is in a world that was not told another;
-else a few compares and one product a new order, none of it in the gate.
+above every amount. Cost: one compare where the limit `approval_over` is the largest number, as it is in a world that
+was not told another; else a few compares and one product a new order, none of it in the gate.
 """
 from libc.stdint cimport int64_t, uint32_t
 

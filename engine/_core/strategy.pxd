@@ -8,8 +8,9 @@ A strategy is stopped alone, for one of the reasons below; the reason is data, s
 repeats it. A return value of 0 is known inside the step. The time it took is not, because the step reads no clock:
 the driver measures it and sends KIND_STRATEGY as an ordinary input, which stands on the tape like every other.
 
-Invariants: `stopped` and `reason` are set together; an approval is for one order of one side and never outlives its time; `position_lots` is the sum of this strategy's fills; a held id
-names a live order of this strategy, its negative a parent of it, or is 0. Cost: the limits are six compares.
+Invariants: `stopped` and `reason` are set together; an approval is for one order of one side and never outlives its
+time; `position_lots` is the sum of this strategy's fills; a held id names a live order of this strategy, its negative a
+parent of it, or is 0. Cost: the limits are six compares.
 """
 from libc.stdint cimport int64_t, uint32_t
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from engine._core.clock import utc_ns
-from engine.cli.control import _directory, _json, _socket, connect
+from engine.cli.control import connect, directory_option, json_option, socket_option
 from engine.cli.output import echo_json, iso
 from engine.errors import ApprovalNoKey, ApprovalUnknown
 from engine.observe import commands as c
@@ -21,9 +21,9 @@ from engine.settings.secrets import require_private
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False), help="The operator's private key (PEM).")
 @click.option("--no", "deny", is_flag=True, help="Say no; needs no key.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def approve(
     number: int | None, key: Path | None, deny: bool, yes: bool, directory: Path | None, socket: Path | None,
     as_json: bool,

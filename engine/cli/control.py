@@ -19,13 +19,13 @@ from engine.observe.client import ControlClient
 from engine.observe.status import Event, WhyNot
 from engine.settings.schema import Settings
 
-_directory = click.option(
+directory_option = click.option(
     "--directory", "-d", type=click.Path(path_type=Path), default=None, envvar="BOT4_DIRECTORY",
     help="The engine's folder.  [default: var/bot4]",
 )  # fmt: skip
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # Only for programs that speak to an engine whose socket was moved.
-_socket = click.option("--socket", type=click.Path(path_type=Path), default=None, help="The socket itself.")
+socket_option = click.option("--socket", type=click.Path(path_type=Path), default=None, help="The socket itself.")
 
 
 def connect(directory: Path | None, path: Path | None = None) -> ControlClient:
@@ -40,9 +40,9 @@ def connect(directory: Path | None, path: Path | None = None) -> ControlClient:
 
 
 @click.command()
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def status(directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Show what the engine is doing. Exit code 3 when none answers, 4 when it is halted or not healthy.
 
@@ -60,8 +60,8 @@ def status(directory: Path | None, socket: Path | None, as_json: bool) -> None:
 
 
 @click.command()
-@_directory
-@_socket
+@directory_option
+@socket_option
 @click.option("--rate", type=click.FloatRange(0.1, 20), default=4.0, show_default=True, help="Pictures a second.")
 @click.option("--count", type=click.IntRange(1), default=None, help="Leave after so many pictures.")
 def top(directory: Path | None, socket: Path | None, rate: float, count: int | None) -> None:
@@ -93,9 +93,9 @@ def top(directory: Path | None, socket: Path | None, rate: float, count: int | N
 @click.command()
 @click.argument("symbol", required=False)
 @click.option("--most", "-n", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def why(symbol: str | None, most: int, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Say why there was no order: the last refusals, newest first, each with every reason.
 
@@ -125,9 +125,9 @@ def _why_line(entry: WhyNot) -> str:
 @click.command()
 @click.option("--follow", "-f", is_flag=True, help="Go on with each further one.")
 @click.option("--most", "-n", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many.")
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def tail(follow: bool, most: int, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Show the tail of what happened: fills, switches of mode, trips, gaps.
 
@@ -167,9 +167,9 @@ def _act(directory: Path | None, socket: Path | None, command: c.Command, as_jso
 
 @click.command()
 @click.option("--reason", default="", help="For the audit.")
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def halt(reason: str, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Stop everything, now: trip the latch. Trading needs `bot4 reset` at the machine afterwards.
 
@@ -181,9 +181,9 @@ def halt(reason: str, directory: Path | None, socket: Path | None, as_json: bool
 @click.command()
 @click.option("--aggressive", is_flag=True, help="Take worse prices to be flat sooner.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def liquidate(aggressive: bool, yes: bool, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Cancel every order and close every position: mode Emergency.
 
@@ -197,9 +197,9 @@ def liquidate(aggressive: bool, yes: bool, directory: Path | None, socket: Path 
 @click.command()
 @click.argument("limit")
 @click.argument("value", type=int)
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def tighten(limit: str, value: int, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Make one LIMIT of the gate stricter, now, until the next start. `bot4 config show limits` names them.
 
@@ -210,9 +210,9 @@ def tighten(limit: str, value: int, directory: Path | None, socket: Path | None,
 
 def _simple(name: str, command: Callable[[], Any], text: str) -> click.Command:
     @click.command(name=name, help=text)
-    @_directory
-    @_socket
-    @_json
+    @directory_option
+    @socket_option
+    @json_option
     def run(directory: Path | None, socket: Path | None, as_json: bool) -> None:
         _act(directory, socket, command(), as_json)
 
@@ -234,9 +234,9 @@ reload = _simple(
 
 
 @click.command()
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def alerts(directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Show the alerts that are open, the worst first. Exit code 4 when there is one that nobody acknowledged.
 
@@ -259,9 +259,9 @@ def alerts(directory: Path | None, socket: Path | None, as_json: bool) -> None:
 
 @click.command()
 @click.argument("group", default="")
-@_directory
-@_socket
-@_json
+@directory_option
+@socket_option
+@json_option
 def ack(group: str, directory: Path | None, socket: Path | None, as_json: bool) -> None:
     """Acknowledge the open alerts of GROUP, or all: somebody looks after them, so they are not escalated.
 

@@ -28,7 +28,7 @@ DIRECTORY = click.argument("directory", type=click.Path(exists=True, file_okay=F
 @click.option("--until", metavar="TIME", help="Not after.")
 @click.option("--type", "types", multiple=True, help="Kind of record, such as order_fill, fill or place; repeatable.")
 @click.option("--order", type=int, help="Everything about one client order id.")
-@click.option("--correlation", type=int, help="An input's number: it, what came of it, and its orders' whole story.")
+@click.option("--correlation", type=int, help="A record's number: its input, what came of it, their orders.")
 @click.option("--limit", type=click.IntRange(min=1), help="Stop after so many.")
 @click.option("--json", "as_lines", is_flag=True, help="JSON lines instead of a table.")
 @click.option("--parquet", type=click.Path(dir_okay=False, path_type=Path), help="Write a Parquet file instead.")

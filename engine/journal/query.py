@@ -1,7 +1,8 @@
 """Questions to the event store: by time, kind, order and correlation, over plain, compressed and thinned segments.
 
-A correlation is what hangs together: an input by its number in the ring, every output that names it, and every record
-of the orders that those outputs placed. So one number leads from a quote to its fills, and back.
+A correlation is what hangs together: an input, every output that came of it, and every record of the orders that they
+speak of. Any record's number names it, an output's as well as the input's own. So one number leads from a quote to its
+fills, and back. The tape has the outputs of an input right behind it, so the numbers alone say what belongs together.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.tape import first_at, records
-from engine._core.types import Kind
 from engine.journal.layout import ARCHIVED, Session
 from engine.journal.reader import open_session
 from engine.journal.segments import read_archive
-from engine.journal.show import fields, order_ids
+from engine.journal.show import fields, is_output, order_ids
 
 CHUNK = 1 << 18
+ALL_NUMBERS = 1 << 62
 Rows = tuple[npt.NDArray[np.uint64], npt.NDArray[Any]]
 
 
@@ -54,7 +55,7 @@ def everything(session: Session, since_ns: int | None = None) -> Iterator[Rows]:
 
 def ask(session: Session, question: Question) -> Iterator[Rows]:
     """The records that answer, in order."""
-    orders = _orders_of(session, question.correlation) if question.correlation is not None else set()
+    hangs = _hangs_with(session, question.correlation) if question.correlation is not None else None
     for numbers, rows in everything(session, question.since_ns):
         keep = np.ones(len(rows), bool)
         if question.since_ns is not None:
@@ -65,23 +66,43 @@ def ask(session: Session, question: Question) -> Iterator[Rows]:
             keep &= np.isin(rows["kind"], sorted(question.kinds))
         if question.order is not None:
             keep &= order_ids(rows) == question.order
-        if question.correlation is not None:
-            ids = order_ids(rows)
-            keep &= (_named(rows, question.correlation)) | ((ids != 0) & np.isin(ids, sorted(orders)))
+        if hangs is not None:
+            keep &= hangs.has(numbers, rows)
         if keep.any():
             yield numbers[keep], rows[keep]
 
 
-def _named(rows: npt.NDArray[Any], correlation: int) -> npt.NDArray[np.bool_]:
-    return np.asarray(rows["seq"] == correlation & 0xFFFFFFFF)
+@dataclass(frozen=True)
+class _Hangs:
+    """The records from `first` up to `end` are an input and its outputs; `orders` are those that they speak of."""
+
+    first: int
+    end: int
+    orders: frozenset[int]
+
+    def has(self, numbers: npt.NDArray[np.uint64], rows: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+        together = (numbers >= self.first) & (numbers < self.end)
+        return np.asarray(together | np.isin(order_ids(rows), sorted(self.orders)))
 
 
-def _orders_of(session: Session, correlation: int) -> set[int]:
-    found: set[int] = set()
-    for _, rows in everything(session):
-        mine = rows[_named(rows, correlation) & (rows["kind"] == Kind.KIND_INTENT_PLACE)]
-        found |= {int(x) for x in mine["word"][:, 0]}
-    return found
+def _hangs_with(session: Session, number: int) -> _Hangs:
+    first, end, there, behind = number, ALL_NUMBERS, False, -1
+    for numbers, rows in everything(session):
+        # Where the input was thinned away, what follows a gap came of another one than what stands before it.
+        heads = numbers[~is_output(rows) | (np.diff(numbers.astype(np.int64), prepend=behind) != 1)]
+        there = there or bool(np.isin(number, numbers))
+        before, after = heads[heads <= number], heads[heads > number]
+        first = int(before[-1]) if len(before) else first
+        behind = int(numbers[-1]) if len(numbers) else behind
+        if len(after):
+            end = int(after[0])
+            break
+    if not there:
+        return _Hangs(0, 0, frozenset())
+    orders: set[int] = set()
+    for numbers, rows in everything(session):
+        orders |= set(order_ids(rows[(numbers >= first) & (numbers < end)]).tolist())
+    return _Hangs(first, end, frozenset(orders - {0}))
 
 
 def as_json(number: int, row: Any) -> dict[str, Any]:

@@ -74,6 +74,11 @@ def fields(record: Any) -> dict[str, int | str]:
     return out | {name: int(row[name]) for name in view.names if name not in _HEAD and not name.startswith("reserved")}
 
 
+def is_output(rows: Any) -> Any:
+    """Which of an array the core made; the others are inputs."""
+    return np.asarray(rows["kind"] >= int(Kind.KIND_INTENT_PLACE))
+
+
 def order_id(record: Any) -> int:
     """The client order id that a record speaks of, or 0."""
     one = np.asarray(record, EVENT).reshape(1)

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine._core.types import FEE, FEED, INTENT, ORDER, QUOTE, Flag, Kind
+from engine.journal.show import is_output
 
 Records = npt.NDArray[Any]
 E8 = 10**8
@@ -290,10 +291,6 @@ def _row(
 ) -> Row:
     whole = {part: parts.get(part, 0.0) for part in PARTS}
     return Row(terms[order.symbol].name, order.sell, order.lots, order.decided_ns, recorded, simulated, whole)
-
-
-def is_output(tape: Records) -> npt.NDArray[np.bool_]:
-    return np.asarray(tape["kind"] >= int(Kind.KIND_INTENT_PLACE))
 
 
 def differences(recorded: Records, decided: Records) -> tuple[int, str]:

@@ -28,8 +28,9 @@ from engine._core.types import EVENT, INTENT, Kind
 from engine.errors import ParityImpossible
 from engine.journal.layout import Session
 from engine.journal.reader import open_session
+from engine.journal.show import is_output
 from engine.journal.snapshot import read_snapshot
-from engine.research.parity import Parity, Tapes, Terms, compare, is_output
+from engine.research.parity import Parity, Tapes, Terms, compare
 from engine.runtime.build import core_of
 from engine.runtime.drive import pump
 from engine.runtime.embedded import venue_instrument

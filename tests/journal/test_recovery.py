@@ -7,10 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from engine._core.order_table import OrderState
-from engine._core.types import EVENT, INTENT, ORDER, Incident, Kind, Status
-from engine.cli.events import events as events_command
+from engine._core.types import EVENT, Incident, Kind
 from engine.cli.events import journal as journal_command
-from engine.cli.record import record as record_command
 from engine.cli.replay import parse_time
 from engine.cli.replay import replay as replay_command
 from engine.errors import JournalCorrupt, RecoveryRefused, ReplayDiverged, SnapshotBad, SnapshotMissing
@@ -19,51 +17,16 @@ from engine.journal.compare import epoch_of, feed, live_orders
 from engine.journal.cut import cut
 from engine.journal.layout import find_session
 from engine.journal.port import CANCELED, EXPIRED, FILLED, REJECTED, VenueOrder, VenueTrade, VenueView
-from engine.journal.query import Question, ask, to_parquet
 from engine.journal.reader import open_session
-from engine.journal.reconcile import report, settle
+from engine.journal.reconcile import settle
 from engine.journal.recovery import recover, verify
 from engine.journal.replay import replay_session
-from engine.journal.segments import Retention, retain
-from engine.journal.show import difference, fields, kind_number, order_id, text
 from engine.journal.snapshot import Snapshotter, latest, read_snapshot
-from engine.sim.market import random_walk
 from engine.sim.world.venue import Venue
 from engine.sim.world.wire import Ask
 from tests.support import world
 from tests.support.journal import PER_BLOCK, SMALL, abandon, small_journal, small_world
-
-MARKET = random_walk(seed=3, count=3000)
-NOW = int(MARKET["ts_recv_ns"][-1])
-
-
-def trade(root, *, count=3000, snapshots=(), close=True, **settings):
-    """A session of the quoter on a generated market; its first orders are cancelled, the last ones never answered."""
-    core = world.smallest()
-    journal = small_journal(root, world=core.world, segment_bytes=1 << 20, **settings)
-    at = answered = 0
-    for stop in (*snapshots, count):
-        while at < stop:
-            at += feed(core, journal.tape, MARKET[at:stop])
-            answered += _answer(core, journal.tape) if answered < 40 else 0
-        journal.turn()
-        if stop in snapshots:
-            journal.snapshot(core.world)
-    if close:
-        journal.close()
-    return core, journal
-
-
-def _answer(core, tape):
-    """The venue takes each order, and ends it."""
-    places = core.outputs()
-    places = places[places["kind"] == Kind.KIND_INTENT_PLACE].view(INTENT)
-    for place in places:
-        for kind in (Kind.KIND_ORDER_ACK, Kind.KIND_ORDER_CANCELED):
-            sell = bool(place["flags"] & 4)
-            now = int(place["ts_recv_ns"])
-            feed(core, tape, report(kind, id_order=int(place["id_order"]), symbol=0, sell=sell, now_ns=now))
-    return len(places)
+from tests.support.sessions import MARKET, NOW, trade
 
 
 def inputs(root, first=0, until_ns=2**62):
@@ -522,90 +485,3 @@ def test_breaks_become_events_and_halts_only_what_changed():
     cash = (0, 2, int(Incident.INCIDENT_BALANCE), 7, 8)
     assert said(both, [1]) == [cash, (0, 1, books, 0, 0), (2, 1, books, 0, 0)]
     assert said(watch.judge([], now_ns=7), [0, 1, 2]) == [(s, 0, books, 0, 0) for s in range(3)]
-
-
-# ---------------------------------------------------------------------------------------------------- the event store
-def answers(root, **question):
-    found = list(ask(find_session(root), Question(**question)))
-    return np.concatenate([rows for _, rows in found]) if found else np.zeros(0, EVENT)
-
-
-@pytest.mark.parametrize("compress", [True, False])
-def test_events_are_found_by_time_kind_order_and_correlation(tmp_path, compress):
-    trade(tmp_path, compress=compress)
-    everything = open_session(find_session(tmp_path)).records()
-    assert answers(tmp_path).tobytes() == everything.tobytes()
-    since, until = int(MARKET["ts_recv_ns"][100]), int(MARKET["ts_recv_ns"][200])
-    part = answers(tmp_path, since_ns=since, until_ns=until)
-    assert (part["ts_recv_ns"] >= since).all()
-    assert (part["ts_recv_ns"] <= until).all()
-    assert len(part) >= 101
-    places = answers(tmp_path, kinds=frozenset({int(Kind.KIND_INTENT_PLACE)}))
-    one = int(places["word"][0, 0])
-    story = answers(tmp_path, order=one)
-    assert set(story.view(ORDER)["id_order"].tolist()) == {one}
-    hangs = answers(tmp_path, correlation=int(places["seq"][0]))
-    assert one in hangs["word"][:, 0]
-
-
-def test_a_thinned_session_still_answers(tmp_path):
-    trade(tmp_path)
-    before = answers(tmp_path, kinds=frozenset({int(Kind.KIND_INTENT_PLACE)}))
-    assert retain(find_session(tmp_path), NOW + 40 * 86_400 * 10**9, Retention())
-    assert answers(tmp_path, kinds=frozenset({int(Kind.KIND_INTENT_PLACE)})).tobytes() == before.tobytes()
-    assert len(answers(tmp_path, kinds=frozenset({int(Kind.KIND_QUOTE)}))) == 0
-
-
-def test_the_events_command_prints_lines_and_refuses_what_is_no_kind(tmp_path):
-    trade(tmp_path)
-    lines = CliRunner().invoke(events_command, [str(tmp_path), "--type", "place", "--limit", "3", "--json"])
-    assert lines.exit_code == 0, lines.output
-    assert lines.output.count('"kind": "intent_place"') == 3
-    rows = CliRunner().invoke(events_command, [str(tmp_path), "--limit", "2"])
-    assert "quote" in rows.output or "trade" in rows.output
-    assert CliRunner().invoke(events_command, [str(tmp_path), "--type", "nothing"]).exit_code == 2
-    assert CliRunner().invoke(events_command, [str(tmp_path), "--since", "yesterday"]).exit_code == 2
-
-
-def test_parquet_holds_the_same_records(tmp_path):
-    pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is an extra: bot4[parquet]")
-    trade(tmp_path)
-    count = to_parquet(find_session(tmp_path), Question(), tmp_path / "all.parquet")
-    table_read = pq.read_table(tmp_path / "all.parquet")
-    everything = open_session(find_session(tmp_path)).records()
-    assert count == len(everything) == table_read.num_rows
-    assert table_read["word_2"].to_pylist() == everything["word"][:, 2].tolist()
-
-
-def test_market_data_is_recorded_and_read_back(tmp_path):
-    done = CliRunner().invoke(record_command, [str(tmp_path / "a"), "--generate", "20000"])
-    assert done.exit_code == 0, done.output
-    rows = open_session(find_session(tmp_path / "a")).must_be_sound().records()
-    expected = random_walk(seed=7, count=20_000)
-    expected["seq"] = np.arange(20_000)
-    assert rows.tobytes() == expected.tobytes()
-    copied = CliRunner().invoke(record_command, [str(tmp_path / "b"), "--copy", str(tmp_path / "a")])
-    assert copied.exit_code == 0, copied.output
-    assert open_session(find_session(tmp_path / "b")).records().tobytes() == rows.tobytes()
-    (tmp_path / "raw").write_bytes(rows.tobytes())
-    from_file = CliRunner().invoke(record_command, [str(tmp_path / "c"), "--file", str(tmp_path / "raw")])
-    assert from_file.exit_code == 0, from_file.output
-    assert find_session(tmp_path / "c").file.klass == "market"
-    assert CliRunner().invoke(record_command, [str(tmp_path / "d")]).exit_code == 2
-
-
-def test_records_are_shown_by_the_names_of_their_kind():
-    row = np.zeros(1, ORDER)
-    row["kind"], row["id_order"], row["qty_lots"], row["flags"] = Kind.KIND_ORDER_FILL, 42, 7, 4
-    assert fields(row.view(EVENT))["qty_lots"] == 7
-    assert "order_fill" in text(row.view(EVENT))
-    assert "side=sell" in text(row.view(EVENT))
-    assert order_id(row.view(EVENT)) == 42
-    assert kind_number("order_fill") == kind_number("KIND_ORDER_FILL") == kind_number("fill") == 65
-    other = row.copy()
-    other["qty_lots"] = 8
-    assert "qty_lots: 7 / 8" in difference(row.view(EVENT), other.view(EVENT))
-    unknown = np.zeros(1, EVENT)
-    unknown["kind"] = 250
-    assert "kind_250" in text(unknown)
-    assert Status.OK == 0

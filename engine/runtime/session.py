@@ -5,12 +5,13 @@ The composition root of `bot4 run`. Nobody else knows all the parts; each of the
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -234,7 +235,7 @@ class Session:
                 with self.waiting:
                     code = await self.life.run(seconds=seconds)
                 self.notifier.stopping(self.life.reason)
-                await self.exchange.close()
+                await self._while_it_ends(self.exchange.close())
                 self.keeper.close()
                 status = self.picture.status()
                 self.orders.close()
@@ -245,9 +246,9 @@ class Session:
                 )  # fmt: skip
                 rehearsed = self._rehearsed(status, code, left_open)
             finally:
-                await self.exchange.close()
+                await self._while_it_ends(self.exchange.close())
                 if self.faces is not None:
-                    await self.faces.close()
+                    await self._while_it_ends(self.faces.close())
                 self.collector.close()
         return Ended(
             exit_code=EXIT_TRIPPED if self.latch.tripped else code,
@@ -395,6 +396,19 @@ class Session:
         return any(int(row["book_ts_ns"]) > oldest_ns for row in self.engine.core.world.instruments())
 
     # -------------------------------------------------------------------------------------------------------- the end
+    async def _while_it_ends(self, part: Coroutine[Any, Any, None]) -> None:
+        """A last look at a venue that does not answer takes longer than a stall: the loop turns, so its heart beats."""
+        ending = asyncio.ensure_future(part)
+        try:
+            while not ending.done():
+                now_ns = monotonic_ns()
+                self.chain.turn(now_ns)
+                self.watchdog.turn(now_ns)
+                await asyncio.wait([ending], timeout=self.life.pace.turn_s)
+        finally:
+            ending.cancel()
+        ending.result()
+
     def _wind_down(self) -> None:
         """What the settings want of an end. A trip says so to the core as well, so that the record shows it."""
         now_ns, safety = self.engine.now_ns, self.settings.safety

@@ -28,6 +28,8 @@ from engine.journal.reader import open_session
 from engine.observe.client import ControlClient
 from engine.observe.commands import Watch
 from engine.observe.status import Status
+from engine.safety.audit import Kind as About
+from engine.safety.audit import Report, read
 from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
 
@@ -43,8 +45,8 @@ PATIENCE_S = 600
 
 
 @pytest.fixture
-def port(request):
-    """Of a venue in a process of its own, spot unless it is asked for perpetuals."""
+def venue(request):
+    """A venue in a process of its own, spot unless it is asked for perpetuals, and its port."""
     child = subprocess.Popen(
         [*BOT4, "venue", "--kind", getattr(request, "param", "spot"), "--port", "0"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
@@ -55,10 +57,15 @@ def port(request):
             line = child.stdout.readline()
             assert line, child.communicate()
             found = re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line)
-        yield int(found[1])
+        yield child, int(found[1])
     finally:
         child.kill()
         child.communicate()
+
+
+@pytest.fixture
+def port(venue):
+    return venue[1]
 
 
 def by_hand(port: int, method: str, path: str, **params: object):
@@ -74,11 +81,11 @@ def by_hand(port: int, method: str, path: str, **params: object):
 class Engine:
     """`bot4 run` in a process of its own."""
 
-    def __init__(self, settings: Path, state: Path) -> None:
+    def __init__(self, settings: Path, state: Path, **more: str) -> None:
         self.state = state
         self.child = subprocess.Popen(
             [*BOT4, "run", "--plain", "--json", "--config", str(settings), "--directory", str(state)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | QUICK | ROOM,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | QUICK | ROOM | more,
         )  # fmt: skip
 
     def until(self, condition) -> Status:
@@ -175,7 +182,7 @@ def test_what_somebody_else_does_at_the_venue_is_cancelled_or_stops_its_symbol(t
     replays(state, summary)
 
 
-@pytest.mark.parametrize("port", ["usdm"], indirect=True)
+@pytest.mark.parametrize("venue", ["usdm"], indirect=True)
 def test_a_wallet_that_pays_for_what_was_never_traded_here_stops_all_new_orders(tmp_path, port):
     with Engine(write_settings(tmp_path, port, "usdm"), tmp_path / "state") as engine:
         # With something open: the wallet alone says nothing then, cost and wallet together do.
@@ -231,3 +238,27 @@ def test_a_break_past_its_grace_trips(tmp_path):
     assert any(word.startswith("books: cash") for word in status["unhealthy"])
     code, last = told(tmp_path)
     assert (code, last["agrees"]) == (4, False)
+
+
+def test_a_venue_that_does_not_answer_the_last_look_trips_nothing(tmp_path, venue):
+    """The look takes longer than what a loop may stand still, and the loop turns all the while."""
+    child, port = venue
+    settings = write_settings(tmp_path, port)
+    with Engine(settings, tmp_path / "state", BOT4__SAFETY__STALL_MS="5000", BOT4__SAFETY__GRACE_MS="500") as engine:
+        engine.until(lambda status: status.counts["fills"] > 0)
+        child.send_signal(signal.SIGSTOP)
+        try:
+            engine.child.send_signal(signal.SIGTERM)
+            out, err = engine.child.communicate(timeout=PATIENCE_S)
+        finally:
+            child.send_signal(signal.SIGCONT)
+    summary = json.loads(out)
+    assert engine.child.returncode in (0, 5), err
+    assert (summary["exit_code"], summary["left_open"] > 0) in ((0, False), (5, True))
+    about = [
+        entry
+        for entry in read(tmp_path / "state" / "audit", None, Report())
+        if entry.entry.kind in (About.MODE, About.STOP)
+    ]
+    assert about[-1].at_ns - about[-2].at_ns > 5 * 10**9, "it was longer than the stall that trips"
+    assert not (tmp_path / "state" / "latch").exists()

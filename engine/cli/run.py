@@ -94,7 +94,11 @@ def run(
         return board.address if board is not None else ""
 
     def ready() -> None:
-        if page() and not as_json:
+        if as_json:
+            return
+        if session.goes_on:
+            click.echo(f"{session.journal.session.path.name} {session.goes_on}")
+        if page():
             click.echo(f"the page: {page()}")
 
     # With a live view the address stands in it.

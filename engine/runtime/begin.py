@@ -34,6 +34,7 @@ class Begun:
     previous: Session | None = None
     previous_count: int = 0
     tally: TallyStart | None = None
+    told: str = ""  # what it goes on from, for a person
 
 
 def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun:
@@ -45,7 +46,7 @@ def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun
         live.go_on(carried.reports, carried.tally, (int(id_order) for id_order in open_orders))
         return Begun(
             carried.core, epoch_of(carried.core.world), carried_meta(opened.settings, carried), carried.session,
-            carried.records, carried.tally,
+            carried.records, carried.tally, carried.text(),
         )  # fmt: skip
     # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
     epoch = last_epoch(journal) + 1

@@ -29,6 +29,7 @@ from engine.journal.reader import open_session
 from engine.journal.replay import replay_session
 from engine.journal.snapshot import latest
 from engine.runtime.build import build_core, core_of, session_meta
+from engine.runtime.engine import at_venue
 from engine.settings.schema import Settings
 from engine.strategy.meter import Meter
 from engine.venues.tally import TallyStart
@@ -48,6 +49,16 @@ class Carried:
     reports: npt.NDArray[Any]  # every order report that it heard
     tally: TallyStart
     meta: dict[str, Any]
+    torn: str  # what was cut at the end of the record, or nothing
+
+    def text(self) -> str:
+        """What it goes on with, before the venue has been asked about it."""
+        held = int(np.count_nonzero(self.core.world.positions()["lots"]))
+        cut = f" ({self.torn})" if self.torn else ""
+        return (
+            f"goes on from {self.session.path.name}, {self.records:,} records{cut}: "
+            f"{len(at_venue(self.core.world))} orders believed open, {held} positions; the venue is asked"
+        )
 
 
 def carry_over(journal: Path, settings: Settings, *, meter: Meter | None = None) -> Carried | None:
@@ -82,7 +93,7 @@ def carry_over(journal: Path, settings: Settings, *, meter: Meter | None = None)
     going_on.world.set_account(latch=0)
     fills = reports[reports["kind"] == int(Kind.KIND_ORDER_FILL)].view(ORDER)
     tally = TallyStart.of(session.file.meta).after(fills, core.world.now_ns)
-    return Carried(going_on, session, opened.count, reports, tally, session.file.meta)
+    return Carried(going_on, session, opened.count, reports, tally, session.file.meta, opened.torn)
 
 
 def _bound(before: Settings, session: Session, meter: Meter | None) -> Core:

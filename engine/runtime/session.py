@@ -200,7 +200,7 @@ class Session:
         )
         undo.callback(self.journal.close)
         self.engine = Engine(begun.core, self.journal.tape, self.exchange, now_ns=self.started_ns, meter=meter)
-        self._tally = begun.tally
+        self._tally, self.goes_on = begun.tally, begun.told
         self.keeper = Keeper(self.journal, begun.core.world, settings)
         self.chain = Chain(settings, self.root, self.latch, self.audit, self.engine)
         self.orders = OrderAudit(self.audit, self.engine, settings)
@@ -220,9 +220,12 @@ class Session:
             self.chain.start()
             self._tune()
             self._stay_paused()
+            if self.goes_on:
+                self.picture.note("journal", self.engine.now_ns, self.goes_on)
             self.audit.append(
                 Entry(About.START, "start", trigger=name, rule="DESIGN 6", affected=self._account,
-                      explanation=self.switch, data={"settings": self.settings.hash(), "stage": self.stage})
+                      explanation="; ".join(filter(None, (self.switch, self.goes_on))),
+                      data={"settings": self.settings.hash(), "stage": self.stage})
             )  # fmt: skip
             try:
                 if self.faces is not None:

@@ -183,6 +183,9 @@ def test_killed_in_the_middle_it_goes_on_from_its_record_and_the_books_are_one(t
     one, two = sessions(tmp_path / "state" / "journal")
     assert (two.file.previous, two.file.epoch) == (one.path.name, one.file.epoch + 1)
     compare(tmp_path, venue, summary)
+    starts = [r.entry for r in read(tmp_path / "state" / "audit", None, Report()) if r.entry.kind is About.START]
+    assert ["goes on from" in entry.explanation for entry in starts] == [False, True]
+    assert f"s-000001, {open_session(one).count:,} records" in starts[1].explanation
     # Stopped in order it ended Paused, and that goes on too, with what it holds.
     third = trade(tmp_path, venue, lambda found: found["symbols"][0].get("trusted"))
     assert third["status"]["mode"] == "Paused"

@@ -100,7 +100,8 @@ class Care:
     def tick(self, now_ns: int) -> None:
         for name in self.duties.due(now_ns):
             if name != "clock" and self.live.clock.why_not_sign(now_ns):
-                self.duties.failed(name, now_ns)
+                # Nothing signed may leave before the clock is known: at a start all wait for its first measurement.
+                self.duties.put_off(name)
             else:
                 self.begin(name, self._acts[name])
         if not self.judge(now_ns) and self._compare and self.live.is_connected:

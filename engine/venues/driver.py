@@ -191,6 +191,11 @@ class Duties:
         next_ns = now_ns + self._duties[name].every_ns
         self._due[name] = min(next_ns, self._wanted.pop(name, next_ns))
 
+    def put_off(self, name: str) -> None:
+        """It could not begin yet, which is no failure: it is due at the next look again."""
+        self._running.discard(name)
+        self._wanted.pop(name, None)
+
     def failed(self, name: str, now_ns: int) -> None:
         self._running.discard(name)
         self._wanted.pop(name, None)

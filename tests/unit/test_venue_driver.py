@@ -121,6 +121,17 @@ def test_what_is_asked_for_while_a_duty_is_under_way_is_not_forgotten_with_its_e
     assert duties.next_ns() == 40 * SECOND
 
 
+def test_a_duty_that_could_not_begin_is_due_at_the_next_look_and_has_not_failed():
+    duties = Duties([Duty("fees", 60 * SECOND, 10 * SECOND, 300 * SECOND)], 0)
+    assert duties.due(0) == ["fees"]
+    duties.put_off("fees")
+    assert duties.due(1) == ["fees"], "it does not wait as long as after a failure"
+    assert duties.due(2) == []
+    duties.put_off("fees")
+    assert duties.failures == {"fees": 0}
+    assert duties.overdue(300 * SECOND + 1) == ["fees"]
+
+
 def test_a_duty_that_keeps_failing_is_named():
     duties = Duties(DUTIES, 0)
     for second in range(302):

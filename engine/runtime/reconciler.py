@@ -67,6 +67,7 @@ class Reconciler:
         self.look_count = 0
         self._why = "the start"
         self._asked = False
+        self._up: dict[int, int] = {}  # by venue: 0 no user stream, 1 heard, 2 and the gate is open
         self._view: VenueView | None = None
         self._begun_ns = engine.now_ns
         self._due_ns = 0
@@ -77,9 +78,12 @@ class Reconciler:
     def _inputs(self, events: npt.NDArray[Any]) -> None:
         self.books.heard(self._engine.core.world, events)
         feeds = events[events["kind"] == int(Kind.KIND_FEED)].view(FEED)
-        if len(feeds) and bool(((feeds["feed"] == int(Feed.FEED_USER)) & (feeds["up"] > 0)).any()):
-            # Reports were missed while it was away.
-            self._why, self._due_ns = "the user stream is back", 0
+        for feed in feeds[feeds["feed"] == int(Feed.FEED_USER)]:
+            venue, up = int(feed["venue"]), int(feed["up"])
+            before, self._up[venue] = self._up.get(venue, 0), up
+            if up > before:
+                # Reports were missed while the stream was away; nothing was traded while the gate was closed.
+                self._why, self._due_ns = "the user stream is back" if before == 0 else "the gate is open again", 0
 
     def turn(self, now_ns: int) -> None:
         """Between two turns of the engine, on its time."""

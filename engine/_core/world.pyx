@@ -488,7 +488,10 @@ cdef class World:
     @property
     def modes(self):
         cdef modes_t* m = world_modes(self.c)
-        return {"mode": m.mode, "phase": m.phase, "outcome": m.outcome, "steps": m.steps}
+        return {
+            "mode": m.mode, "phase": m.phase, "outcome": m.outcome, "steps": m.steps, "since_ns": m.since_ns,
+            "cooldown_ns": m.config.cooldown_ns,
+        }
 
     def live_orders(self):
         """A copy of every order that may still trade."""

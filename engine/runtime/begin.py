@@ -19,7 +19,7 @@ from engine.runtime.embedded import EmbeddedExchange
 from engine.runtime.engine import at_venue
 from engine.runtime.exchanges import Opened
 from engine.runtime.rests import rests_of
-from engine.safety.life import PAUSED_NAME
+from engine.safety.mark import Mark
 from engine.strategy.meter import Meter
 from engine.venues.tally import TallyStart
 
@@ -50,7 +50,7 @@ def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun
         )  # fmt: skip
     # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
     epoch = last_epoch(journal) + 1
-    paused = (root / PAUSED_NAME).exists()
+    paused = Mark(root).stands
     rests = rests_of(journal, opened.settings, now_ns)
     core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings, rests=rests)
     meta = session_meta(opened.settings, opened.holdings, paused=paused, rests=rests)

@@ -5,13 +5,14 @@ Stopping, tightening and going flat need nobody's consent but the table of modes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from engine._core.latch import Latch
 from engine._core.limits import Limit
-from engine._core.modes import Mode, Who
-from engine.errors import ApprovalUnknown, LatchTripped, LimitLooser, ModeNotReady, SettingsError
+from engine._core.modes import Mode, Phase, Who
+from engine.errors import LatchTripped, LimitLooser, ModeNotReady, SettingsError
 from engine.observe.commands import Peer
 from engine.runtime.approvals import Approvals
 from engine.runtime.engine import Engine
@@ -19,6 +20,7 @@ from engine.runtime.events import control_event, limit_event
 from engine.safety.approval import Request
 from engine.safety.audit import Entry
 from engine.safety.audit import Kind as About
+from engine.safety.mark import Mark
 
 LATCH_FILE = 1  # bit of the world's latch word: the latch of the process, whoever tripped it
 
@@ -38,14 +40,11 @@ class Control:
         *,
         reload: Callable[[], str] | None = None,
         record: Callable[[Entry], object] = lambda _entry: None,
-        resumed: Callable[[], object] = lambda: None,
-        desk: Approvals | None = None,
-        after_reset: Callable[[], bool] = lambda: False,
+        mark: Mark,
+        desk: Approvals,
     ) -> None:
         self._engine, self._notes, self._latch, self._reload = engine, notes, latch, reload
-        self._record, self._resumed = record, resumed
-        self._desk, self._after_reset = desk, after_reset
-        self._liquidated = False
+        self._record, self._mark, self._desk = record, mark, desk
 
     def halt(self, peer: Peer, reason: str) -> str:
         text = reason or "halted by command"
@@ -62,37 +61,29 @@ class Control:
         if self._latch.tripped:
             raise LatchTripped(", ".join(self._latch.reasons))
         # After an emergency one person's key stroke is not enough; before that nothing but the table of modes is asked.
-        if self._desk is not None and self._after_emergency:
+        if self._after_emergency:
             raise self._desk.to_resume(self._to_normal)
         return self._to_normal(peer)
 
     @property
     def _after_emergency(self) -> bool:
-        stands = self._engine.core.world.modes["mode"] == Mode.MODE_EMERGENCY
-        return bool(stands or self._liquidated or self._after_reset())
+        return bool(self._mark.stands or self._engine.core.world.modes["mode"] == Mode.MODE_EMERGENCY)
 
     def _to_normal(self, peer: Peer) -> str:
         if self._latch.tripped:
             raise LatchTripped(", ".join(self._latch.reasons))
         text = self._switch(peer, Mode.MODE_NORMAL)
-        self._liquidated = False
-        self._resumed()
+        self._mark.clear()
         return text
 
     def approve(self, peer: Peer, number: int, signature: str) -> str:
-        return self._word.approve(peer, number, signature)
+        return self._desk.approve(peer, number, signature)
 
     def deny(self, peer: Peer, number: int) -> str:
-        return self._word.refuse(peer, number)
+        return self._desk.refuse(peer, number)
 
     def approvals(self) -> list[Request]:
-        return self._word.listed()
-
-    @property
-    def _word(self) -> Approvals:
-        if self._desk is None:
-            raise ApprovalUnknown("Nobody is asked here.")
-        return self._desk
+        return self._desk.listed()
 
     def reduce(self, peer: Peer) -> str:
         return self._switch(peer, Mode.MODE_REDUCED)
@@ -100,8 +91,17 @@ class Control:
     def liquidate(self, peer: Peer, aggressive: bool) -> str:
         # Two sources of the equity, or the plan closes nothing: the venue's own figures are the second.
         equity = self._engine.exchange.equity()
-        self._liquidated = True
-        return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive), equity=equity)
+        try:
+            return self._switch(peer, Mode.MODE_EMERGENCY, aggressive=int(aggressive), equity=equity)
+        finally:
+            # Behind the order to close, whatever became of that: a disk that hangs must not stand before it.
+            self._remember(f"liquidated by {peer}")
+
+    def _remember(self, text: str) -> None:
+        try:
+            self._mark.leave(text)
+        except OSError as error:
+            self._notes.note("mode", self._engine.now_ns, f"the mark is not on disk: {error}", severity="error")
 
     def tighten(self, peer: Peer, limit: str, value: int) -> str:
         if f"LIMIT_{limit.upper()}" not in Limit.__members__:
@@ -129,8 +129,24 @@ class Control:
         self._take(peer, "mode", f"{name} asked for", mode=int(mode), who=int(Who.WHO_HUMAN), **words)
         now = self._engine.core.world.modes["mode"]
         if now != mode:
-            raise ModeNotReady(f"{name} was asked for, {Mode(now).name.removeprefix('MODE_').capitalize()} stands.")
+            stands = Mode(now).name.removeprefix("MODE_").capitalize()
+            raise ModeNotReady(f"{name} was asked for, {stands} stands: {self._why_not()}.")
         return f"The mode is {name}."
+
+    def _why_not(self) -> str:
+        """What keeps the mode where it is; the core says only that something does."""
+        modes, missing = self._engine.core.world.modes, []
+        left_ns = modes["since_ns"] + modes["cooldown_ns"] - self._engine.now_ns
+        if left_ns > 0:
+            missing.append(f"the cooldown has {math.ceil(left_ns / 1e9)} s left")
+        if (phase := Phase(modes["phase"])) not in (Phase.PHASE_IDLE, Phase.PHASE_ENDED):
+            missing.append(f"the plan is at {phase.name.removeprefix('PHASE_').lower()}")
+        venues = self._engine.core.world.venues()
+        if venues["feeds_down"].any():
+            missing.append("a connection to a venue is lost")
+        elif venues["unreconciled"].any():
+            missing.append("a venue's books are not compared yet")
+        return ", ".join(missing) or "the table of modes has no such way"
 
     def _take(self, peer: Peer, kind: str, text: str, **words: int) -> None:
         self._engine.take(control_event(self._engine.now_ns, **words))
@@ -144,7 +160,7 @@ class Control:
                 About.HUMAN,
                 kind,
                 trigger="command",
-                rule="DESIGN 6.6",
+                rule="kernels/modes",
                 affected="all orders",
                 actor=str(peer),
                 explanation=text,

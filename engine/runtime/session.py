@@ -45,7 +45,8 @@ from engine.runtime.waiting import Waiting
 from engine.safety.approval import paper_pair
 from engine.safety.audit import Audit, Entry
 from engine.safety.audit import Kind as About
-from engine.safety.life import LATCH_NAME, PAUSED_NAME, paper_key
+from engine.safety.life import LATCH_NAME, paper_key
+from engine.safety.mark import Mark
 from engine.safety.notify import Notifier, Watchdog
 from engine.safety.tuning import NOT_ASKED, Collector, arena_row, tune, world_memory
 from engine.settings.cooldown import Cooldown
@@ -136,10 +137,10 @@ class Session:
             self.engine, self.settings, session=self.journal.session.path.name, public=self._operator(),
             note=self.picture.note, record=self.audit.note,
         )  # fmt: skip
+        self.mark = Mark(self.root)
         self.control = Control(
             self.engine, self.picture, self.latch, reload=self.reload, record=self.audit.note,
-            resumed=lambda: (self.root / PAUSED_NAME).unlink(missing_ok=True), desk=self.approvals,
-            after_reset=(self.root / PAUSED_NAME).exists,
+            mark=self.mark, desk=self.approvals,
         )  # fmt: skip
         self.tier = TierWatch(
             self.engine, loaded, self.root,
@@ -223,7 +224,7 @@ class Session:
             if self.goes_on:
                 self.picture.note("journal", self.engine.now_ns, self.goes_on)
             self.audit.append(
-                Entry(About.START, "start", trigger=name, rule="DESIGN 6", affected=self._account,
+                Entry(About.START, "start", trigger=name, rule="safety/daemon", affected=self._account,
                       explanation="; ".join(filter(None, (self.switch, self.goes_on))),
                       data={"settings": self.settings.hash(), "stage": self.stage})
             )  # fmt: skip
@@ -244,7 +245,7 @@ class Session:
                 self.orders.close()
                 left_open = len(at_venue(self.engine.core.world))
                 self.audit.note(
-                    Entry(About.STOP, "stop", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
+                    Entry(About.STOP, "stop", trigger=self.life.reason, rule="safety/daemon", affected=self._account,
                           explanation=f"{left_open} orders left at the venue", data={"exit_code": code})
                 )  # fmt: skip
                 rehearsed = self._rehearsed(status, code, left_open)
@@ -280,7 +281,7 @@ class Session:
     def _secret_read(self, secret: Secret) -> None:
         """Every use of a key is on record: which, from where, never what."""
         self.audit.note(
-            Entry(About.KEY, "read", trigger="session", rule="O-01", affected=secret.name,
+            Entry(About.KEY, "read", trigger="session", rule="howto/secrets", affected=secret.name,
                   explanation=f"the engine read it from {secret.source}")
         )  # fmt: skip
 
@@ -293,7 +294,7 @@ class Session:
             left_open=left_open,
         )  # fmt: skip
         self.audit.note(
-            Entry(About.DRILL, "rehearsal", trigger=self.life.reason, rule="DESIGN 6", affected=self._account,
+            Entry(About.DRILL, "rehearsal", trigger=self.life.reason, rule="howto/go-live", affected=self._account,
                   explanation=text)
         )  # fmt: skip
         return text
@@ -312,9 +313,9 @@ class Session:
                 self.picture.note("host", self.engine.now_ns, row.text(), severity="warning")
 
     def _stay_paused(self) -> None:
-        """After a reset nothing is Normal before a person says so, also where a stuck loop never told its core."""
+        """After an emergency nothing is Normal before a person says so, also where a stuck loop never told its core."""
         mode = self.engine.core.world.modes["mode"]
-        if (self.root / PAUSED_NAME).exists() and mode in (Mode.MODE_NORMAL, Mode.MODE_REDUCED):
+        if self.mark.stands and mode in (Mode.MODE_NORMAL, Mode.MODE_REDUCED):
             self.engine.take(control_event(self.engine.now_ns, mode=int(Mode.MODE_PAUSED), who=int(Who.WHO_LATCH)))
 
     def close(self) -> None:
@@ -375,8 +376,9 @@ class Session:
             text = str(error)
         self.picture.note("settings", self.engine.now_ns, text, severity="warning")
         self.audit.note(
-            Entry(About.CONFIG, "reload", trigger="SIGHUP", rule="DESIGN 10", affected="settings", explanation=text)
-        )
+            Entry(About.CONFIG, "reload", trigger="SIGHUP", rule="howto/settings", affected="settings",
+                  explanation=text)
+        )  # fmt: skip
         self.notifier.ready(text)
 
     def _devices(self) -> SafetyStatus:

@@ -20,6 +20,7 @@ from engine._core.clock import utc_ns
 from engine._core.latch import Latch
 from engine.errors import AuditBadKey, AuditLocked, ResetRefused
 from engine.safety.audit import KEY_BYTES_MIN, Audit, Entry, Kind
+from engine.safety.mark import Mark
 from engine.settings.files import write_durable
 
 PHRASE = "I have found the cause"
@@ -33,7 +34,6 @@ class Reset:
 
 
 KEY_FILE = "audit.key"
-PAUSED_NAME = "paused"  # left by a reset: the next start is Paused, until a person asked for Normal and got it
 LATCH_NAME = "latch"  # in the state folder; not a setting: another name would forget a trip
 
 
@@ -118,7 +118,7 @@ def reset(
                 Kind.RESET,
                 "reset",
                 trigger=", ".join(reasons),
-                rule="DESIGN 6.5",
+                rule="safety/latch-life",
                 affected="latch",
                 actor=actor,
                 explanation=reason,
@@ -126,7 +126,7 @@ def reset(
                 data={"note": note, "switch": switch},
             )
         )
-        write_durable(state / PAUSED_NAME, f"reset after {', '.join(reasons)}; audit {record.audit_id}\n".encode())
+        Mark(state).leave(f"reset after {', '.join(reasons)}; audit {record.audit_id}")
         kept = _put_aside(state)
         with Latch(state / LATCH_NAME) as latch:
             if latch.tripped:

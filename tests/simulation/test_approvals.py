@@ -197,11 +197,47 @@ def test_a_word_for_normal_does_not_lift_what_forbids_it_and_may_be_given_again_
         with pytest.raises(ApprovalWanted):
             desk.control.resume(PEER)
         (request,) = [one for one in desk.control.approvals() if one.what == "resume"]
-        with pytest.raises(ModeNotReady):
+        with pytest.raises(ModeNotReady, match="the cooldown has 1 s left"):
             desk.give(request)
         desk.turn(1.2)
         desk.give(request)
         assert desk.mode == Mode.MODE_NORMAL
+    finally:
+        desk.close()
+
+
+def test_a_liquidation_is_remembered_over_a_restart(tmp_path):
+    for _ in range(2):
+        desk = Desk(tmp_path)
+        try:
+            if desk.mode == Mode.MODE_NORMAL:
+                desk.control.liquidate(PEER, False)
+                desk.turn(0.2)
+                continue
+            assert desk.mode == Mode.MODE_PAUSED, "nobody took the emergency back"
+            with pytest.raises(ApprovalWanted):
+                desk.control.resume(PEER)
+            (request,) = [one for one in desk.control.approvals() if one.what == "resume"]
+            assert desk.give(request) == "The mode is Normal."
+        finally:
+            desk.close()
+    desk = Desk(tmp_path)
+    try:
+        assert desk.mode == Mode.MODE_NORMAL
+    finally:
+        desk.close()
+
+
+def test_a_liquidation_whose_mark_the_disk_refuses_still_liquidates_and_is_remembered_here(tmp_path):
+    desk = Desk(tmp_path)
+    try:
+        (desk.folder / "paused").mkdir()
+        desk.control.liquidate(PEER, False)
+        assert desk.mode == Mode.MODE_EMERGENCY
+        desk.turn(0.2)
+        desk.control.pause(PEER)
+        with pytest.raises(ApprovalWanted):
+            desk.control.resume(PEER)
     finally:
         desk.close()
 

@@ -203,7 +203,7 @@ class Approvals:
         self._note("approval", self._engine.now_ns, text, severity="warning", symbol=request.symbol)
         self._record(
             Entry(
-                About.APPROVAL, action, trigger=f"request {request.number}", rule="E-55",
+                About.APPROVAL, action, trigger=f"request {request.number}", rule="safety/approval",
                 affected=f"{request.strategy} {request.symbol} {request.side}".strip(), actor=actor, explanation=text,
                 human=actor != "engine", data={"what": request.what, "lots": request.lots, **more},
             )

@@ -61,7 +61,7 @@ class OrderAudit:
             rows = [[*key, number] for key, number in sorted(counts.items())]
             text = f"{sum(counts.values())} in all, by strategy, symbol and what became of them"
             self._audit.note(
-                Entry(kind, action, trigger="minute", rule="DESIGN 5", affected="orders", explanation=text,
+                Entry(kind, action, trigger="minute", rule="kernels/risk", affected="orders", explanation=text,
                       data={"counts": rows})
             )  # fmt: skip
             counts.clear()
@@ -120,7 +120,7 @@ class OrderAudit:
                 About.MODE,
                 "switch",
                 trigger="core",
-                rule="DESIGN 6.6",
+                rule="kernels/modes",
                 affected="all symbols",
                 explanation=f"{name[before]} to {name[self._mode]}",
                 at_ns=int(row["ts_recv_ns"]),
@@ -133,7 +133,7 @@ class OrderAudit:
                 kind,
                 action,
                 trigger=strategy or "venue",
-                rule="DESIGN 5",
+                rule="kernels/risk",
                 affected=f"{self._symbols[int(row['symbol'])]} order {int(row['id_order']):x}",
                 explanation=why,
                 data={"sell": bool(row["flags"] & Flag.FLAG_SELL), "px_ticks": int(row["px_ticks"]), **data},

@@ -172,7 +172,14 @@ class Board:
         text = f"{event.component}: {change}, {reason}" + (f"; open: {', '.join(event.open)}" if event.open else "")
         self._note("breaker", self._engine.now_ns, text, severity="error" if event.change in _LOUD else "info")
         self._record(
-            Entry(About.BREAKER, change, trigger=reason, rule="E-16", affected=event.component, explanation=text)
+            Entry(
+                About.BREAKER,
+                change,
+                trigger=reason,
+                rule="kernels/breaker",
+                affected=event.component,
+                explanation=text,
+            )
         )
         if event.change == Change.CHANGE_GLOBAL_OPENED:
             self._cascade(event.open)

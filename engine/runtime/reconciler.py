@@ -149,7 +149,13 @@ class Reconciler:
     def _say(self, action: str, trigger: str, text: str, **data: Any) -> None:
         self._record(
             Entry(
-                About.BOOKS, action, trigger=trigger, rule="DESIGN 7", affected="account", explanation=text, data=data
+                About.BOOKS,
+                action,
+                trigger=trigger,
+                rule="journal/recovery",
+                affected="account",
+                explanation=text,
+                data=data,
             )
         )
 

@@ -122,7 +122,7 @@ class TierWatch:
                 About.TIER,
                 "demote",
                 trigger="equity",
-                rule="F-14",
+                rule="howto/tiers",
                 affected="account",
                 explanation=text,
                 data={"equity": equity},

@@ -313,7 +313,7 @@ class Audit:
                     Kind.TORN,
                     "cut",
                     trigger="start",
-                    rule="I-11",
+                    rule="safety/audit",
                     affected="audit",
                     explanation=f"{len(report.torn)} bytes of a half written record",
                     data={"sha256": digest},
@@ -322,7 +322,12 @@ class Audit:
         if self._last.number == 0:
             self.append(
                 Entry(
-                    Kind.OPENED, "open", trigger="start", rule="I-11", affected="audit", explanation="the first record"
+                    Kind.OPENED,
+                    "open",
+                    trigger="start",
+                    rule="safety/audit",
+                    affected="audit",
+                    explanation="the first record",
                 )
             )
 
@@ -370,7 +375,7 @@ class Audit:
             missing, self._missing = self._missing, 0
             text = f"{missing} notes did not fit into the queue"
             entries.append(
-                Entry(Kind.MISSING, "lost", trigger="queue", rule="I-11", affected="audit", explanation=text,
+                Entry(Kind.MISSING, "lost", trigger="queue", rule="safety/audit", affected="audit", explanation=text,
                       data={"count": missing})
             )  # fmt: skip
         return entries

@@ -284,7 +284,7 @@ class Guard:
         hurry = self.pins.poll() if self.pins is not None else False
         if self.stall is not None and (found := self.stall.turn(now_ns)) is not None:
             self._note(
-                Kind.STALL, "stall", trigger="heart-beat", rule="DESIGN 6.4", affected="loop",
+                Kind.STALL, "stall", trigger="heart-beat", rule="safety/trip", affected="loop",
                 explanation=found.text(), data=found.as_dict(),
             )  # fmt: skip
         if self.lamps is not None:
@@ -324,7 +324,7 @@ class Guard:
                 Kind.TRIP,
                 "trip",
                 trigger=ending.reason,
-                rule="DESIGN 6",
+                rule="safety/trip",
                 affected="all orders",
                 actor="human" if ending.reason in ("switch", "command", "signal") else "engine",
                 human=ending.reason in ("switch", "command"),
@@ -460,7 +460,7 @@ class Guard:
                     Kind.SEQUENCE,
                     "ended",
                     trigger=ending.reason,
-                    rule="DESIGN 6.3",
+                    rule="safety/trip",
                     affected="all orders",
                     explanation=text,
                     data=ending.as_dict(),

@@ -59,7 +59,7 @@ def test_an_equity_in_a_lower_tier_brings_its_limits_into_force_at_once(rich, tm
     assert all(after[name] <= before[name] for name in ("gross_share_ppm", "drawdown_ppm", "open_orders_all"))
     rich.close()
     found = [r.entry for r in read(tmp_path / "audit", None, Report()) if r.entry.kind is About.TIER]
-    assert [(e.action, e.rule) for e in found] == [("demote", "F-14")]
+    assert [(e.action, e.rule) for e in found] == [("demote", "howto/tiers")]
     assert "whale to institutional" in found[0].explanation
 
 

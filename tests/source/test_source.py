@@ -226,3 +226,9 @@ def test_every_kernel_is_compiled_and_can_be_imported(path):
     module = importlib.import_module(module_name(path))
     assert module.__file__ is not None
     assert module.__file__.endswith(".so")
+
+
+def test_the_rule_that_an_audit_record_names_is_a_page_that_ships():
+    named = {rule for path in sources("engine", ".py") for rule in re.findall(r'\brule="([^"]+)"', read(path))}
+    assert len(named) >= 10
+    assert [rule for rule in sorted(named) if not (ROOT / "docs" / f"{rule}.md").is_file()] == []

@@ -33,7 +33,8 @@ from engine._core.ledger cimport (
 from engine._core.limits cimport LIMIT_APPROVAL_OVER, LIMIT_COUNT, limit
 from engine._core.memory cimport block_free, block_new
 from engine._core.modes cimport (
-    MODE_PAUSED, modes_bytes, modes_config_t, modes_defaults, modes_fact_t, modes_init, modes_t,
+    MODE_EMERGENCY, MODE_PAUSED, PHASE_ENDED, PHASE_IDLE, modes_bytes, modes_config_t, modes_defaults, modes_fact_t,
+    modes_init, modes_t,
 )
 from engine._core.orders cimport (
     STATE_CREATED, STATE_UNKNOWN, order_t, orders_bytes, orders_check, orders_config, orders_config_t, orders_init,
@@ -333,6 +334,14 @@ cdef class World:
 
     def set_account(self, **values):
         _fill_row(np.asarray(<account_t[:1]>&self.c.account), values, "the account")
+
+    def begin_paused(self):
+        """A start behind an emergency whose plan is over: Paused, which leads on. One that runs is carried on with."""
+        cdef modes_t* m = world_modes(self.c)
+        if m.mode == MODE_EMERGENCY and (m.phase == PHASE_IDLE or m.phase == PHASE_ENDED):
+            m.mode, m.since_ns = MODE_PAUSED, self.c.now_ns
+            m.switch_count += 1
+            self.c.account.mode = MODE_PAUSED
 
     def set_cash(self, uint32_t asset, int64_t amount):
         """Book a holding that was there before. From the first one on the account's words follow the ledger."""

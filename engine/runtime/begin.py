@@ -40,7 +40,8 @@ class Begun:
 def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun:
     journal = root / "journal"
     live = None if isinstance(opened.exchange, EmbeddedExchange) else opened.exchange
-    carried = carry_over(journal, opened.settings, meter=meter) if live is not None else None
+    paused = Mark(root).stands
+    carried = carry_over(journal, opened.settings, paused=paused, meter=meter) if live is not None else None
     if live is not None and carried is not None:
         open_orders = at_venue(carried.core.world)["id_order"]
         live.go_on(carried.reports, carried.tally, (int(id_order) for id_order in open_orders))
@@ -50,7 +51,6 @@ def begin(root: Path, opened: Opened, now_ns: int, meter: Meter | None) -> Begun
         )  # fmt: skip
     # Order numbers carry the epoch: no session ever gives one that an earlier one gave.
     epoch = last_epoch(journal) + 1
-    paused = Mark(root).stands
     rests = rests_of(journal, opened.settings, now_ns)
     core = build_core(opened.settings, epoch=epoch, paused=paused, meter=meter, holdings=opened.holdings, rests=rests)
     meta = session_meta(opened.settings, opened.holdings, paused=paused, rests=rests)

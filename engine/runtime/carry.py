@@ -61,8 +61,10 @@ class Carried:
         )
 
 
-def carry_over(journal: Path, settings: Settings, *, meter: Meter | None = None) -> Carried | None:
-    """Go on from the newest session of a journal, in an epoch of its own."""
+def carry_over(
+    journal: Path, settings: Settings, *, paused: bool = False, meter: Meter | None = None
+) -> Carried | None:
+    """Go on from the newest session of a journal, in an epoch of its own; `paused` behind an emergency."""
     earlier = sessions(journal) if journal.is_dir() else []
     if not earlier or earlier[-1].file is None or "holdings" not in earlier[-1].file.meta:
         # None at all, or one whose exchange lived in its process and ended with it.
@@ -91,6 +93,8 @@ def carry_over(journal: Path, settings: Settings, *, meter: Meter | None = None)
     set_epoch(going_on.world, epoch_of(core.world) + 1)
     # The latch that counts is the file, and a start with a tripped one never comes this far.
     going_on.world.set_account(latch=0)
+    if paused:
+        going_on.world.begin_paused()
     fills = reports[reports["kind"] == int(Kind.KIND_ORDER_FILL)].view(ORDER)
     tally = TallyStart.of(session.file.meta).after(fills, core.world.now_ns)
     return Carried(going_on, session, opened.count, reports, tally, session.file.meta, opened.torn)

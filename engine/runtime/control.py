@@ -55,19 +55,21 @@ class Control:
         return "The latch is tripped: nothing leaves any more. `bot4 reset` at the machine puts it aside."
 
     def pause(self, peer: Peer) -> str:
+        if self._in_emergency:
+            self._remember(f"an emergency, paused by {peer}")
         return self._switch(peer, Mode.MODE_PAUSED)
 
     def resume(self, peer: Peer) -> str:
         if self._latch.tripped:
             raise LatchTripped(", ".join(self._latch.reasons))
         # After an emergency one person's key stroke is not enough; before that nothing but the table of modes is asked.
-        if self._after_emergency:
+        if self._mark.stands and not self._in_emergency:
             raise self._desk.to_resume(self._to_normal)
         return self._to_normal(peer)
 
     @property
-    def _after_emergency(self) -> bool:
-        return bool(self._mark.stands or self._engine.core.world.modes["mode"] == Mode.MODE_EMERGENCY)
+    def _in_emergency(self) -> bool:
+        return bool(self._engine.core.world.modes["mode"] == Mode.MODE_EMERGENCY)
 
     def _to_normal(self, peer: Peer) -> str:
         if self._latch.tripped:
@@ -130,14 +132,16 @@ class Control:
         now = self._engine.core.world.modes["mode"]
         if now != mode:
             stands = Mode(now).name.removeprefix("MODE_").capitalize()
-            raise ModeNotReady(f"{name} was asked for, {stands} stands: {self._why_not()}.")
+            raise ModeNotReady(f"{name} was asked for, {stands} stands: {self._why_not(mode)}.")
         return f"The mode is {name}."
 
-    def _why_not(self) -> str:
+    def _why_not(self, to: Mode) -> str:
         """What keeps the mode where it is; the core says only that something does."""
+        if self._in_emergency and to != Mode.MODE_PAUSED:
+            return "Emergency leads to Paused, by `bot4 pause`, and on from there"
         modes, missing = self._engine.core.world.modes, []
         left_ns = modes["since_ns"] + modes["cooldown_ns"] - self._engine.now_ns
-        if left_ns > 0:
+        if to == Mode.MODE_NORMAL and left_ns > 0:
             missing.append(f"the cooldown has {math.ceil(left_ns / 1e9)} s left")
         if (phase := Phase(modes["phase"])) not in (Phase.PHASE_IDLE, Phase.PHASE_ENDED):
             missing.append(f"the plan is at {phase.name.removeprefix('PHASE_').lower()}")

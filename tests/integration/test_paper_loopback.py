@@ -26,8 +26,10 @@ from engine.journal.layout import sessions
 from engine.journal.reader import open_session
 from engine.runtime import rehearsal
 from engine.runtime.evidence import gather
+from engine.runtime.lifecycle import EXIT_TRIPPED
 from engine.safety.audit import Kind as About
 from engine.safety.audit import Report, read
+from engine.safety.life import PHRASE
 from engine.settings.load import load
 from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
@@ -137,7 +139,7 @@ def trade(tmp_path: Path, port: int, enough, *, end: int = signal.SIGINT, kind: 
             child.communicate()
     if end == signal.SIGKILL:
         return found
-    assert child.returncode == 0, err
+    assert child.returncode == (EXIT_TRIPPED if end == signal.SIGUSR1 else 0), err
     return json.loads(out)
 
 
@@ -201,6 +203,37 @@ def test_after_a_reset_a_world_that_was_normal_goes_on_paused(tmp_path, venue):
     modes = []
     summary = trade(tmp_path, venue, lambda found: modes.append(found["mode"]) or found["symbols"][0].get("trusted"))
     assert set(modes) == {"Paused"}
+    compare(tmp_path, venue, summary)
+
+
+def test_behind_a_trip_and_its_reset_the_next_start_is_paused_and_says_what_normal_wants(tmp_path, venue):
+    """The record ends in Emergency, from where nothing leads to Normal; the reset was a person's word."""
+    halted = trade(tmp_path, venue, lambda found: found["counts"]["fills"] >= FILLS, end=signal.SIGUSR1)
+    assert halted["status"]["mode"] == "Emergency"
+    reset = subprocess.run(
+        [*BOT4, "reset", "--state", str(tmp_path / "state"), "--reason", "a test"],
+        capture_output=True, text=True, check=False, input=f"{PHRASE}\n", timeout=120,
+    )  # fmt: skip
+    assert reset.returncode == 0, reset.stderr
+    told = []
+
+    def asked(found: dict) -> bool:
+        if not found["symbols"][0].get("trusted"):
+            return False
+        told.append(found["mode"])
+        for words in (("resume",), ("approve", "1", "--yes")):
+            done = subprocess.run(
+                [*BOT4, *words, "-d", str(tmp_path / "state")], capture_output=True, text=True, check=False, timeout=120
+            )
+            assert done.returncode == 1
+            told.append(done.stderr)
+        return True
+
+    summary = trade(tmp_path, venue, asked)
+    mode, wanted, refused = told
+    assert (mode, summary["status"]["mode"]) == ("Paused", "Paused")
+    assert "bot4 approve 1" in wanted
+    assert "Paused stands: the cooldown has" in refused
     compare(tmp_path, venue, summary)
 
 

@@ -172,6 +172,10 @@ def test_after_an_emergency_normal_waits_for_a_word_and_a_pause_alone_does_not(t
         desk.control.liquidate(PEER, False)
         assert desk.mode == Mode.MODE_EMERGENCY
         desk.turn(0.5)
+        # Nobody signs what cannot be: from here it leads to Paused only.
+        with pytest.raises(ModeNotReady, match="Emergency leads to Paused, by `bot4 pause`"):
+            desk.control.resume(PEER)
+        assert [one for one in desk.control.approvals() if one.what == "resume"] == []
         desk.control.pause(PEER)
         with pytest.raises(ApprovalWanted, match="bot4 approve"):
             desk.control.resume(PEER)

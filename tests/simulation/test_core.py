@@ -511,6 +511,9 @@ def test_an_emergency_cancels_closes_and_verifies_until_flat():
     desk.control(mode=Mode.MODE_EMERGENCY, who=Who.WHO_HUMAN, equity=desk.world.account()["equity"])
     asked = set(desk.cancels["id_order"].tolist())
     assert int(stop["id_order"]) in asked
+    # A start in the middle of it carries the plan on.
+    desk.world.begin_paused()
+    assert desk.world.modes["mode"] == Mode.MODE_EMERGENCY
     for order in desk.world.live_orders():
         record = {"id_order": order["id_order"], "px_ticks": order["px_ticks"], "flags": 4 * order["sell"], "symbol": 0}
         desk.canceled(record)
@@ -529,6 +532,11 @@ def test_an_emergency_cancels_closes_and_verifies_until_flat():
             break
     assert desk.world.modes["phase"] == Phase.PHASE_ENDED
     assert desk.world.modes["outcome"] == 1
+    # A start behind it is Paused, for the gate too, and its cooldown counts from here.
+    desk.world.begin_paused()
+    assert (desk.world.modes["mode"], desk.world.account()["mode"]) == (Mode.MODE_PAUSED, Mode.MODE_PAUSED)
+    assert desk.world.modes["since_ns"] == desk.world.now_ns
+    desk.world.check()
 
 
 # ---------------------------------------------------------------------------------------------------------- discipline

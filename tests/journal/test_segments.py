@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from engine._core.tape import Health
 from engine.errors import ArchiveBad, JournalChain, JournalCorrupt, JournalFull, SessionLocked, SessionMissing
 from engine.journal.layout import Session, find_session, read_session, sessions
 from engine.journal.reader import open_session
-from engine.journal.segments import DAY_NS, Retention, read_archive, retain
+from engine.journal.segments import DAY_NS, Retention, read_archive, retain, used_bytes
 from engine.journal.writer import JournalConfig
 from tests.support.journal import BLOCK, PER_BLOCK, SMALL, abandon, fill, rows, small_journal
 
@@ -72,7 +74,9 @@ def test_threads_turn_compress_and_end_without_being_told_more(tmp_path):
         try:
             journal.tape.append(rows(20, start=done))
         except JournalFull:
-            os.sched_yield()  # the next segment is being made; nothing was written
+            # The next segment is being made, nothing was written; a thread that has ended makes none.
+            assert journal.problem is None
+            os.sched_yield()
             continue
         done += 20
     journal.close()
@@ -80,6 +84,36 @@ def test_threads_turn_compress_and_end_without_being_told_more(tmp_path):
     assert found.records().tobytes() == rows(2000).tobytes()
     assert journal.tape.durable == 2000
     assert journal.problem is None
+
+
+def test_files_that_come_and_go_while_the_disk_is_counted_do_not_end_the_count(tmp_path):
+    # As the archive's thread does it: a packed segment appears, the plain one goes.
+    for number in range(40):
+        (tmp_path / f"{number}.b4t").write_bytes(bytes(4096))
+    least = used_bytes(tmp_path)
+    ended = threading.Event()
+
+    def come_and_go():
+        for turn in range(4_000):
+            name = tmp_path / f"{turn % 40}.b4t.zst"
+            name.write_bytes(b"packed")
+            name.unlink()
+        ended.set()
+
+    thread = threading.Thread(target=come_and_go)
+    usual = sys.getswitchinterval()
+    # The two take turns within one count, not between two of them.
+    sys.setswitchinterval(1e-5)
+    try:
+        thread.start()
+        counted = []
+        while not ended.is_set():
+            counted.append(used_bytes(tmp_path))
+        thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert counted
+    assert min(counted) == least > 0
 
 
 def test_age_ends_a_segment_at_the_next_record(tmp_path):

@@ -34,6 +34,7 @@ from engine.venues.binance.ids import Request
 from engine.venues.bridge_thread import BridgeThread
 from engine.venues.ccxt_account import CcxtAccount
 from engine.venues.ccxt_bridge import CcxtBridge, DataLane
+from engine.venues.ccxt_linear import CcxtLinear
 from engine.venues.ccxt_open import REQUEST_MS
 from engine.venues.driver import DUTIES, Duty
 from engine.venues.outcome import Act as Action
@@ -45,6 +46,7 @@ Events = npt.NDArray[Any]
 BRIDGED = {"tally": Duty("tally", 5 * SECOND, SECOND, 120 * SECOND)}
 OWN = (
     Duty("orders", 5 * SECOND, SECOND, 120 * SECOND), Duty("balances", 5 * SECOND, SECOND, 0),
+    Duty("positions", 5 * SECOND, SECOND, 120 * SECOND),
 )  # fmt: skip
 BRIDGED_DUTIES = tuple(BRIDGED.get(duty.name, duty) for duty in DUTIES) + OWN
 _PLACE, _CANCEL, _QUERY, _ALL = (
@@ -103,12 +105,13 @@ class BridgedExchange(Door):
         self._following: Future[Any] | None = None
         super().__init__(
             bridge.directory, account, bridge.budget, account.clock, venue=config.venue, tick_s=config.tick_s,
-            care=config.care, is_linear=False,
+            care=config.care, is_linear=isinstance(account, CcxtLinear),
             dead_man=Armed(available=account.can_arm and config.dead_man_ms > 0, after_ns=config.dead_man_ms * MS),
         )  # fmt: skip
 
     def acts(self) -> dict[str, Act]:
         own: dict[str, Act] = {"orders": self._orders, "balances": self._balances}
+        own |= {"positions": self._positions} if self.is_linear else {}
         return own | ({"dead_man": self._arm} if self.dead_man.available else {})
 
     @property
@@ -309,6 +312,9 @@ class BridgedExchange(Door):
 
     async def _balances(self) -> None:
         self.balances = await self.account.balances()
+
+    async def _positions(self) -> None:
+        await self.care.linear.look()
 
     async def _arm(self) -> None:
         """Renewed from the loop that trades: when that stands still nobody renews it, and the exchange cancels."""

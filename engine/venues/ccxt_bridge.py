@@ -84,7 +84,7 @@ class CcxtBridge(CcxtOrders):
         """A ccxt order book as one image; nothing when a level lies off the steps."""
         try:
             sides = [
-                [(i.ticks(text_of(px)), i.lots(text_of(qty))) for px, qty, *_ in content[side][:BOOK_LEVELS]]
+                [(i.ticks(text_of(px)), i.contract_lots(text_of(qty))) for px, qty, *_ in content[side][:BOOK_LEVELS]]
                 for side in ("bids", "asks")
             ]
         except _UNREADABLE:
@@ -115,7 +115,7 @@ class CcxtBridge(CcxtOrders):
     def _fill(self, records: Records, i: Instrument, id_order: int, trade: Mapping[str, Any]) -> None:
         number, fee = trade_number(trade), trade.get("fee") or {}
         asset = self.directory.assets.index(str(fee.get("currency")))
-        px_ticks, qty_lots = i.ticks(text_of(trade["price"])), i.lots(text_of(trade["amount"]))
+        px_ticks, qty_lots = i.ticks(text_of(trade["price"])), i.contract_lots(text_of(trade["amount"]))
         paid = None
         if asset is not None and fee.get("cost") is not None:
             paid = self.directory.assets.units(asset, text_of(fee["cost"]))
@@ -137,7 +137,7 @@ class CcxtBridge(CcxtOrders):
             if instrument is None or kind is None or id_order is None:
                 continue
             try:
-                filled = instrument.lots(text_of(order.get("filled") or 0))
+                filled = instrument.contract_lots(text_of(order.get("filled") or 0))
             except _UNREADABLE:
                 self.refused_count += 1
                 continue

@@ -130,7 +130,7 @@ class CcxtOrders:
             row, i, _PLACE, Lane.CANCEL if flags & REDUCE_ONLY else Lane.NEW, 1,
             lambda: self.exchange.create_order(
                 self.symbols[i.text], _TYPES[Type(order_type)], "sell" if row["flags"] & Flag.FLAG_SELL else "buy",
-                float(self._amount(i.qty_step, int(row["qty_lots"]))),
+                float(self._amount(i.contract_step or i.qty_step, int(row["qty_lots"]))),
                 None if market else float(self._amount(i.px_step, int(row["px_ticks"]))), params,
             ),
         )  # fmt: skip
@@ -199,7 +199,7 @@ class CcxtOrders:
         if kind is None:
             # Many exchanges answer with a number alone: what was asked is what was done.
             kind = Kind.KIND_ORDER_CANCELED if row["kind"] == Kind.KIND_INTENT_CANCEL else Kind.KIND_ORDER_ACK
-        filled = i.lots(text_of(answer["filled"])) if answer.get("filled") is not None else 0
+        filled = i.contract_lots(text_of(answer["filled"])) if answer.get("filled") is not None else 0
         if filled and (kind != Kind.KIND_ORDER_ACK or row["kind"] == Kind.KIND_INTENT_QUERY):
             # Its trades first, with their prices and fees: said behind the end they would be those of nobody.
             await self.fills_first(i)

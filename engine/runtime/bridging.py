@@ -13,7 +13,8 @@ from engine.errors import InstrumentRefused, SettingsError
 from engine.net.budget import SECOND, RateBudget
 from engine.net.clocksync import ClockSync
 from engine.runtime.breakers import declare
-from engine.runtime.bridged import BRIDGED_DUTIES, BridgedConfig, BridgedExchange
+from engine.runtime.bridged import BridgedExchange
+from engine.runtime.bridged_config import BRIDGED_DUTIES, BridgedConfig
 from engine.runtime.build import venues_of
 from engine.runtime.care import CareConfig
 from engine.runtime.endpoints import require_hosts
@@ -62,7 +63,7 @@ def open_bridged(
         dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0, venue=venues_of(settings)[name],
     )  # fmt: skip
     made = BridgedExchange(config, bridge, account, thread, inbox)
-    bridge.join(made.deliver, made.heard, lambda: made.gate.is_open and not halted())
+    bridge.join(made.deliver, made.heard, lambda: made.gate.is_open and not halted(), made.passed)
     made.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
     made.care.linear.funding_ns = facts.asked_ns
     made.balances = dict(facts.holdings)

@@ -52,13 +52,15 @@ class CcxtAccount:
         if not verdict.ok:
             raise RateDenied(f"{what}: {verdict.deny.name.lower()}.")
         try:
-            return await call()
+            answer = await call()
         except Exception as error:
             said = meaning(error)
             if said.act is Act.SLOW:
                 self.bridge.budget.too_many(utc_ns())
             kind = VenueUnsure if said.outcome is Outcome.UNKNOWN else VenueRefused
             raise kind(f"{what}: {said.name}.") from error
+        self.bridge.passed(through=True)
+        return answer
 
     def _theirs(self, i: Instrument) -> str:
         return self.bridge.symbols[i.text]

@@ -75,10 +75,12 @@ class CcxtBridge(CcxtOrders):
         self.failed_count = 0  # and in which REST failed
 
     def join(
-        self, deliver: Deliver, heard: Callable[[DataLane, str, str], None], may_place: Callable[[], bool]
-    ) -> None:
-        """Who gets the records, who is told that a lane has worked or why it did not, who is asked before an order."""
-        self._deliver, self._heard, self._may_place = deliver, heard, may_place
+        self, deliver: Deliver, heard: Callable[[DataLane, str, str], None], may_place: Callable[[], bool],
+        way: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        """Who gets the records, who is told that a lane has worked or why it did not, who is asked before an order,
+        who is told whether requests get through."""
+        self._deliver, self._heard, self._may_place, self._way = deliver, heard, may_place, way
 
     def book(self, i: Instrument, content: Mapping[str, Any]) -> npt.NDArray[Any]:
         """A ccxt order book as one image; nothing when a level lies off the steps."""
@@ -198,15 +200,20 @@ class CcxtBridge(CcxtOrders):
 
     def _failed(self, lane: DataLane, text: str, error: Exception) -> None:
         self.failed_count += 1
-        if meaning(error).act is Act.SLOW:
+        act = meaning(error).act
+        if act is Act.SLOW:
             self.budget.too_many(utc_ns())
+        if act is Act.RETRY:
+            self.passed(through=False)
         self._heard(lane, text, f"{lane.fetch}: {type(error).__name__}")
 
     async def _poll(self, lane: DataLane, text: str, theirs: str) -> None:
         verdict = self.budget.take(Lane.RECONCILE, utc_ns(), weight=lane.weight)
         if not verdict.ok:
             raise RateDenied(f"{text}: {verdict.deny.name.lower()}.")
-        self._take(lane, text, await getattr(self.exchange, lane.fetch)(theirs))
+        content = await getattr(self.exchange, lane.fetch)(theirs)
+        self.passed(through=True)
+        self._take(lane, text, content)
         self.polled_count += 1
         self._heard(lane, text, "")
 

@@ -8,7 +8,7 @@ Owns: the inbox, requests under way, which lanes of data work, questions about o
 (`engine/venues/ccxt_*`), the time table (`care.py`), the gate (`door.py`). Invariants: the light of the user stream is
 green while own trades (and ends of orders, where the exchange has such a stream) are heard, and after a gap only when
 both sides were compared; a new order asks gate and latch once more on the bridge's thread, right before it leaves;
-requests about one order leave in the order in which the core made them.
+requests about one order leave in the order in which the core made them; while no request gets through a cancel waits.
 """
 
 from __future__ import annotations
@@ -16,73 +16,41 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from engine._core.clock import utc_ns
-from engine._core.types import EVENT, INTENT, ORDER, Feed, Flag, Kind
+from engine._core.order_table import OrderState
+from engine._core.types import INTENT, ORDER, Feed, Flag, Kind
 from engine.errors import Bot4Error
 from engine.net.budget import SECOND
-from engine.runtime.care import Act, CareConfig
+from engine.runtime.bridged_config import BridgedConfig
+from engine.runtime.care import Act
 from engine.runtime.door import MS, SENT_TWICE, Door
 from engine.runtime.engine import Engine, at_venue
+from engine.runtime.questions import Questions, as_intent
 from engine.safety.armed import Armed
 from engine.venues.binance.ids import Request
 from engine.venues.bridge_thread import BridgeThread
 from engine.venues.ccxt_account import CcxtAccount
 from engine.venues.ccxt_bridge import CcxtBridge, DataLane
-from engine.venues.ccxt_open import REQUEST_MS
-from engine.venues.driver import DUTIES, Duty
+from engine.venues.ccxt_linear import CcxtLinear
 from engine.venues.outcome import Act as Action
 from engine.venues.outcome import Outcome
 from engine.venues.terms import reduces
 
 Events = npt.NDArray[Any]
-# A venue that is asked over REST alone is asked more often: nothing else says what was missed.
-BRIDGED = {"tally": Duty("tally", 5 * SECOND, SECOND, 120 * SECOND)}
-OWN = (
-    Duty("orders", 5 * SECOND, SECOND, 120 * SECOND), Duty("balances", 5 * SECOND, SECOND, 0),
-)  # fmt: skip
-BRIDGED_DUTIES = tuple(BRIDGED.get(duty.name, duty) for duty in DUTIES) + OWN
 _PLACE, _CANCEL, _QUERY, _ALL = (
     int(kind)
     for kind in (
         Kind.KIND_INTENT_PLACE, Kind.KIND_INTENT_CANCEL, Kind.KIND_INTENT_QUERY, Kind.KIND_INTENT_CANCEL_ALL,
     )
 )  # fmt: skip
+_IN_DOUBT = (OrderState.STATE_PENDING_CANCEL, OrderState.STATE_UNKNOWN)
+_REQUESTS = "requests", "the account"  # among the lanes that do not work
 _ASKED_FOR = (Kind.KIND_ORDER_LOST, Kind.KIND_ORDER_CANCEL_NO_ORDER)
-
-
-@dataclass(frozen=True)
-class BridgedConfig:
-    care: CareConfig = field(default_factory=lambda: CareConfig(duties=BRIDGED_DUTIES))
-    dead_man_ms: int = 60_000
-    tick_s: float = 0.02
-    pause_s: float = 1.0  # between two questions about what an exchange does not stream
-    request_ns: int = (REQUEST_MS + 1_000) * MS  # after it no request that left is carried out any more
-    again_ns: int = SECOND  # between two questions about one order
-    venue: int = 0
-
-
-class Questions:
-    """Which orders are in doubt, and which requests may still arrive."""
-
-    def __init__(self) -> None:
-        self.placed: dict[int, int] = {}
-        self.asks: dict[int, tuple[Request, int]] = {}
-
-    def ask(self, request: Request, at_ns: int) -> None:
-        self.asks[request.id_order] = (request, at_ns)
-
-    def due(self, now_ns: int, again_ns: int) -> list[Request]:
-        """To be put now; each comes again until somebody takes it back."""
-        found = [request for request, at_ns in self.asks.values() if at_ns <= now_ns]
-        for request in found:
-            self.asks[request.id_order] = (request, now_ns + again_ns)
-        return found
 
 
 class BridgedExchange(Door):
@@ -97,18 +65,21 @@ class BridgedExchange(Door):
             (lane.has, i.text): "not asked yet" for lane in bridge.lanes for i in bridge.directory
         }
         self._told_lines = False
+        self._cancels: dict[int, Events] = {}  # by order: held while no request gets through
+        self._cancelling: set[int] = set()  # orders whose cancel is on its way
         self._whole: set[int] = set()  # symbols whose book is there
         self._under_way: dict[int, asyncio.Task[None]] = {}  # the newest request of each order
         self._loop: asyncio.AbstractEventLoop | None = None
         self._following: Future[Any] | None = None
         super().__init__(
             bridge.directory, account, bridge.budget, account.clock, venue=config.venue, tick_s=config.tick_s,
-            care=config.care, is_linear=False,
+            care=config.care, is_linear=isinstance(account, CcxtLinear),
             dead_man=Armed(available=account.can_arm and config.dead_man_ms > 0, after_ns=config.dead_man_ms * MS),
         )  # fmt: skip
 
     def acts(self) -> dict[str, Act]:
         own: dict[str, Act] = {"orders": self._orders, "balances": self._balances}
+        own |= {"positions": self._positions} if self.is_linear else {}
         return own | ({"dead_man": self._arm} if self.dead_man.available else {})
 
     @property
@@ -118,6 +89,11 @@ class BridgedExchange(Door):
     @property
     def is_reached(self) -> bool:
         return self._told_lines
+
+    @property
+    def _is_cut(self) -> bool:
+        """No request gets through, whatever the streams still tell."""
+        return _REQUESTS in self._broken
 
     # ------------------------------------------------------------------------------------------------------- going out
     def submit(self, outputs: Events) -> None:
@@ -145,6 +121,10 @@ class BridgedExchange(Door):
             self.records.order(
                 Kind.KIND_ORDER_REJECTED, symbol=symbol, sell=sell, ts_venue_ns=0, ts_recv_ns=now, id_order=id_order
             )
+        elif kind == _CANCEL and (self._is_cut or id_order in self._cancelling):
+            # Of an order in doubt the core asks again with every message of the market.
+            if self._is_cut:
+                self._cancels[id_order] = event.copy()
         else:
             if kind == _PLACE:
                 self.questions.placed[id_order] = now
@@ -155,6 +135,8 @@ class BridgedExchange(Door):
         before = self._under_way.get(id_order)
         task = asyncio.get_running_loop().create_task(self._act(before, event))
         self._under_way[id_order] = task
+        if event["kind"][0] == _CANCEL:
+            self._cancelling.add(id_order)
 
         def ended(done: asyncio.Task[None]) -> None:
             if self._under_way.get(id_order) is done:
@@ -170,6 +152,10 @@ class BridgedExchange(Door):
         said = await self.thread.ask(self.bridge.act(event))
         if event["kind"][0] == _QUERY and said.outcome is Outcome.DONE:
             self.questions.asks.pop(int(event.view(INTENT)["id_order"][0]), None)
+        if event["kind"][0] == _CANCEL:
+            self._cancelling.discard(int(event.view(INTENT)["id_order"][0]))
+            if said.act is Action.RETRY:
+                self._hold(event)
         if said.outcome is not Outcome.DONE:
             self.note("answer", f"{int(event.view(INTENT)['id_order'][0])} {said.name}")
         if said.act in (Action.SLOW, Action.SLOW_ORDERS, Action.BAN):
@@ -179,6 +165,14 @@ class BridgedExchange(Door):
             self.care.judge(now)
             self.show_gate(now)
             self.flush()
+
+    def _hold(self, event: Events) -> None:
+        """A cancel that was not answered: until requests get through, or at once where they do by now."""
+        id_order = int(event.view(INTENT)["id_order"][0])
+        if self._is_cut:
+            self._cancels[id_order] = event
+        else:
+            self._begin(id_order, event)
 
     # ------------------------------------------------------------------------------------------- on the bridge's thread
     def deliver(self, events: Events) -> None:
@@ -190,6 +184,11 @@ class BridgedExchange(Door):
         if self._broken.get((lane.has, text)) != why_not:
             self.inbox.append((lane, text, why_not))
             self._wake()
+
+    def passed(self, through: bool) -> None:
+        """Requests get through again, or do not any more."""
+        self.inbox.append(through)
+        self._wake()
 
     def _wake(self) -> None:
         loop = self._loop
@@ -210,6 +209,8 @@ class BridgedExchange(Door):
             one = self.inbox.popleft()
             if isinstance(one, tuple):
                 self._lane(*one)
+            elif isinstance(one, bool):
+                self._passed(one)
             elif one["kind"][0] < Kind.KIND_ORDER_ACK:
                 images[int(one["symbol"][0])] = one
             elif len(news := self._news(one)):
@@ -276,8 +277,22 @@ class BridgedExchange(Door):
         else:
             self._lines(now)
 
+    def _passed(self, through: bool) -> None:
+        """Cut off, a cancel is held: said to be lost it would be asked for again with every message of the market."""
+        now = utc_ns()
+        if not through:
+            self._broken[_REQUESTS] = "no answer"
+        elif self._broken.pop(_REQUESTS, None) is not None:
+            # What was to be taken back meanwhile is taken back before anything else, unless it has ended by itself.
+            rows, (held, self._cancels) = self.core.world.live_orders(), (self._cancels, {})
+            still = set(rows["id_order"][np.isin(rows["state"], _IN_DOUBT)].tolist())
+            for id_order, event in held.items():
+                if id_order in still:
+                    self._begin(id_order, event)
+        self._lines(now)
+
     def _lines(self, now: int) -> None:
-        """The account is reached while everything but the books is heard."""
+        """The account is reached while everything but the books is heard and requests get through."""
         silent = {what: why for what, why in self._broken.items() if what[0] != "watchOrderBook"}
         if bool(silent) is not self._told_lines:
             return
@@ -309,6 +324,9 @@ class BridgedExchange(Door):
 
     async def _balances(self) -> None:
         self.balances = await self.account.balances()
+
+    async def _positions(self) -> None:
+        await self.care.linear.look()
 
     async def _arm(self) -> None:
         """Renewed from the loop that trades: when that stands still nobody renews it, and the exchange cancels."""
@@ -351,14 +369,8 @@ class BridgedExchange(Door):
             if request.id_order not in live:
                 self.questions.asks.pop(request.id_order, None)
             elif request.id_order not in self._under_way:
-                event = np.zeros(1, EVENT)
-                event["kind"], event["symbol"] = _QUERY, request.symbol
-                event["flags"] = Flag.FLAG_SELL if request.sell else 0
-                event["word"][0, 0] = request.id_order
-                self._begin(request.id_order, event)
-        placed, oldest = self.questions.placed, now - 2 * self.config.request_ns
-        while placed and placed[next(iter(placed))] < oldest:
-            del placed[next(iter(placed))]
+                self._begin(request.id_order, as_intent(request))
+        self.questions.forget(now - 2 * self.config.request_ns)
 
     async def close(self) -> None:
         """Once; the requests under way end first, so that what they became is told."""

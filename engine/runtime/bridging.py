@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine._core.breaker import Breaker, Breakers
@@ -13,7 +13,8 @@ from engine.errors import InstrumentRefused, SettingsError
 from engine.net.budget import SECOND, RateBudget
 from engine.net.clocksync import ClockSync
 from engine.runtime.breakers import declare
-from engine.runtime.bridged import BRIDGED_DUTIES, BridgedConfig, BridgedExchange
+from engine.runtime.bridged import BridgedExchange
+from engine.runtime.bridged_config import BRIDGED_DUTIES, BridgedConfig
 from engine.runtime.build import venues_of
 from engine.runtime.care import CareConfig
 from engine.runtime.endpoints import require_hosts
@@ -21,6 +22,7 @@ from engine.settings.schema import Settings, Venue
 from engine.venues.bridge_thread import BridgeThread
 from engine.venues.ccxt_account import CcxtAccount
 from engine.venues.ccxt_bridge import LANES, ORDERS, CcxtBridge
+from engine.venues.ccxt_linear import CcxtLinear, require_linear
 from engine.venues.ccxt_open import hosts_of, open_ccxt
 from engine.venues.directory import Assets, Directory, Instrument
 from engine.venues.driver import often_enough
@@ -28,14 +30,16 @@ from engine.venues.driver import often_enough
 
 def open_bridged(
     settings: Settings, name: str, venue: Venue, key: str, secret: str, rows: dict[str, int], assets: Assets, *,
-    budget: RateBudget, halted: Callable[[], bool],
-) -> tuple[BridgedExchange, dict[str, Instrument], dict[int, int]]:  # fmt: skip
-    """The exchange, its instruments by the settings' names, what the account holds there. Asks the venue."""
+    linear: bool, budget: RateBudget, halted: Callable[[], bool],
+) -> tuple[BridgedExchange, BridgedFacts]:  # fmt: skip
+    """The exchange and what it says of itself. Asks the venue."""
     secret, _, password = secret.partition("\n")
     exchange = open_ccxt(
         venue.exchange, key=key, secret=secret, password=password.strip().removeprefix("password=").strip(),
-        rest=venue.rest, stream=venue.stream, api=venue.api,
+        rest=venue.rest, stream=venue.stream, api=venue.api, linear=linear,
     )  # fmt: skip
+    if linear:
+        require_linear(exchange)
     require_hosts(name, venue, hosts_of(exchange), paper=settings.engine.mode == "paper")
     symbols = {text: settings.instruments[text].symbol or _symbol(settings, text) for text in rows}
     thread, inbox = BridgeThread(name), deque[Any]()
@@ -45,9 +49,9 @@ def open_bridged(
         deliver=inbox.append, lanes=(*LANES, ORDERS) if exchange.has.get(ORDERS.has) else LANES,
     )  # fmt: skip
     clock = ClockSync()
-    account = CcxtAccount(bridge, thread, clock, since_ns=utc_ns())
+    account = (CcxtLinear if linear else CcxtAccount)(bridge, thread, clock, since_ns=utc_ns())
     try:
-        found, last_trades, holdings = thread.run(_ask(account, directory, rows))
+        facts = thread.run(_ask(account, directory, rows))
     except BaseException:
         thread.run(bridge.close())
         thread.close()
@@ -59,15 +63,25 @@ def open_bridged(
         dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0, venue=venues_of(settings)[name],
     )  # fmt: skip
     made = BridgedExchange(config, bridge, account, thread, inbox)
-    bridge.join(made.deliver, made.heard, lambda: made.gate.is_open and not halted())
-    made.care.next_trade = {symbol: number + 1 for symbol, number in last_trades.items()}
-    made.balances = dict(holdings)
-    return made, found, holdings
+    bridge.join(made.deliver, made.heard, lambda: made.gate.is_open and not halted(), made.passed)
+    made.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
+    made.care.linear.funding_ns = facts.asked_ns
+    made.balances = dict(facts.holdings)
+    return made, facts
 
 
-async def _ask(
-    account: CcxtAccount, directory: Directory, rows: dict[str, int]
-) -> tuple[dict[str, Instrument], dict[int, int], dict[int, int]]:
+@dataclass(frozen=True)
+class BridgedFacts:
+    """What an exchange says before anything starts."""
+
+    instruments: dict[str, Instrument]  # by the settings' names
+    holdings: dict[int, int]
+    last_trades: dict[int, int]
+    leverage: dict[str, int]  # of perpetuals
+    asked_ns: int  # its time
+
+
+async def _ask(account: CcxtAccount, directory: Directory, rows: dict[str, int]) -> BridgedFacts:
     """One conversation before anything starts, on the bridge's own thread."""
     for _ in range(3):
         await account.measure_clock()
@@ -79,15 +93,21 @@ async def _ask(
         found[text] = replace(listed[text], index=index, fee_maker_e8=maker, fee_taker_e8=taker)
         directory.add(found[text])
         last_trades[index] = await account.last_trade(found[text])
-    return found, last_trades, await account.balances()
+    leverage = {}
+    if isinstance(account, CcxtLinear):
+        settings = await account.settings()
+        leverage = {text: most for text, (_, most) in settings.margins.items()}
+        # Its leverage is followed; how it counts positions and margin has to fit.
+        if why_not := settings.why_not(dict.fromkeys(found, 10**6)):
+            raise SettingsError(f"the account at the venue: {why_not}.")
+    now_ns = account.clock.venue_now_ns(utc_ns())
+    return BridgedFacts(found, await account.balances(), last_trades, leverage, now_ns)
 
 
 def _symbol(settings: Settings, text: str) -> str:
-    """As ccxt spells a spot market."""
+    """As ccxt spells a market: spot, or a perpetual settled in its quote asset."""
     row = settings.instruments[text]
-    if row.market != "spot":
-        raise SettingsError(f"instruments.{text}: through ccxt a session trades spot.")
-    return f"{row.base}/{row.quote}"
+    return f"{row.base}/{row.quote}" if row.market == "spot" else f"{row.base}/{row.quote}:{row.quote}"
 
 
 def _breaker(name: str, venue: Venue) -> Breaker:

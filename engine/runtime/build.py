@@ -38,6 +38,7 @@ SPOT_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_A
 LINEAR_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST | Can.CAN_REDUCE
 # What every exchange of ccxt's has: an order changes by a cancel and another one.
 BRIDGED_CAN = Can.CAN_MARKET | Can.CAN_IOC | Can.CAN_FOK | Can.CAN_POST
+BRIDGED_LINEAR_CAN = BRIDGED_CAN | Can.CAN_REDUCE
 BOOK_LEVELS, BOOK_TICKS = 4_096, 1_024
 NOBODY_ASKED = {"approval_over": 2**63 - 1}
 SAMPLE_NS = 10**9  # of the correlation: known after half a minute, not after half an hour
@@ -121,7 +122,7 @@ def build_core(
             # The embedded venue keeps a perpetual's amended order in its place, as spot's does.
             can = can | SPOT_CAN if paper_can is None else paper_can
         elif name in bridged:
-            can = BRIDGED_CAN
+            can = BRIDGED_LINEAR_CAN if linear else BRIDGED_CAN
         # Spot is traded without a loan: nobody sells what the account does not have.
         venue = settings.venues[row.venue]
         # Where fees are asked for again and again, not hearing of them is a reason to order nothing new.

@@ -80,18 +80,22 @@ def open_ccxt_venue(
     settings: Settings, name: str, venue: Venue, secrets: Secrets, halted: Callable[[], bool]
 ) -> tuple[Settings, Door, dict[int, int]]:
     key, secret = key_of(venue, secrets)
-    exchange, found, holdings = open_bridged(
+    kind = kind_at(settings, name)
+    exchange, facts = open_bridged(
         settings,
         name,
         venue,
         key,
         secret,
-        rows_at(settings, name, "spot"),
+        rows_at(settings, name, kind),
         assets_of(settings, name),
+        linear=kind == "linear",
         budget=budget_of(venue),
         halted=halted,
     )
-    return adopted(settings, found, {}), exchange, holdings
+    settings = adopted(settings, facts.instruments, facts.leverage)
+    exchange.care.linear.margin_ppm = margins_of(settings, facts.instruments)
+    return settings, exchange, facts.holdings
 
 
 def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) -> tuple[Settings, Door, dict[int, int]]:
@@ -129,9 +133,7 @@ def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) ->
     exchange.care.next_trade = {symbol: number + 1 for symbol, number in facts.last_trades.items()}
     exchange.balances = dict(facts.holdings)
     exchange.care.linear.funding_ns = facts.asked_ns
-    exchange.care.linear.margin_ppm = {
-        one.text: settings.instruments[text].margin_ppm for text, one in facts.instruments.items()
-    }
+    exchange.care.linear.margin_ppm = margins_of(settings, facts.instruments)
     return settings, exchange, facts.holdings
 
 
@@ -211,6 +213,16 @@ def rows_at(settings: Settings, name: str, kind: str) -> dict[str, int]:
     return found
 
 
+def kind_at(settings: Settings, name: str) -> str:
+    """Which market a venue that has several is traded at: an account is counted in one way."""
+    kinds = sorted({row.market for row in settings.instruments.values() if row.venue == name})
+    if len(kinds) != 1:
+        raise VenueNotSupported(
+            f"venues.{name}: {' and '.join(kinds)} instruments; each kind wants a venue of its own."
+        )
+    return kinds[0]
+
+
 def ask(settings: Settings, name: str, venue: Venue, endpoints: market.Endpoints, signer: Signer) -> Facts:
     """One conversation over REST before anything starts."""
     market_of = MARKETS[venue.protocol]
@@ -247,6 +259,11 @@ def ask(settings: Settings, name: str, venue: Venue, endpoints: market.Endpoints
             if why_not := found_settings.why_not(dict.fromkeys(found, 10**6)):
                 raise SettingsError(f"the account at the venue: {why_not}.")
         return Facts(instruments, assets, port.balances(), last_trades, leverage, clock.venue_now_ns(utc_ns()))
+
+
+def margins_of(settings: Settings, found: dict[str, Instrument]) -> dict[str, int]:
+    """By the venue's own names: what the core sets aside of a notional."""
+    return {one.text: settings.instruments[text].margin_ppm for text, one in found.items()}
 
 
 def adopted(settings: Settings, facts: dict[str, Instrument], leverage: dict[str, int]) -> Settings:

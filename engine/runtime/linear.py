@@ -7,6 +7,7 @@ has ended the session, nobody renews it and the venue cancels.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +81,32 @@ class LinearCare:
     # ------------------------------------------------------------------------------------------------------- positions
     async def differences(self) -> int:
         """How many positions are not what the core believes, by the venue's own word."""
-        found, ours = await self.live.account.positions(), self.live.core.world.positions()["lots"]
-        wrong = [i for i in self.live.directory if found.get(i.index, 0) != int(ours[i.index])]
+        found, ours = await self.live.account.positions(), self._believed()
+        wrong = [i for i in self.live.directory if found.get(i.index, 0) != ours[i.index]]
         for i in wrong:
             self.live.note("position", f"{i.text}: {found.get(i.index, 0)} lots at the venue, {ours[i.index]} here")
         if not wrong:
-            self._tell(found, [i.index for i in self.live.directory])
+            self._tell(found, ours)
         return len(wrong)
+
+    async def look(self) -> None:
+        """Asked for where no stream tells it: told when it is what the core believes, or stays something else.
+
+        A fill that one side has heard of and the other has not is no difference; it is looked at again.
+        """
+        care = self.live.care.config
+        for tries_left in reversed(range(care.looks_most)):
+            before = self._believed()
+            found = await self.live.account.positions()
+            same = all(found.get(symbol, 0) == lots for symbol, lots in before.items())
+            if before == self._believed() and (same or not tries_left):
+                self._tell(found, before)
+                return
+            await asyncio.sleep(care.again_s)
+
+    def _believed(self) -> dict[int, int]:
+        lots = self.live.core.world.positions()["lots"]
+        return {i.index: int(lots[i.index]) for i in self.live.directory}
 
     async def tell_positions(self, symbols: Iterable[int]) -> None:
         self._tell(await self.live.account.positions(), symbols)
@@ -94,7 +114,8 @@ class LinearCare:
     def _tell(self, found: dict[int, int], symbols: Iterable[int]) -> None:
         records, now = Records(), utc_ns()
         for symbol in symbols:
-            entry_px_e8 = self.live.held.get(symbol, (0, 0))[1]
+            # Of the same answer; what a stream said of it may be older.
+            entry_px_e8 = self.live.account.entry_px_e8.get(symbol, 0)
             records.position(
                 symbol=symbol, ts_venue_ns=self.live.clock.venue_now_ns(now) // MS * MS, ts_recv_ns=now,
                 lots=found.get(symbol, 0), entry_px_e8=entry_px_e8,

@@ -38,6 +38,7 @@ class CcxtAccount:
         self._moments: dict[int, list[tuple[int, int]]] = {}  # by symbol: number and millisecond, rising
         self._says_fees = bridge.exchange.has.get("fetchTradingFee") is True
         self._has_said_fees = False
+        self.entry_px_e8: dict[int, int] = {}  # by symbol: of the positions, as they were said last
         self.can_arm = bool(bridge.exchange.has.get("cancelAllOrdersAfter"))
 
     async def _ask(self, what: str, *args: Any, weight: int = 1, lane: Lane = Lane.RECONCILE, **more: Any) -> Any:
@@ -51,13 +52,15 @@ class CcxtAccount:
         if not verdict.ok:
             raise RateDenied(f"{what}: {verdict.deny.name.lower()}.")
         try:
-            return await call()
+            answer = await call()
         except Exception as error:
             said = meaning(error)
             if said.act is Act.SLOW:
                 self.bridge.budget.too_many(utc_ns())
             kind = VenueUnsure if said.outcome is Outcome.UNKNOWN else VenueRefused
             raise kind(f"{what}: {said.name}.") from error
+        self.bridge.passed(through=True)
+        return answer
 
     def _theirs(self, i: Instrument) -> str:
         return self.bridge.symbols[i.text]
@@ -134,8 +137,8 @@ class CcxtAccount:
         try:
             px, qty, filled = (text_of(row.get(key) or 0) for key in ("price", "amount", "filled"))
             return VenueOrder(
-                id_order, order_number(number), i.index, row["side"] == "sell", i.ticks(px), i.lots(qty),
-                i.lots(filled), OPEN, client or number,
+                id_order, order_number(number), i.index, row["side"] == "sell", i.ticks(px), i.contract_lots(qty),
+                i.contract_lots(filled), OPEN, client or number,
             )  # fmt: skip
         except (Bot4Error, KeyError, ValueError) as error:
             raise VenueUnsure(f"order {number} of {i.text} cannot be read: {error}") from error
@@ -210,8 +213,8 @@ class CcxtAccount:
             paid = self.bridge.directory.assets.units(asset, text_of(fee["cost"])) if asset is not None else 0
             return VenueTrade(
                 number, id_order, i.index, row["side"] == "sell", i.ticks(text_of(row["price"])),
-                i.lots(text_of(row["amount"])), int(row["timestamp"]) * MS, paid, asset if asset is not None else -1,
-                row.get("takerOrMaker") == "maker",
+                i.contract_lots(text_of(row["amount"])), int(row["timestamp"]) * MS, paid,
+                asset if asset is not None else -1, row.get("takerOrMaker") == "maker",
             )  # fmt: skip
         except (Bot4Error, KeyError, ValueError) as error:
             raise VenueUnsure(f"trade {number} of {i.text} cannot be read: {error}") from error

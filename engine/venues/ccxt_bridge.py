@@ -75,16 +75,18 @@ class CcxtBridge(CcxtOrders):
         self.failed_count = 0  # and in which REST failed
 
     def join(
-        self, deliver: Deliver, heard: Callable[[DataLane, str, str], None], may_place: Callable[[], bool]
-    ) -> None:
-        """Who gets the records, who is told that a lane has worked or why it did not, who is asked before an order."""
-        self._deliver, self._heard, self._may_place = deliver, heard, may_place
+        self, deliver: Deliver, heard: Callable[[DataLane, str, str], None], may_place: Callable[[], bool],
+        way: Callable[[bool], None],
+    ) -> None:  # fmt: skip
+        """Who gets the records, who is told that a lane has worked or why it did not, who is asked before an order,
+        who is told whether requests get through."""
+        self._deliver, self._heard, self._may_place, self._way = deliver, heard, may_place, way
 
     def book(self, i: Instrument, content: Mapping[str, Any]) -> npt.NDArray[Any]:
         """A ccxt order book as one image; nothing when a level lies off the steps."""
         try:
             sides = [
-                [(i.ticks(text_of(px)), i.lots(text_of(qty))) for px, qty, *_ in content[side][:BOOK_LEVELS]]
+                [(i.ticks(text_of(px)), i.contract_lots(text_of(qty))) for px, qty, *_ in content[side][:BOOK_LEVELS]]
                 for side in ("bids", "asks")
             ]
         except _UNREADABLE:
@@ -115,7 +117,7 @@ class CcxtBridge(CcxtOrders):
     def _fill(self, records: Records, i: Instrument, id_order: int, trade: Mapping[str, Any]) -> None:
         number, fee = trade_number(trade), trade.get("fee") or {}
         asset = self.directory.assets.index(str(fee.get("currency")))
-        px_ticks, qty_lots = i.ticks(text_of(trade["price"])), i.lots(text_of(trade["amount"]))
+        px_ticks, qty_lots = i.ticks(text_of(trade["price"])), i.contract_lots(text_of(trade["amount"]))
         paid = None
         if asset is not None and fee.get("cost") is not None:
             paid = self.directory.assets.units(asset, text_of(fee["cost"]))
@@ -137,7 +139,7 @@ class CcxtBridge(CcxtOrders):
             if instrument is None or kind is None or id_order is None:
                 continue
             try:
-                filled = instrument.lots(text_of(order.get("filled") or 0))
+                filled = instrument.contract_lots(text_of(order.get("filled") or 0))
             except _UNREADABLE:
                 self.refused_count += 1
                 continue
@@ -198,15 +200,20 @@ class CcxtBridge(CcxtOrders):
 
     def _failed(self, lane: DataLane, text: str, error: Exception) -> None:
         self.failed_count += 1
-        if meaning(error).act is Act.SLOW:
+        act = meaning(error).act
+        if act is Act.SLOW:
             self.budget.too_many(utc_ns())
+        if act is Act.RETRY:
+            self.passed(through=False)
         self._heard(lane, text, f"{lane.fetch}: {type(error).__name__}")
 
     async def _poll(self, lane: DataLane, text: str, theirs: str) -> None:
         verdict = self.budget.take(Lane.RECONCILE, utc_ns(), weight=lane.weight)
         if not verdict.ok:
             raise RateDenied(f"{text}: {verdict.deny.name.lower()}.")
-        self._take(lane, text, await getattr(self.exchange, lane.fetch)(theirs))
+        content = await getattr(self.exchange, lane.fetch)(theirs)
+        self.passed(through=True)
+        self._take(lane, text, content)
         self.polled_count += 1
         self._heard(lane, text, "")
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from engine.errors import InstrumentRefused, SettingsError, VenueNotSupported
 from engine.venues.directory import Instrument, ticks_outward
 
+_PERPETUALS = ("linear", "swap")
 REQUEST_MS = 5_000  # no answer by then: the request may have been carried out
 
 
@@ -25,9 +26,13 @@ def text_of(value: object) -> str:
 
 
 def open_ccxt(
-    name: str, *, key: str, secret: str, password: str = "", rest: str = "", stream: str = "", api: str = ""
-) -> Any:
-    """An instance of `ccxt.pro`, not connected yet. `api` is the address of an order connection, where ccxt has one."""
+    name: str, *, key: str, secret: str, password: str = "", rest: str = "", stream: str = "", api: str = "",
+    linear: bool = False,
+) -> Any:  # fmt: skip
+    """An instance of `ccxt.pro` for spot or perpetuals, not connected yet.
+
+    `api` is the address of an order connection, where ccxt has one.
+    """
     try:
         library = importlib.import_module("ccxt.pro")
     except ImportError as error:
@@ -39,9 +44,13 @@ def open_ccxt(
     if "recvWindow" in made.options:
         # The exchange refuses what is older: an order that is thought absent cannot come alive.
         made.options["recvWindow"] = REQUEST_MS
-    made.options = made.options | {"defaultType": "spot", "fetchCurrencies": False, "fetchMargins": False}
-    if isinstance(made.options.get("fetchMarkets"), dict):
-        made.options["fetchMarkets"] = {"types": ["spot"]}
+    kind = {"defaultType": "swap", "defaultSubType": "linear"} if linear else {"defaultType": "spot"}
+    made.options = made.options | kind | {"fetchCurrencies": False, "fetchMargins": False}
+    listed = made.options.get("fetchMarkets")
+    if isinstance(listed, dict):
+        # Each exchange names its perpetuals in one of two ways; what it lists beside is not asked for.
+        wanted = _PERPETUALS if linear else ("spot",)
+        made.options["fetchMarkets"] = listed | {"types": [one for one in wanted if one in listed.get("types", wanted)]}
     if rest or stream or api:
         _move(made, rest, stream, api)
     return made
@@ -87,10 +96,11 @@ def hosts_of(exchange: Any) -> set[str]:
 
 
 def instrument_of(market: Mapping[str, Any], index: int, text: str, precision_mode: int) -> Instrument:
-    """A spot market of ccxt's as the engine counts it."""
-    if not market.get("spot"):
-        raise VenueNotSupported(f"{text}: through ccxt a session trades spot.")
-    px_step, qty_step = (_step(market["precision"].get(part), precision_mode, text) for part in ("price", "amount"))
+    """A market of ccxt's as the engine counts it: spot, or a perpetual settled in its quote asset."""
+    linear = _is_linear(market, text)
+    px_step, amount_step = (_step(market["precision"].get(part), precision_mode, text) for part in ("price", "amount"))
+    # A perpetual's amounts are contracts; the core counts lots of the base asset, each of them one step of amounts.
+    qty_step = _contracts(market, amount_step, text) if linear else amount_step
     limits = market.get("limits") or {}
 
     def bound(what: str, side: str, step: str, other: int, *, up: bool) -> int:
@@ -103,12 +113,29 @@ def instrument_of(market: Mapping[str, Any], index: int, text: str, precision_mo
         text, index, market["base"], market["quote"], px_step, qty_step,
         px_min_ticks=max(1, bound("price", "min", px_step, 1, up=True)),
         px_max_ticks=min(defaults.px_max_ticks, bound("price", "max", px_step, defaults.px_max_ticks, up=False)),
-        qty_min_lots=max(1, bound("amount", "min", qty_step, 1, up=True)),
-        qty_max_lots=min(defaults.qty_max_lots, bound("amount", "max", qty_step, defaults.qty_max_lots, up=False)),
+        qty_min_lots=max(1, bound("amount", "min", amount_step, 1, up=True)),
+        qty_max_lots=min(defaults.qty_max_lots, bound("amount", "max", amount_step, defaults.qty_max_lots, up=False)),
         notional_min_e8=int(Decimal(str(least)) * 10**8),
-        trading=market.get("active") is not False,
+        trading=market.get("active") is not False, linear=linear, contract_step=amount_step if linear else "",
         fee_maker_e8=rate_e8(market.get("maker")), fee_taker_e8=rate_e8(market.get("taker")),
     )  # fmt: skip
+
+
+def _is_linear(market: Mapping[str, Any], text: str) -> bool:
+    if market.get("spot"):
+        return False
+    if not market.get("swap") or not market.get("linear") or market.get("settle") != market.get("quote"):
+        kind = market.get("type") or "no market"
+        raise VenueNotSupported(f"{text}: {kind}; through ccxt a session trades spot and perpetuals settled in quote.")
+    return True
+
+
+def _contracts(market: Mapping[str, Any], amount_step: str, text: str) -> str:
+    """The step of amounts in the base asset."""
+    size = market.get("contractSize")
+    if not size or Decimal(str(size)) <= 0:
+        raise InstrumentRefused(f"{text}: the exchange does not say what a contract is of.")
+    return format((Decimal(amount_step) * Decimal(str(size))).normalize(), "f")
 
 
 def rate_e8(rate: object) -> int:

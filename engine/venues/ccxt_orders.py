@@ -91,12 +91,17 @@ class CcxtOrders:
         self.halted_count = 0  # orders that were not sent because of a halt
         self._deliver = deliver
         self._may_place: Callable[[], bool] = lambda: True
+        self.is_through = True  # the newest request was answered, whatever the answer
+        self._way: Callable[[bool], None] = lambda _: None
         self._venue_ids: dict[int, str] = {}
         self._orders: dict[str, int] = {}
 
     # ----------------------------------------------------------------------------------------------------------- orders
     async def act(self, intent: npt.NDArray[Any]) -> Meaning:
-        """Carry one intent out; its reports are delivered before this returns."""
+        """Carry one intent out; its reports are delivered before this returns.
+
+        A cancel that was not answered is not reported: it is to be sent again.
+        """
         row = intent.view(INTENT)[0]
         kind, instrument = int(row["kind"]), self.directory.at(int(row["symbol"]))
         if instrument is None:
@@ -130,7 +135,7 @@ class CcxtOrders:
             row, i, _PLACE, Lane.CANCEL if flags & REDUCE_ONLY else Lane.NEW, 1,
             lambda: self.exchange.create_order(
                 self.symbols[i.text], _TYPES[Type(order_type)], "sell" if row["flags"] & Flag.FLAG_SELL else "buy",
-                float(self._amount(i.qty_step, int(row["qty_lots"]))),
+                float(self._amount(i.contract_step or i.qty_step, int(row["qty_lots"]))),
                 None if market else float(self._amount(i.px_step, int(row["px_ticks"]))), params,
             ),
         )  # fmt: skip
@@ -161,6 +166,7 @@ class CcxtOrders:
         if permit is not None:
             try:
                 answer = await call()
+                self.passed(through=True)
                 self.breaker.success(permit, monotonic_ns())
                 await self._answer(row, i, answer)
                 return Meaning(Outcome.DONE, Act.NONE, "ok")
@@ -171,10 +177,22 @@ class CcxtOrders:
             except Exception as error:  # noqa: BLE001  (whatever ccxt or its libraries raise is an answer to be judged)
                 said = meaning(error)
                 self._judge(said, permit)
+        # Ahead of the report: what the core asks for because of it finds the way as it is.
+        self.passed(through=said.act is not Act.RETRY)
         kind = refused.get(said.outcome)
+        if refused is _CANCEL and said.act is Act.RETRY:
+            # It did not get through, or nobody said so: its order is as much in doubt while the cancel waits. Who asked
+            # keeps it and sends it again.
+            return said
         if kind is not None:
             self._report(row, i, kind)
         return said
+
+    def passed(self, *, through: bool) -> None:
+        """Whether a request over REST was answered. Who is told hears of changes alone."""
+        if through is not self.is_through:
+            self.is_through = through
+            self._way(through)
 
     def _permit(self) -> tuple[int | None, Meaning]:
         try:
@@ -199,7 +217,7 @@ class CcxtOrders:
         if kind is None:
             # Many exchanges answer with a number alone: what was asked is what was done.
             kind = Kind.KIND_ORDER_CANCELED if row["kind"] == Kind.KIND_INTENT_CANCEL else Kind.KIND_ORDER_ACK
-        filled = i.lots(text_of(answer["filled"])) if answer.get("filled") is not None else 0
+        filled = i.contract_lots(text_of(answer["filled"])) if answer.get("filled") is not None else 0
         if filled and (kind != Kind.KIND_ORDER_ACK or row["kind"] == Kind.KIND_INTENT_QUERY):
             # Its trades first, with their prices and fees: said behind the end they would be those of nobody.
             await self.fills_first(i)

@@ -47,10 +47,16 @@ class Instrument:
     stp_modes: frozenset[str] = frozenset()
     fee_maker_e8: int = 0
     fee_taker_e8: int = 0
+    contract_step: str = ""  # one lot as the venue counts amounts, where that is in contracts; empty: as in the base
 
     def row(self) -> tuple[str, int, str, str]:
         """What parsers and encoders take."""
         return self.text, self.index, self.px_step, self.qty_step
+
+    @property
+    def steps(self) -> tuple[str, str, str]:
+        """What everything that is held counts in."""
+        return self.px_step, self.qty_step, self.contract_step
 
     @property
     def tick_e8(self) -> int:
@@ -66,6 +72,10 @@ class Instrument:
 
     def lots(self, text: str) -> int:
         return decimal.parse_steps(text.encode(), self.qty_step.encode())
+
+    def contract_lots(self, text: str) -> int:
+        """An amount of a venue that counts in contracts."""
+        return decimal.parse_steps(text.encode(), (self.contract_step or self.qty_step).encode())
 
 
 def ticks_outward(text: str, step: str, *, up: bool) -> int:
@@ -145,7 +155,7 @@ class Directory:
         changed = []
         for text, old in list(self._by_text.items()):
             new = described.get(text)
-            if new is None or (new.px_step, new.qty_step) != (old.px_step, old.qty_step):
+            if new is None or new.steps != old.steps:
                 new = replace(old, trading=False)
             new = replace(new, index=old.index, fee_maker_e8=old.fee_maker_e8, fee_taker_e8=old.fee_taker_e8)
             if new != old:

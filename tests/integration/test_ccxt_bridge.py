@@ -111,7 +111,7 @@ def test_an_order_is_placed_asked_for_and_cancelled():
 
 def test_a_halt_is_asked_for_at_the_last_moment_and_stops_what_is_new_alone():
     with Bridged({"POST /api/v3/order": ORDER_ROW}) as b:
-        b.bridge.join(b.events.append, lambda *_: None, lambda: False)
+        b.bridge.join(b.events.append, lambda *_: None, lambda: False, lambda _: None)
         said, events = b.act()
         assert (said.outcome, said.name, events) == (Outcome.NOT_SENT, "halted", [("KIND_ORDER_REJECTED", 0)])
         assert b.server.asked == []

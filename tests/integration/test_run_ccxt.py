@@ -6,6 +6,7 @@ those of any other. It is killed and goes on, and one of its two venues may be n
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from pathlib import Path
@@ -16,13 +17,15 @@ from click.testing import CliRunner
 pytest.importorskip("ccxt", reason="ccxt is an extra: pip install bot4[ccxt]")
 
 from engine.cli.main import cli
-from engine.errors import SettingsError, VenueNotSupported
+from engine.errors import InstrumentRefused, SettingsError, VenueNotSupported
 from engine.runtime.endpoints import Stage, stage_of
 from engine.runtime.exchanges import open_exchange
 from engine.settings.load import load
 from engine.settings.secrets import Secrets
+from engine.venues.ccxt_open import open_ccxt
 from tests.integration import test_several_venues as several
-from tests.integration.test_paper_loopback import their_trades
+from tests.integration.test_paper_loopback import STEPS, their_trades
+from tests.support.loopback import write_settings
 
 FILLS = 4
 
@@ -52,11 +55,11 @@ def venue():
             child.kill()
 
 
-def compare(folder: Path, port: int, at: int, summary: dict) -> None:
-    theirs = their_trades(port)
+def compare(folder: Path, port: int, at: int, summary: dict, kind: str = "spot") -> None:
+    theirs = their_trades(port, kind)
     assert several.trades_of(folder / "state" / "journal", at) == theirs
     net = sum(-lots if sell else lots for _, sell, _, lots in theirs)
-    assert round(summary["status"]["symbols"][at]["position"] * 100_000) == net
+    assert round(summary["status"]["symbols"][at]["position"] * STEPS[kind][1]) == net
 
 
 def test_a_session_through_ccxt_is_killed_goes_on_and_both_books_of_trades_are_one(tmp_path, venue):
@@ -76,6 +79,98 @@ def test_a_session_through_ccxt_is_killed_goes_on_and_both_books_of_trades_are_o
     done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["state"] == summary["state_hash"]
+
+
+def linear_at(folder: Path, port: int, exchange: str) -> Path:
+    """Those of a native session of perpetuals, at the same venue through ccxt."""
+    path = write_settings(folder, port, "usdm")
+    text = path.read_text().replace('"binance_usdm"', f'"ccxt"\nexchange = "{exchange}"')
+    path.write_text(text.replace("orders_per_10s = 100", "orders_per_10s = 50") + "[reconcile]\ninterval_s = 1\n")
+    return path
+
+
+@pytest.fixture
+def perpetuals():
+    child, port = several.start_venue(7, "--kind", "usdm")
+    try:
+        yield port
+    finally:
+        with child:
+            child.kill()
+
+
+# One class of ccxt's for perpetuals alone, and one for everything that the exchange has.
+@pytest.mark.parametrize("exchange", ["binanceusdm", pytest.param("binance", marks=several.NIGHTLY)])
+def test_perpetuals_through_ccxt_are_killed_go_on_and_positions_and_cash_are_one(tmp_path, perpetuals, exchange):
+    settings = linear_at(tmp_path, perpetuals, exchange)
+    killed = several.run(
+        tmp_path, settings,
+        lambda found: found["counts"]["fills"] >= FILLS and found["symbols"][0].get("position"), signal.SIGKILL,
+    )  # fmt: skip
+    first = killed["counts"]["fills"]
+    summary = several.run(
+        tmp_path, settings,
+        lambda found: found["symbols"][0].get("trusted") and found["counts"]["fills"] >= first + 2
+        and found["books"].get("looks"),
+        signal.SIGINT,
+    )  # fmt: skip
+    assert (summary["left_open"], summary["status"]["counts"]["illegal_reports"]) == (0, 0)
+    # Positions, and what is in the wallet beside what they cost, were held against the exchange's own.
+    assert not summary["status"]["books"].get("breaks")
+    compare(tmp_path, perpetuals, 0, summary, "usdm")
+    done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.output)["state"] == summary["state_hash"]
+
+
+SPOT_TOO = """
+[instruments.ETHUSDT]
+base = "ETH"
+tick = "0.01"
+lot = "0.0001"
+qty_max = "10"
+px_max = "100000"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "error", "said"),
+    [
+        ('"binanceusdm"', '"gate"', VenueNotSupported, "perpetuals of gate"),
+        ("[reconcile]", SPOT_TOO + "[reconcile]", VenueNotSupported, "linear and spot instruments"),
+        ('market = "linear"', 'market = "linear"\nsymbol = "BTC/USD:BTC"', InstrumentRefused, "does not list"),
+    ],
+)
+def test_perpetuals_that_cannot_be_counted_are_refused_before_anything_starts(
+    tmp_path, perpetuals, old, new, error, said
+):
+    path = linear_at(tmp_path, perpetuals, "binanceusdm")
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(error, match=said):
+        open_exchange(load([path], environ={}).settings, 1, Secrets({}))
+
+
+def test_an_account_in_hedge_mode_or_on_isolated_margin_is_refused_before_anything_starts(tmp_path, perpetuals):
+    settings = load([linear_at(tmp_path, perpetuals, "binanceusdm")], environ={}).settings
+    at = f"http://127.0.0.1:{perpetuals}"
+    exchange = open_ccxt("binanceusdm", key="key", secret="secret", rest=at, stream="ws://x", linear=True)
+
+    async def main(*calls):
+        for name, *args in calls:
+            await getattr(exchange, name)(*args)
+
+    with asyncio.Runner() as runner:
+        try:
+            runner.run(main(("set_position_mode", True)))
+            with pytest.raises(SettingsError, match="hedge mode"):
+                open_exchange(settings, 1, Secrets({}))
+            runner.run(
+                main(("set_position_mode", False), ("load_markets",), ("set_margin_mode", "isolated", "BTC/USDT:USDT"))
+            )
+            with pytest.raises(SettingsError, match="isolated"):
+                open_exchange(settings, 1, Secrets({}))
+        finally:
+            runner.run(exchange.close())
 
 
 def test_one_venue_natively_and_one_through_ccxt_make_one_session(tmp_path):
@@ -109,15 +204,8 @@ def test_what_is_not_written_out_is_taken_to_have_money_and_paper_never_goes_the
     assert stage_of(near) is Stage.REHEARSAL
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "error", "said"),
-    [
-        ('"binance"', '"nobody"', SettingsError, "knows no exchange"),
-        ('base = "BTC"', 'base = "BTC"\nmarket = "linear"', VenueNotSupported, "spot, quoted in"),
-    ],
-)
-def test_an_exchange_or_a_market_that_is_not_there_is_refused_before_anything_starts(tmp_path, old, new, error, said):
+def test_an_exchange_that_is_not_there_is_refused_before_anything_starts(tmp_path):
     path = settings_at(tmp_path, ccxt=1)
-    path.write_text(path.read_text().replace(old, new))
-    with pytest.raises(error, match=said):
+    path.write_text(path.read_text().replace('"binance"', '"nobody"'))
+    with pytest.raises(SettingsError, match="knows no exchange"):
         open_exchange(load([path], environ={}).settings, 1, Secrets({}))

@@ -89,10 +89,10 @@ limits = { nets = 0, share_ppm = 500_000 }
 NAMES = ("one", "two")
 
 
-def start_venue(seed: int) -> tuple[subprocess.Popen, int]:
+def start_venue(seed: int, *options: str) -> tuple[subprocess.Popen, int]:
     child = subprocess.Popen(
-        [*BOT4, "venue", "--port", "0", "--seed", str(seed)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        [*BOT4, "venue", "--port", "0", "--seed", str(seed), *options], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     while line := child.stdout.readline():
         if found := re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line):
@@ -315,9 +315,7 @@ def test_a_trip_with_one_venue_gone_goes_flat_at_the_other_and_takes_no_old_word
     assert open_at(venues["one"][1]) == []
 
 
-NIGHTLY = pytest.mark.skipif(
-    not os.environ.get("BOT4_NIGHTLY"), reason="the nightly form: BOT4_NIGHTLY=1 halts processes"
-)
+NIGHTLY = pytest.mark.skipif(not os.environ.get("BOT4_NIGHTLY"), reason="the nightly form: BOT4_NIGHTLY=1 runs it")
 
 
 @NIGHTLY

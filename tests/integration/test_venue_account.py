@@ -35,7 +35,7 @@ class Server:
 
     def __init__(self, answers):
         self.answers = answers
-        self.asked = []
+        self.asked, self.bodies = [], []
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._serve)
@@ -44,6 +44,7 @@ class Server:
         name = f"{request.method} {request.path}"
         query = request.rel_url.raw_query_string
         self.asked.append((name, {k: v[0] for k, v in parse_qs(query).items()}))
+        self.bodies.append(await request.text())
         if "signature=" in query:
             payload, signature = query.split("&signature=")
             if HmacKey(b"secret").sign(payload.encode()).hex() != signature or request.headers["X-MBX-APIKEY"] != "key":

@@ -28,7 +28,7 @@ from yarl import URL
 from engine._core.clock import utc_ns
 from engine.cli.main import cli
 from engine.errors import SimServerConfig
-from engine.sim.venue import server as served
+from engine.sim.venue import sockets
 from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.generated import GeneratedMarket
 from engine.sim.venue.instruments import default_spot
@@ -230,7 +230,7 @@ def test_a_frame_too_large_ends_that_connection_and_no_other():
     async def body():
         async with served_here() as (server, session), session.ws_connect("/ws/btcusdt@bookTicker") as other:
             async with session.ws_connect("/ws") as ws:
-                await ws.send_str("x" * (served.FRAME_MAX + 1))
+                await ws.send_str("x" * (sockets.FRAME_MAX + 1))
                 assert (await ws.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
             assert (await other.receive_json())["s"] == "BTCUSDT"
             assert len(server._sockets) == 1

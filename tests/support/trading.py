@@ -14,13 +14,14 @@ from engine.journal.port import VenueView
 from engine.runtime.begin import begin
 from engine.runtime.engine import Engine
 from engine.runtime.exchanges import open_exchange
+from engine.runtime.several import SeveralExchanges
 from engine.settings.load import load
 from engine.settings.secrets import Secrets
 from tests.support.loopback import be_patient
 
 
 class Trading:
-    """An engine in this process at both venues."""
+    """An engine in this process at every venue of its settings."""
 
     def __init__(self, folder: Path, path: Path) -> None:
         opened = open_exchange(load([path], environ={}).settings, utc_ns(), Secrets({}))
@@ -32,7 +33,7 @@ class Trading:
         self.tape = Tape(folder / "tape.b4", capacity=1 << 21, write=True)
         self.engine = Engine(begun.core, self.tape, self.exchange, now_ns=utc_ns())
         self.placed: list[tuple[int, list[int], bool]] = []  # symbol, the asks as they were, whether it sells
-        for door in self.exchange.parts.values():
+        for door in self.exchange.parts.values() if isinstance(self.exchange, SeveralExchanges) else [self.exchange]:
             # How long the last look waits for one that is gone.
             door.care.config = replace(door.care.config, settle_s=2.0)
         self.filled: list[int] = []

@@ -8,7 +8,7 @@ from engine.sim.venue.exchange import Exchange
 from engine.sim.venue.instruments import E8, default_perpetuals
 from engine.sim.venue.usdm import HOUR_NS, UsdmForm
 from engine.sim.venue.wire import ApiError
-from engine.venues.binance.account import AccountSettings
+from engine.venues.margin import AccountSettings
 
 START = 1_700_000_000 * 10**9
 BUY = {

@@ -9,7 +9,7 @@ asks drops what he has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -25,6 +25,7 @@ from engine.venues.binance.ids import client_id, order_of
 from engine.venues.binance.sign import Signer, query
 from engine.venues.binance.user import BAD_MESSAGE, DECODE, MS, _px_e8, _signed_lots, _ticks
 from engine.venues.directory import Directory, Instrument
+from engine.venues.margin import AccountSettings
 from engine.venues.outcome import Outcome
 
 _STATES = {
@@ -34,26 +35,6 @@ _STATES = {
 HOUR_NS = 3600 * 10**9
 TRADES_PAGE = 1000
 CONDITIONALS_KEPT = 1000
-
-
-@dataclass(frozen=True)
-class AccountSettings:
-    """What a USD-M account is set to, and whether the core can count in it."""
-
-    dual: bool
-    margins: dict[str, tuple[str, int]]  # margin type and leverage by symbol
-
-    def why_not(self, margin_ppm: Mapping[str, int]) -> str:
-        """Empty when it fits: one-way, cross margin, and no more margin asked than the core sets aside."""
-        if self.dual:
-            return "positions are held by side (hedge mode); one-way is what is counted here"
-        for text, share in margin_ppm.items():
-            kind, leverage = self.margins.get(text, ("unknown", 1))
-            if kind.upper() not in ("CROSSED", "CROSS"):
-                return f"{text}: margin is {kind.lower()}; cross is what is counted here"
-            if leverage * share < 10**6:
-                return f"{text}: leverage {leverage} asks for more margin than {share / 10**4:g} % of notional"
-        return ""
 
 
 class BinanceAccount:
@@ -67,6 +48,7 @@ class BinanceAccount:
         self.clock = clock
         self._signer = signer
         self._lookback_ns = lookback_ns
+        self.entry_px_e8: dict[int, int] = {}  # by symbol: of the positions, as they were said last
         self._conditionals: set[tuple[str, int]] = set()  # as last listed, with their numbers at the service
         self._base = "/api/v3" if market == "spot" else "/fapi/v1"
 
@@ -247,6 +229,7 @@ class BinanceAccount:
             i = self.directory.find(row["symbol"])
             if i is not None and row.get("positionSide", "BOTH") == "BOTH":
                 lots[i.index] = _signed_lots(i, row["positionAmt"])
+                self.entry_px_e8[i.index] = _px_e8(row.get("entryPrice", "0"))
                 quote = self.directory.assets.index(i.quote)
                 if quote is not None and "notional" in row and "unRealizedProfit" in row:
                     value, profit = (

@@ -294,3 +294,15 @@ def test_whatever_comes_every_value_is_nan_by_warm_up_or_within_its_bounds(rows)
     for bar in zip(*market(60), strict=True):
         f.update(*map(float, bar))
     f.check()
+
+
+def test_an_anomaly_of_a_window_that_nobody_asked_for_is_none():
+    """A group has eight windows; those that are not in use run along with one bar each."""
+    long, short = core.Features(["body"], windows=(5,)), core.Features(["body"], windows=(1,))
+    for f in (long, short):
+        f.run(*(np.array(x) for x in zip(*[(1.0, 2.0, 1.0, 1.0, 0.0)] * 6, (1.0, 1.0 + 1e-9, 1.0, 1.0, 0.0),
+                                         strict=True)))  # fmt: skip
+        # Ten thousand over the range of one bar before; over the mean of five it is an ordinary body.
+        f.update(1.0, 1e4, 1.0, 1e4)
+    assert (short.flagged("body", 1), short.anomaly_count) == (True, 1)
+    assert (long.flagged("body", 5), long.anomaly_count) == (False, 0)

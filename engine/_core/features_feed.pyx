@@ -201,3 +201,19 @@ def feed_of(World world not None, uint32_t strategy):
     if r.source == FEED_NONE:
         return None
     return r.source, r.every_ns, (<const char*>r.hash)[:32], [r.value[i] for i in range(<int>(r.count + r.outputs))]
+
+
+def feed_words(World world not None, uint32_t strategy):
+    """What a stream has counted, and the bar that is being built: for tests and tools. None where `feed_of` is."""
+    cdef void* section
+    cdef feed_row_t* r
+    cdef features_t* f
+    if feed_of(world, strategy) is None:
+        return None
+    section = world_section(world.c, SECTION_FEATURES)
+    r = &_rows(section)[strategy]
+    f = _stream(section, r)
+    return {
+        "count": f.count, "refused_count": f.refused_count, "anomaly_count": f.anomaly_count,
+        "bar": r.bar, "prices": r.prices, "open": r.open_, "high": r.high, "low": r.low, "close": r.close,
+    }

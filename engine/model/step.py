@@ -3,9 +3,10 @@
 Covers market data with the ingest gate, quotes and books, wishes of every type (place, amend, cancel) alone, with their
 brackets, held back by triggers, sliced and routed, own limits, the rules on signals, the gate with its rates and the
 correlation, reports in any order, fills, fees, deadlines, connections, halts, forced stops, strategies' stops, what the
-account is worth, the latch and the modes with their plans. Layers, each calling downward: step_gate, step_orders
-(wire), step_algos, step_brackets, step_plans (deadlines, protection, modes), step_account, step_size, step_wishes,
-step_market, and here what an event means. Features have proofs of their own.
+account is worth, the latch and the modes with their plans, what a strategy is shown of itself and its peers, the
+features that it asked for and what a model says of them. Layers, each calling downward: step_gate, step_orders (wire),
+step_algos, step_brackets, step_plans (deadlines, protection, modes), step_account, step_size, step_view (step_features
+beside it), step_wishes, step_market, and here what an event means.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Step(MarketSide):
 
     # ---------------------------------------------------------------------------------------------------------- events
     def step(self, kind: int, **e: Any) -> tuple[int, list[tuple[Any, ...]]]:
-        self.out = []
+        self.out, self.shown = [], []
         self.now = max(self.now, e["now"])
         if "raw" in e:
             return self._market(e["raw"]), self.out

@@ -93,7 +93,7 @@ class GateSide:
                  fees_age_ns: int = 0, groups: Sequence[tuple[Sequence[int], int]] = ()) -> None:  # fmt: skip
         self.now = 0
         self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
-        self.lot_units, self.cash_only = lot_units, cash_only
+        self.lot_units, self.tick_e8, self.cash_only = lot_units, tick_e8, cash_only
         self.modes = Modes(symbols=symbols, **(modes or {}))
         self.modes.mode = Mode.MODE_NORMAL
         self.can = can
@@ -124,7 +124,7 @@ class GateSide:
         self.stop_px = [0] * symbols  # of the nearest live stop
         self.unprotected = [0] * symbols
         self.last_px = [0] * symbols  # of the newest trade
-        self.funding = [0] * symbols  # the rate that the venue told last
+        self.marks = [dict.fromkeys(("mark_px_e8", "funding_rate_e8", "ts_funding_ns"), 0) for _ in range(symbols)]
         self.fees_age_ns = fees_age_ns
         self.unit_value, self.fees, self.lots_range = unit_value, [fees] * symbols, gate_symbol
         self.validate = None if validate is None else Validate(symbols=symbols)

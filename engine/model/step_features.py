@@ -1,0 +1,77 @@
+"""Twin of the features in the step: one stream a strategy, fed before it decides, and the model that reads it.
+
+A stream takes the middle of the touch each time it is told, bars of that middle, or the venue's own closed bars. It
+hears what passed the ingest gate, of its strategy's own symbol, while the strategy runs; nothing else moves it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine._core.features_feed import FeedSource
+from engine._core.types import Flag, Kind
+from engine.model.features_exact import Stream
+from engine.model.infer import Model
+from engine.model.validate import Event
+
+# What is fed, nanoseconds of a bar, (family, window) of each value, and what a model is made of where there is one.
+Request = tuple[FeedSource, int, Sequence[tuple[str, int]], Mapping[str, Any] | None]
+
+
+class Feed:
+    def __init__(self, source: FeedSource, every_ns: int, wanted: Sequence[tuple[str, int]],
+                 spec: Mapping[str, Any] | None = None) -> None:  # fmt: skip
+        self.source, self.every_ns, self.wanted = source, every_ns, tuple(wanted)
+        self.stream = Stream(sorted({name for name, _ in wanted}), sorted({n for _, n in wanted}))
+        self.model = None if spec is None else Model(spec)
+        self.prices: list[float] = []  # of the bar that is being built
+        self.bar = 0  # its number
+        self.values: list[float] = []
+        self._take()
+
+    def hears(self, e: Event, touch: Mapping[str, int], *, trusted: bool, now: int) -> None:
+        """An event of its own symbol, as the strategy is about to be shown it."""
+        if self.source == FeedSource.FEED_BARS:
+            if e.kind == Kind.KIND_BAR_PRICES and e.is_(Flag.FLAG_CLOSED):
+                names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
+                self.stream.update(*(float(e[name]) for name in names))
+                self._take()
+        elif trusted and e.kind != Kind.KIND_BAR_PRICES:
+            self._price(0.5 * float(touch["bid"] + touch["ask"]), now)
+
+    def _price(self, middle: float, now: int) -> None:
+        """At once, or into its bar. A bar closes with the first price of a later one; its volume counts prices."""
+        if self.every_ns == 0:
+            self.stream.update_price(middle, 1.0)
+            self._take()
+            return
+        bar = now // self.every_ns
+        if self.prices and bar != self.bar:
+            p = self.prices
+            self.stream.update(p[0], max(p), min(p), p[-1], float(len(p)))
+            self.prices = []
+            self._take()
+        self.bar = bar
+        self.prices.append(middle)
+
+    def _take(self) -> None:
+        """What was asked for, and what the model says of it once everything is warm."""
+        self.values = [self.stream.value(name, n) for name, n in self.wanted]
+        if self.model is None:
+            return
+        if any(map(math.isnan, self.values)):
+            self.values += [math.nan] * self.model.outputs
+        else:
+            self.values += [float(x) for x in self.model.run(np.array(self.values))]
+
+    def words(self) -> dict[str, Any]:
+        """The counts of the stream and the bar that is being built."""
+        p = self.prices
+        return {
+            "count": self.stream.count, "refused_count": self.stream.refused_count,
+            "anomaly_count": self.stream.anomaly_count, "bar": self.bar, "prices": len(p),
+        } | ({"open": p[0], "high": max(p), "low": min(p), "close": p[-1]} if p else {})  # fmt: skip

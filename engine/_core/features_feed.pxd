@@ -5,7 +5,7 @@ of the request. Does not own: an update (features), the view that is filled (str
 on paper, in a backtest and in a replay, because it runs in the step; what a strategy sees of a feature is a function of
 the events alone.
 
-A stream takes one of three: the middle of the touch at each call (`every_ns` 0), bars of that middle of a fixed length,
+A stream takes one of three: the middle of the touch each time it is told (`every_ns` 0), bars of that middle of a fixed length,
 or the venue's own closed bars. Bars of the touch close with the first price of a later one; their volume counts prices.
 
 A strategy that names a model (infer) has it behind its stream, in the section too. It answers when the stream moved, and
@@ -23,7 +23,7 @@ from engine._core.types cimport event_t
 
 cpdef enum feed_source_t:
     FEED_NONE = 0
-    FEED_TOUCH = 1                # the middle of the touch, at each call or in bars of it
+    FEED_TOUCH = 1                # the middle of the touch, each time it is told or in bars of it
     FEED_BARS = 2                 # closed bars as the venue tells them
 
 

@@ -13,7 +13,9 @@ from engine._core.features cimport (
 from engine._core.infer cimport Model, infer_level, infer_run, model_t
 from engine._core.isa cimport isa_level
 from engine._core.strategy_abi cimport FEATURES_MAX, view_t
-from engine._core.types cimport FLAG_CLOSED, KIND_BAR_PRICES, bar_prices_event_t, event_t
+from engine._core.types cimport (
+    FLAG_CLOSED, KIND_BAR_PRICES, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL, KIND_QUOTE, bar_prices_event_t, event_t,
+)
 from engine._core.world cimport SECTION_FEATURES, World, world_has, world_section
 
 FeedSource = feed_source_t
@@ -79,7 +81,9 @@ cdef int features_feed(void* section, const event_t* event, uint32_t strategy, v
         # A peer's event: the strategy is called, its own stream stands still.
         moved = False
     elif r.source == FEED_TOUCH:
-        if likely(view.book_trusted) and event.kind != KIND_BAR_PRICES:
+        # A mark or a liquidation calls the strategy too, and says nothing of the touch.
+        if likely(view.book_trusted and (event.kind == KIND_QUOTE or event.kind == KIND_BOOK_LEVEL
+                                         or event.kind == KIND_BOOK_CLEAR)):
             moved = _touch(section, r, view.now_ns, 0.5 * <double>(view.bid_px_ticks + view.ask_px_ticks))
     elif event.kind == KIND_BAR_PRICES and event.flags & FLAG_CLOSED:
         features_bar(_stream(section, r), <double>b.open_ticks, <double>b.high_ticks, <double>b.low_ticks,

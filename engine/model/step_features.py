@@ -22,6 +22,9 @@ from engine.model.validate import Event
 Request = tuple[FeedSource, int, Sequence[tuple[str, int]], Mapping[str, Any] | None]
 
 
+TOUCHES = (Kind.KIND_QUOTE, Kind.KIND_BOOK_LEVEL, Kind.KIND_BOOK_CLEAR)
+
+
 class Feed:
     def __init__(self, source: FeedSource, every_ns: int, wanted: Sequence[tuple[str, int]],
                  spec: Mapping[str, Any] | None = None) -> None:  # fmt: skip
@@ -40,7 +43,7 @@ class Feed:
                 names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
                 self.stream.update(*(float(e[name]) for name in names))
                 self._take()
-        elif trusted and e.kind != Kind.KIND_BAR_PRICES:
+        elif trusted and e.kind in TOUCHES:
             self._price(0.5 * float(touch["bid"] + touch["ask"]), now)
 
     def _price(self, middle: float, now: int) -> None:

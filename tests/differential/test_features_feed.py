@@ -8,9 +8,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from engine._core import features_feed
+from engine._core import features_feed, types
 from engine._core.features import Features
-from engine._core.features_feed import FeedSource, feed_bytes, feed_hash, feed_init, feed_of
+from engine._core.features_feed import FeedSource, feed_bytes, feed_hash, feed_init, feed_of, feed_words
 from engine._core.types import BAR_PRICES, QUOTE, Kind
 from engine._core.world import World
 from engine.errors import StrategyNotAccepted
@@ -21,6 +21,7 @@ from engine.runtime.backtest import Asked, run_backtest, sample
 from engine.settings.load import config_directory, load
 from engine.strategy import registry
 from engine.strategy.contract import NONE, OK, REST, Feature
+from tests.support.desks import Desk
 
 STEM = "features_feed"
 COUNT = 1_500
@@ -195,3 +196,27 @@ def test_where_nothing_was_asked_for_there_are_no_values():
 def test_a_module_that_asks_for_what_there_is_not_is_refused(watching, wanted, bars_s, said):
     with pytest.raises(StrategyNotAccepted, match=said):
         registry.define(watching(wanted=wanted, bars_s=bars_s))
+
+
+# ------------------------------------------------------------------------------------------ what moves a stream
+def fed(source, wanted=(("ema", 3),), **options):
+    desk = Desk(features=feed_bytes([(int(source), 0, wanted)]), **options)
+    feed_init(desk.world, [(int(source), 0, wanted)])
+    desk.core.bind_features(features_feed.feed_address())
+    return desk
+
+
+def count_of(desk):
+    return feed_words(desk.world, 0)["count"]
+
+
+def test_a_mark_or_a_liquidation_moves_no_stream_of_the_touch():
+    desk = fed(FeedSource.FEED_TOUCH)
+    for _ in range(3):
+        desk.quote()
+    desk.say(Kind.KIND_MARK, types.MARK, mark_px_e8=50_000 * 10**6)
+    desk.say(Kind.KIND_LIQUIDATION, types.LIQUIDATION, px_ticks=50_000, qty_lots=1)
+    desk.say(Kind.KIND_BAR_TOTALS, types.BAR_TOTALS, ts_open_ns=1, ts_close_ns=2)
+    assert count_of(desk) == 3
+    assert desk.hooks[0].call_count >= 5
+    desk.close()

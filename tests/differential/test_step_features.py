@@ -206,6 +206,12 @@ def not_closed(hears, e, touch, **how):
     hears(e, touch, **how)
 
 
+def by_a_mark(hears, e, touch, **how):
+    e = copy(e)
+    e.kind = Kind.KIND_QUOTE if e.kind == Kind.KIND_MARK else e.kind
+    hears(e, touch, **how)
+
+
 def of_a_peer(twin, patch):
     show = twin._show
 
@@ -269,6 +275,7 @@ MUTANTS = {
         "the touch of a judged book",
         heard_otherwise(lambda hears, e, touch, *, now, **_: hears(e, touch, trusted=True, now=now)),
     ),
+    "fed by a mark": ("the touch", heard_otherwise(by_a_mark)),
     "fed by a peer": ("peers and features", of_a_peer),
     "fed while it is stopped": ("peers and features", while_it_is_stopped),
     "a bar that closes a price late": ("bars of the touch", a_price_late),

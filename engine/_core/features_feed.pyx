@@ -14,7 +14,7 @@ from engine._core.infer cimport Model, infer_level, infer_run, model_t
 from engine._core.isa cimport isa_level
 from engine._core.strategy_abi cimport FEATURES_MAX, view_t
 from engine._core.types cimport (
-    FLAG_CLOSED, KIND_BAR_PRICES, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL, KIND_QUOTE, bar_prices_event_t, event_t,
+    FLAG_CLOSED, KIND_BAR_PRICES, KIND_BAR_TOTALS, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL, KIND_QUOTE, bar_prices_event_t, event_t,
 )
 from engine._core.world cimport SECTION_FEATURES, World, world_has, world_section
 
@@ -71,9 +71,16 @@ cdef bint _touch(void* section, feed_row_t* r, int64_t now_ns, double middle) no
     return closed
 
 
+cdef void _hold(feed_row_t* r, const bar_prices_event_t* b) noexcept nogil:
+    """The prices of a closed bar wait for its totals: by these the ingest gate tells a bar that comes again, as it
+    does over two lines, and it has judged the whole of it when they come."""
+    r.bar = (b.flags & FLAG_CLOSED) != 0
+    r.open_, r.high, r.low, r.close = b.open_ticks, b.high_ticks, b.low_ticks, b.close_ticks
+    r.prices = b.volume_lots
+
+
 cdef int features_feed(void* section, const event_t* event, uint32_t strategy, view_t* view) noexcept nogil:
     cdef feed_row_t* r = &_rows(section)[strategy]
-    cdef const bar_prices_event_t* b = <const bar_prices_event_t*>event
     cdef bint moved = False
     if r.source == FEED_NONE:
         return 0
@@ -85,10 +92,13 @@ cdef int features_feed(void* section, const event_t* event, uint32_t strategy, v
         if likely(view.book_trusted and (event.kind == KIND_QUOTE or event.kind == KIND_BOOK_LEVEL
                                          or event.kind == KIND_BOOK_CLEAR)):
             moved = _touch(section, r, view.now_ns, 0.5 * <double>(view.bid_px_ticks + view.ask_px_ticks))
-    elif event.kind == KIND_BAR_PRICES and event.flags & FLAG_CLOSED:
-        features_bar(_stream(section, r), <double>b.open_ticks, <double>b.high_ticks, <double>b.low_ticks,
-                     <double>b.close_ticks, <double>b.volume_lots, 0.0, _level)
-        moved = True
+    elif event.kind == KIND_BAR_PRICES:
+        _hold(r, <const bar_prices_event_t*>event)
+    elif event.kind == KIND_BAR_TOTALS and r.bar:
+        r.bar = 0
+        if event.flags & FLAG_CLOSED:
+            features_bar(_stream(section, r), r.open_, r.high, r.low, r.close, <double>r.prices, 0.0, _level)
+            moved = True
     if moved:
         _take(section, r)
     memcpy(view.features, r.value, (r.count + r.outputs) * sizeof(double))

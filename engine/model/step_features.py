@@ -1,6 +1,6 @@
 """Twin of the features in the step: one stream a strategy, fed before it decides, and the model that reads it.
 
-A stream takes the middle of the touch each time it is told, bars of that middle, or the venue's own closed bars. It
+A stream takes the middle of the touch each time it is told, bars of that middle, or the venue's closed bars, whole. It
 hears what passed the ingest gate, of its strategy's own symbol, while the strategy runs; nothing else moves it.
 """
 
@@ -33,18 +33,27 @@ class Feed:
         self.model = None if spec is None else Model(spec)
         self.prices: list[float] = []  # of the bar that is being built
         self.bar = 0  # its number
+        self.waits: list[float] = []  # a closed bar of the venue's, for its totals
         self.values: list[float] = []
         self._take()
 
     def hears(self, e: Event, touch: Mapping[str, int], *, trusted: bool, now: int) -> None:
         """An event of its own symbol, as the strategy is about to be shown it."""
         if self.source == FeedSource.FEED_BARS:
-            if e.kind == Kind.KIND_BAR_PRICES and e.is_(Flag.FLAG_CLOSED):
-                names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
-                self.stream.update(*(float(e[name]) for name in names))
-                self._take()
+            self._part_of_a_bar(e)
         elif trusted and e.kind in TOUCHES:
             self._price(0.5 * float(touch["bid"] + touch["ask"]), now)
+
+    def _part_of_a_bar(self, e: Event) -> None:
+        """Prices wait for the totals, which come next: then the bar is whole and was never told before."""
+        if e.kind == Kind.KIND_BAR_PRICES:
+            names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks", "volume_lots")
+            self.waits = [float(e[name]) for name in names] if e.is_(Flag.FLAG_CLOSED) else []
+        elif e.kind == Kind.KIND_BAR_TOTALS and self.waits:
+            if e.is_(Flag.FLAG_CLOSED):
+                self.stream.update(*self.waits)
+                self._take()
+            self.waits = []
 
     def _price(self, middle: float, now: int) -> None:
         """At once, or into its bar. A bar closes with the first price of a later one; its volume counts prices."""
@@ -73,8 +82,10 @@ class Feed:
 
     def words(self) -> dict[str, Any]:
         """The counts of the stream and the bar that is being built."""
-        p = self.prices
-        return {
-            "count": self.stream.count, "refused_count": self.stream.refused_count,
-            "anomaly_count": self.stream.anomaly_count, "bar": self.bar, "prices": len(p),
-        } | ({"open": p[0], "high": max(p), "low": min(p), "close": p[-1]} if p else {})  # fmt: skip
+        s, p = self.stream, self.prices
+        counts = {"count": s.count, "refused_count": s.refused_count, "anomaly_count": s.anomaly_count}
+        if self.source == FeedSource.FEED_BARS:
+            names = ("open", "high", "low", "close", "prices")
+            return counts | {"bar": int(self.waits != [])} | dict(zip(names, self.waits, strict=False))
+        built = {"open": p[0], "high": max(p), "low": min(p), "close": p[-1]} if p else {}
+        return counts | {"bar": self.bar, "prices": len(p)} | built

@@ -21,6 +21,7 @@ from engine._core.features_feed import FeedSource
 from engine._core.features_table import TABLE, warm_up
 from engine._core.strategy import StrategyAct
 from engine._core.types import Flag, Kind, Status
+from engine._core.validate import Class
 from engine.model import features_exact
 from engine.model.features_formulas import FORMULAS
 from engine.model.validate import Event
@@ -73,7 +74,8 @@ SUITES: dict[str, dict[str, Any]] = {
     },
     "the venue's bars": {"features": [(BARS, 0, FLOW, None)]},
     "the venue's bars, judged": {
-        "features": [(BARS, 0, SHORT, None), (BARS, 0, FLOW, None)], "validate": JUDGED, "symbols": 2, "strategies": 2,
+        "features": [(BARS, 0, SHORT, None), (BARS, 0, FLOW, None)],
+        "validate": JUDGED | {"needs_id": 1 << Class.CLASS_BAR}, "symbols": 2, "strategies": 2,
     },
     "a model of the touch, trees of the venue's bars": {
         "features": [(TOUCH, 0, SHORT, LINE), (BARS, 0, FLOW, STUMPS)], "symbols": 2, "strategies": 2,
@@ -176,6 +178,15 @@ def of_a_refused_event(twin, patch):
     patch.setattr(twin, "_judged", mutant)
 
 
+def by_the_prices_alone(hears, e, touch, **how):
+    """Without waiting for the totals, by which a bar that comes again is told."""
+    hears(e, touch, **how)
+    if e.kind == Kind.KIND_BAR_PRICES:
+        e = copy(e)
+        e.kind = Kind.KIND_BAR_TOTALS
+        hears(e, touch, **how)
+
+
 def before_the_gate(twin, patch):
     market = twin._market
 
@@ -275,6 +286,7 @@ MUTANTS = {
         "the touch of a judged book",
         heard_otherwise(lambda hears, e, touch, *, now, **_: hears(e, touch, trusted=True, now=now)),
     ),
+    "fed by the prices of a bar alone": ("the venue's bars, judged", heard_otherwise(by_the_prices_alone)),
     "fed by a mark": ("the touch", heard_otherwise(by_a_mark)),
     "fed by a peer": ("peers and features", of_a_peer),
     "fed while it is stopped": ("peers and features", while_it_is_stopped),

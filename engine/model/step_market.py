@@ -7,7 +7,7 @@ from typing import Any
 from engine._core.book import Trust
 from engine._core.types import Flag, Kind, Status
 from engine._core.validate import Action
-from engine.model.step_view import MARK
+from engine.model.step_gate import MARK
 from engine.model.step_wishes import WishSide
 from engine.model.validate import Event
 

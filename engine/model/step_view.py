@@ -9,8 +9,6 @@ from engine.model.step_features import Feed, Request
 from engine.model.step_size import SizeSide
 from engine.model.validate import Event
 
-MARK = ("mark_px_e8", "funding_rate_e8", "ts_funding_ns")
-
 
 class ViewSide(SizeSide):
     def __init__(self, *, strategies: int, features: Sequence[Request | None] | None = None,

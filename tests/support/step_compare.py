@@ -89,8 +89,9 @@ class Comparing:
             t = twin.orders.records[i]
             assert (o["state"], o["qty_lots"], o["filled_lots"], o["px_ticks"]) == (t.state, t.qty, t.filled, t.px)
         assert world.positions()["lots"].tolist() == twin.lots
-        assert world.assets()["balance"][0, 0] == twin.ledger.balance(0, 0)
-        assert world.assets()["balance"][0, 4] == twin.ledger.balance(0, 4)
+        balances = world.assets()["balance"].tolist()
+        assert balances == [[twin.ledger.balance(asset, of) for of in range(8)] for asset in range(1 + self.symbols)]
+        assert world.limits() == twin.gate.limits
         rows, account = world.gate_symbols(), world.account()
         for symbol in range(self.symbols):
             expected = twin.gate.symbol(symbol)

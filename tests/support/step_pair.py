@@ -59,8 +59,8 @@ class Pair(Comparing):
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
                  groups: list[tuple[list[int], int]] | None = None, fees_age_ns: int = 0,
                  record: list[int] | None = None, cash: int = 0, features: list[Request | None] | None = None,
-                 peers: list[list[int]] | None = None) -> None:  # fmt: skip
-        self.symbols, self.strategies, self.books = symbols, strategies, books
+                 peers: list[list[int]] | None = None, linear: bool = False) -> None:  # fmt: skip
+        self.symbols, self.strategies, self.books, self.linear = symbols, strategies, books, linear
         shape: dict[str, Any] = {"bracket_rules": RULES} if brackets else {}
         if tracked:
             shape |= {"samples_min": 3, "sample_ns": SECOND}
@@ -68,6 +68,7 @@ class Pair(Comparing):
         sizes = {"triggers": triggers, "algos": algos, "tracked": tracked}
         rules = books or {}
         instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only, "fees_age_ns": fees_age_ns}
+        instrument["linear"] = linear
         self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=cash or None,
                          validate=validate is not None, brackets=brackets, instrument=instrument, limits=limits,
                          modes=modes, discipline=discipline, groups=len(groups or ()),
@@ -98,6 +99,7 @@ class Pair(Comparing):
             fees_age_ns=fees_age_ns, cash=cash,
             validate=None if validate is None else self._judged_by(validate), profile=PROFILE,
             fees=(INSTRUMENT["fee_maker_e8"], INSTRUMENT["fee_taker_e8"]), features=features, peers=peers or (),
+            linear=linear,
             **sizes, **shape,
         )  # fmt: skip
         for symbol in range(tracked):
@@ -309,11 +311,43 @@ class Pair(Comparing):
         self.desk.step(record)
         return self.twin.step(Kind.KIND_DENIED, now=self._now(), denied=mask)
 
-    def _position(self, symbol: int, off: int) -> Any:
+    def _position(self, symbol: int, off: int, liquidation: int = 0) -> Any:
         symbol %= self.symbols
         lots = int(self.desk.world.positions()["lots"][symbol]) + off
-        self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots)
-        return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots)
+        self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots, liquidation_px_e8=liquidation)
+        return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots, liquidation=liquidation)
+
+    def _clock(self, offset: int, uncertainty: int, venue: int = 0) -> Any:
+        words = {"venue": venue, "uncertainty": uncertainty, "offset": offset}
+        self.desk.say(Kind.KIND_CLOCK, types.CLOCK, venue=venue, offset_ns=offset, uncertainty_ns=uncertainty)
+        return self.twin.step(Kind.KIND_CLOCK, now=self._now(), **words)
+
+    def _limit(self, which: int, value: int) -> Any:
+        record = event(Kind.KIND_LIMIT, types.EVENT, self.desk.tick(1))
+        record["word"][0, :2] = which, value
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_LIMIT, now=self._now(), which=which, value=value)
+
+    def _balance(self, asset: int, off: int, locked: int) -> Any:
+        """What the venue says of an asset: ours, or so much off."""
+        cash = self.twin.ledger.balance(asset, 0) if 0 <= asset <= self.symbols else 0
+        words = {"asset": asset, "free": cash + off - locked, "locked": locked}
+        self.desk.say(Kind.KIND_BALANCE, types.BALANCE, **words)
+        return self.twin.step(Kind.KIND_BALANCE, now=self._now(), symbol=0, **words)
+
+    def _funding(self, number: int, symbol: int, amount: int, asset: int = 0) -> Any:
+        words = {"symbol": symbol % self.symbols, "id_funding": number, "asset": asset, "amount": amount}
+        self.desk.say(Kind.KIND_FUNDING, types.FUNDING, **words)
+        return self.twin.step(Kind.KIND_FUNDING, now=self._now(), **words)
+
+    def _books(self, symbol: int, halt: int, reason: int) -> Any:
+        """A comparison of books speaks: it halts, lets go, or names what it found."""
+        symbol %= self.symbols
+        record = event(Kind.KIND_SYMBOL, types.EVENT, self.desk.tick(1), symbol=symbol)
+        record["word"][0] = halt, reason, 7, 8, 9
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol, halt=halt, reason=reason, id=9,
+                              rates=(7, 8))  # fmt: skip
 
     def _strategy(self, act: int, reason: int, detail: int = 0) -> Any:
         record = np.zeros(1, types.EVENT)

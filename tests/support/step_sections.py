@@ -81,4 +81,6 @@ class SectionPair(Pair):
         record = event(Kind.KIND_SYMBOL, types.EVENT, self.desk.tick(1), symbol=symbol % self.symbols)
         record["word"][0, :4] = types.SymbolWord.SYMBOL_FEES, 0, maker, taker
         self.desk.step(record)
-        return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, rates=(maker, taker))
+        return self.twin.step(
+            Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, halt=3, rates=(maker, taker)
+        )

@@ -219,6 +219,11 @@ cdef inline group_t* features_groups(features_t* f) noexcept nogil:
     return <group_t*>(<char*>f + sizeof(features_t))
 
 
+cdef inline unsigned int features_lanes(const features_t* f, uint64_t group) noexcept nogil:
+    """A bit for each lane of a group that has a window of its own."""
+    return (1 << min(<uint64_t>LANES, f.window_count - group * LANES)) - 1
+
+
 cdef inline double features_value(features_t* f, int family, int lane) noexcept nogil:
     """A feature's value: NaN before its warm-up and for a family that is off."""
     return features_groups(f)[lane // LANES].out[family].d[lane % LANES]

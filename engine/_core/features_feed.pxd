@@ -5,8 +5,8 @@ of the request. Does not own: an update (features), the view that is filled (str
 on paper, in a backtest and in a replay, because it runs in the step; what a strategy sees of a feature is a function of
 the events alone.
 
-A stream takes one of three: the middle of the touch at each call (`every_ns` 0), bars of that middle of a fixed length,
-or the venue's own closed bars. Bars of the touch close with the first price of a later one; their volume counts prices.
+A stream takes one of three: the middle of the touch each time it is told (`every_ns` 0), bars of that middle of a fixed length,
+or the venue's own closed bars, each once its totals have passed the ingest gate. Bars of the touch close with the first price of a later one; their volume counts prices.
 
 A strategy that names a model (infer) has it behind its stream, in the section too. It answers when the stream moved, and
 its outputs stand behind the features in the view: NaN until every feature is warm, because it was learned on warm ones.
@@ -23,7 +23,7 @@ from engine._core.types cimport event_t
 
 cpdef enum feed_source_t:
     FEED_NONE = 0
-    FEED_TOUCH = 1                # the middle of the touch, at each call or in bars of it
+    FEED_TOUCH = 1                # the middle of the touch, each time it is told or in bars of it
     FEED_BARS = 2                 # closed bars as the venue tells them
 
 
@@ -32,8 +32,8 @@ cdef struct feed_row_t:
     uint32_t source
     uint32_t count                # of values
     int64_t every_ns
-    int64_t bar                   # number of the bar that is being built
-    int64_t prices                # in it
+    int64_t bar                   # number of the bar that is being built; of the venue's, 1 while one waits for its totals
+    int64_t prices                # in it; of the venue's, its volume in lots
     uint64_t at_model             # from the section's start; 0 without one
     uint32_t outputs              # of the model: values behind the features
     uint32_t reserved

@@ -13,7 +13,9 @@ from engine._core.features cimport (
 from engine._core.infer cimport Model, infer_level, infer_run, model_t
 from engine._core.isa cimport isa_level
 from engine._core.strategy_abi cimport FEATURES_MAX, view_t
-from engine._core.types cimport FLAG_CLOSED, KIND_BAR_PRICES, bar_prices_event_t, event_t
+from engine._core.types cimport (
+    FLAG_CLOSED, KIND_BAR_PRICES, KIND_BAR_TOTALS, KIND_BOOK_CLEAR, KIND_BOOK_LEVEL, KIND_QUOTE, bar_prices_event_t, event_t,
+)
 from engine._core.world cimport SECTION_FEATURES, World, world_has, world_section
 
 FeedSource = feed_source_t
@@ -69,9 +71,16 @@ cdef bint _touch(void* section, feed_row_t* r, int64_t now_ns, double middle) no
     return closed
 
 
+cdef void _hold(feed_row_t* r, const bar_prices_event_t* b) noexcept nogil:
+    """The prices of a closed bar wait for its totals: by these the ingest gate tells a bar that comes again, as it
+    does over two lines, and it has judged the whole of it when they come."""
+    r.bar = (b.flags & FLAG_CLOSED) != 0
+    r.open_, r.high, r.low, r.close = b.open_ticks, b.high_ticks, b.low_ticks, b.close_ticks
+    r.prices = b.volume_lots
+
+
 cdef int features_feed(void* section, const event_t* event, uint32_t strategy, view_t* view) noexcept nogil:
     cdef feed_row_t* r = &_rows(section)[strategy]
-    cdef const bar_prices_event_t* b = <const bar_prices_event_t*>event
     cdef bint moved = False
     if r.source == FEED_NONE:
         return 0
@@ -79,12 +88,17 @@ cdef int features_feed(void* section, const event_t* event, uint32_t strategy, v
         # A peer's event: the strategy is called, its own stream stands still.
         moved = False
     elif r.source == FEED_TOUCH:
-        if likely(view.book_trusted) and event.kind != KIND_BAR_PRICES:
+        # A mark or a liquidation calls the strategy too, and says nothing of the touch.
+        if likely(view.book_trusted and (event.kind == KIND_QUOTE or event.kind == KIND_BOOK_LEVEL
+                                         or event.kind == KIND_BOOK_CLEAR)):
             moved = _touch(section, r, view.now_ns, 0.5 * <double>(view.bid_px_ticks + view.ask_px_ticks))
-    elif event.kind == KIND_BAR_PRICES and event.flags & FLAG_CLOSED:
-        features_bar(_stream(section, r), <double>b.open_ticks, <double>b.high_ticks, <double>b.low_ticks,
-                     <double>b.close_ticks, <double>b.volume_lots, 0.0, _level)
-        moved = True
+    elif event.kind == KIND_BAR_PRICES:
+        _hold(r, <const bar_prices_event_t*>event)
+    elif event.kind == KIND_BAR_TOTALS and r.bar:
+        r.bar = 0
+        if event.flags & FLAG_CLOSED:
+            features_bar(_stream(section, r), r.open_, r.high, r.low, r.close, <double>r.prices, 0.0, _level)
+            moved = True
     if moved:
         _take(section, r)
     memcpy(view.features, r.value, (r.count + r.outputs) * sizeof(double))
@@ -201,3 +215,19 @@ def feed_of(World world not None, uint32_t strategy):
     if r.source == FEED_NONE:
         return None
     return r.source, r.every_ns, (<const char*>r.hash)[:32], [r.value[i] for i in range(<int>(r.count + r.outputs))]
+
+
+def feed_words(World world not None, uint32_t strategy):
+    """What a stream has counted, and the bar that is being built: for tests and tools. None where `feed_of` is."""
+    cdef void* section
+    cdef feed_row_t* r
+    cdef features_t* f
+    if feed_of(world, strategy) is None:
+        return None
+    section = world_section(world.c, SECTION_FEATURES)
+    r = &_rows(section)[strategy]
+    f = _stream(section, r)
+    return {
+        "count": f.count, "refused_count": f.refused_count, "anomaly_count": f.anomaly_count,
+        "bar": r.bar, "prices": r.prices, "open": r.open_, "high": r.high, "low": r.low, "close": r.close,
+    }

@@ -612,7 +612,7 @@ cdef inline inlined rows_bar(
         return
     for i in range(f.group_count):
         advance(&g[i], &k, f.needs, f.sums, f.parts)
-        flagged |= g[i].any_flag != 0
+        flagged |= (g[i].any_flag & features_lanes(f, i)) != 0
     f.anomaly_count += flagged
 
 
@@ -647,7 +647,7 @@ cdef inline inlined rows_batch(
                  only, needs, sums, parts, &taken)
         if taken:
             rows_group(&g[0], &k, only, needs, sums, parts)
-            head.anomaly_count += g[0].any_flag != 0
+            head.anomaly_count += (g[0].any_flag & features_lanes(&head, 0)) != 0
         if head.window_count == LANES:
             for j in range(<uint32_t>SLICES):
                 store(out + j * WIDTH, load(&g[0].out[only].d[j * WIDTH]))

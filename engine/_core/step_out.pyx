@@ -94,6 +94,7 @@ cdef inline void _tell_touch(world_t* w, uint16_t symbol, const instrument_t* i,
 cdef void expose_touch(world_t* w, uint16_t symbol) noexcept nogil:
     """A symbol's touch is another one, and nothing else: what it holds was told when that changed."""
     cdef gate_symbol_t* s = &gate_symbols(world_gate(w))[symbol]
+    cdef const orders_symbol_t* row
     if unlikely(s.ts_book_ns == 0):
         # The first one, or the set-up is not told yet.
         expose(w, symbol)
@@ -101,6 +102,9 @@ cdef void expose_touch(world_t* w, uint16_t symbol) noexcept nogil:
     _tell_touch(w, symbol, &world_instruments(w)[symbol], s)
     # Nothing held and nothing on its way is worth nothing at any price.
     if s.lots | s.open_buy_lots | s.open_sell_lots:
+        # What an ended record still owed went with it, when its place was needed for another symbol's order.
+        row = &orders_symbols(world_orders(w))[symbol]
+        s.open_buy_lots, s.open_sell_lots = row.open_buy_lots, row.open_sell_lots
         gate_expose(world_gate(w), &w.account, symbol, s.px_ref_ticks)
 
 

@@ -3,9 +3,11 @@
 Covers market data with the ingest gate, quotes and books, wishes of every type (place, amend, cancel) alone, with their
 brackets, held back by triggers, sliced and routed, own limits, the rules on signals, the gate with its rates and the
 correlation, reports in any order, fills, fees, deadlines, connections, halts, forced stops, strategies' stops, what the
-account is worth, the latch and the modes with their plans. Layers, each calling downward: step_gate, step_orders
-(wire), step_algos, step_brackets, step_plans (deadlines, protection, modes), step_account, step_size, step_wishes,
-step_market, and here what an event means. Features have proofs of their own.
+account is worth, the latch and the modes with their plans, what a strategy is shown of itself and its peers, the
+features that it asked for and what a model says of them, clocks, limits, balances, funding. Layers, each calling
+downward: step_gate, step_orders (wire), step_algos, step_brackets, step_plans (deadlines, protection, modes),
+step_account, step_size, step_view (step_features beside it), step_wishes, step_market, step_venue, and here what an
+event means. Of one venue, one quote asset and at most eight symbols.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from engine._core.strategy import StopReason
 from engine._core.types import Feed, Incident, Kind, Status
 from engine.errors import StrategyBadAct
 from engine.model.step_gate import NOBODY
-from engine.model.step_market import MarketSide
+from engine.model.step_venue import SAID, VenueSide
 
 SAYS = {
     Kind.KIND_ORDER_ACK: On.ON_ACK, Kind.KIND_ORDER_CANCELED: On.ON_CANCELED, Kind.KIND_ORDER_REJECTED: On.ON_REJECT,
@@ -29,13 +31,13 @@ SAYS = {
 }  # fmt: skip
 
 
-class Step(MarketSide):
+class Step(VenueSide):
     """One world. `step` takes an event as a dictionary and answers (status, what came out). Market data come as the
     record that they are, `raw`: what is judged in them is its bytes."""
 
     # ---------------------------------------------------------------------------------------------------------- events
     def step(self, kind: int, **e: Any) -> tuple[int, list[tuple[Any, ...]]]:
-        self.out = []
+        self.out, self.shown = [], []
         self.now = max(self.now, e["now"])
         if "raw" in e:
             return self._market(e["raw"]), self.out
@@ -48,15 +50,8 @@ class Step(MarketSide):
             self._revalue()
             self._timer()
             return Status.OK, self.out
-        if kind == Kind.KIND_SYMBOL and "rates" in e:
-            self.fees[e["symbol"]] = e["rates"]
-            if self.fees_age_ns:
-                self.gate.set_symbol(e["symbol"], fees_until_ns=self.now + self.fees_age_ns)
-            return Status.OK, self.out
-        if kind == Kind.KIND_SYMBOL:
-            self.touch[e["symbol"]]["halted"] = e["halt"]
-            self._expose(e["symbol"])
-            return Status.OK, self.out
+        if kind in SAID:
+            return self._says(kind, e), self.out
         if kind == Kind.KIND_FEED:
             self._feed(e["feed"], e["up"])
             return Status.OK, self.out
@@ -64,9 +59,6 @@ class Step(MarketSide):
             return self._control(e), self.out
         if kind == Kind.KIND_DENIED:
             self.gate.set_account(breaker_denied=e["denied"])
-            return Status.OK, self.out
-        if kind == Kind.KIND_POSITION:
-            self._position(e["symbol"], e["lots"])
             return Status.OK, self.out
         return self._strategy(e), self.out
 

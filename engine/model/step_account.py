@@ -54,8 +54,10 @@ class AccountSide(PlanSide):
         touch, s = self.touch[symbol], self.ledger.symbols[symbol]
         px_e8 = (touch["bid"] + touch["ask"]) * s.tick_e8 // 2
         self.ledger.mark(symbol, px_e8, self.now)
-        self.ledger.mark_asset(s.base, px_e8, self.now)
-        if self.lots[symbol] or self.ledger.balance(s.base, int(Account.ACCOUNT_CASH)) or not self.ledger.bases():
+        if not s.linear:
+            self.ledger.mark_asset(s.base, px_e8, self.now)
+        based = not s.linear and self.ledger.balance(s.base, int(Account.ACCOUNT_CASH))
+        if self.lots[symbol] or based or not self.ledger.bases():
             self._revalue()
         elif not any(self.lots):
             # No price moves what is held in cash alone.

@@ -28,6 +28,7 @@ from engine.model.triggers import Triggers
 from engine.model.validate import Validate
 
 SECOND = 10**9
+MARK = ("mark_px_e8", "funding_rate_e8", "ts_funding_ns")
 NOBODY, EVERY = 0xFFFF, 0xFFFF  # no strategy: the engine itself; no one symbol: all of them
 MOST = 2**63 - 1
 # The kernel's own: docs/kernels/brackets.md.
@@ -70,13 +71,13 @@ class Asked:
     sibling: Any = None  # another exit over the same position, of which only one will fill
 
 
-def _books(symbols: int, cash: int, **terms: int) -> Ledger:
-    """Spot of one quote asset, the account's own, with what was in it before."""
+def _books(symbols: int, cash: int, linear: bool, **terms: int) -> Ledger:
+    """Spot or linear perpetuals of one quote asset, the account's own, with what was in it before."""
     ledger = Ledger(assets=1 + symbols, symbols=symbols)
     for asset in range(1 + symbols):
         ledger.set_asset(asset)
     for symbol in range(symbols):
-        ledger.set_symbol(symbol, linear=False, base=1 + symbol, quote=0, **terms)
+        ledger.set_symbol(symbol, linear=linear, base=1 + symbol, quote=0, **terms)
     if cash:
         ledger.transfer(0, cash)
     return ledger
@@ -90,10 +91,11 @@ class GateSide:
                  brackets: int = 0, bracket_rules: dict[str, int] | None = None, validate: dict[str, Any] | None = None,
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
                  samples_min: int = 30, sample_ns: int = 60 * SECOND, fees: tuple[int, int] = (0, 0), cash: int = 0,
-                 fees_age_ns: int = 0, groups: Sequence[tuple[Sequence[int], int]] = ()) -> None:  # fmt: skip
+                 fees_age_ns: int = 0, linear: bool = False,
+                 groups: Sequence[tuple[Sequence[int], int]] = ()) -> None:  # fmt: skip
         self.now = 0
         self.judge = None if discipline is None else Judge(strategies, symbols, **discipline)
-        self.lot_units, self.cash_only = lot_units, cash_only
+        self.lot_units, self.tick_e8, self.cash_only = lot_units, tick_e8, cash_only
         self.modes = Modes(symbols=symbols, **(modes or {}))
         self.modes.mode = Mode.MODE_NORMAL
         self.can = can
@@ -103,10 +105,11 @@ class GateSide:
         self.orders = Orders(capacity=orders, symbols=symbols, ack_ns=5 * SECOND, cancel_ns=5 * SECOND,
                              replace_ns=5 * SECOND, unknown_ns=30 * SECOND)  # fmt: skip
         self.accounted = cash > 0
-        self.ledger = _books(symbols, cash, unit_value=unit_value, lot_units=lot_units, tick_e8=tick_e8)
+        self.venue_equity = self.id_funding = 0
+        self.ledger = _books(symbols, cash, linear, unit_value=unit_value, lot_units=lot_units, tick_e8=tick_e8)
         for symbol in range(symbols):
             self.gate.set_symbol(symbol, **gate_symbol, fees_until_ns=int(fees_age_ns > 0))
-        quiet = dict.fromkeys("bid ask bid_lots ask_lots ts trusted halted other data".split(), 0)
+        quiet = dict.fromkeys("bid ask bid_lots ask_lots ts trusted halted books other data".split(), 0)
         self.touch = [dict(quiet) for _ in range(symbols)]
         self.lots = [0] * symbols
         self.rows = [Row(**own) for _ in range(strategies)]
@@ -124,7 +127,7 @@ class GateSide:
         self.stop_px = [0] * symbols  # of the nearest live stop
         self.unprotected = [0] * symbols
         self.last_px = [0] * symbols  # of the newest trade
-        self.funding = [0] * symbols  # the rate that the venue told last
+        self.marks = [dict.fromkeys(MARK, 0) for _ in range(symbols)]  # as the venue told them last
         self.fees_age_ns = fees_age_ns
         self.unit_value, self.fees, self.lots_range = unit_value, [fees] * symbols, gate_symbol
         self.validate = None if validate is None else Validate(symbols=symbols)
@@ -153,7 +156,7 @@ class GateSide:
         self.gate.set_symbol(
             symbol, bid_px_ticks=touch["bid"], ask_px_ticks=touch["ask"], ts_book_ns=touch["ts"],
             book_trusted=int(bool(touch["trusted"]) and self._usable(symbol)), px_ref_ticks=touch["ask"],
-            halted=int(bool(touch["halted"] or touch["other"] or touch["data"] or blocked)),
+            halted=int(bool(touch["halted"] or touch["books"] or touch["other"] or touch["data"] or blocked)),
             lots=self.lots[symbol], open_buy_lots=sums["open_buy_lots"], open_sell_lots=sums["open_sell_lots"],
             orders_open=sums["live_count"],
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 from engine._core.book import Trust
 from engine._core.types import Flag, Kind, Status
 from engine._core.validate import Action
+from engine.model.step_gate import MARK
 from engine.model.step_wishes import WishSide
 from engine.model.validate import Event
 
@@ -16,7 +17,7 @@ HEARD = {Kind.KIND_LIQUIDATION, Kind.KIND_MARK, Kind.KIND_BAR_PRICES, Kind.KIND_
 
 class MarketSide(WishSide):
     def _market(self, raw: Any) -> int:
-        e = Event(raw)
+        e = self.heard = Event(raw)
         status = self._judged(e, raw)
         if status != Status.OK:
             return status
@@ -30,8 +31,12 @@ class MarketSide(WishSide):
         if e.kind in (Kind.KIND_BOOK_LEVEL, Kind.KIND_BOOK_CLEAR) and self.books:
             return self._from_book(e, raw)
         if e.kind == Kind.KIND_MARK:
-            self.funding[e.symbol] = e["funding_rate_e8"]
-        return Status.OK if e.kind in HEARD else Status.WORLD_BAD_EVENT
+            self.marks[e.symbol] = {name: e[name] for name in MARK}
+        if e.kind not in HEARD:
+            return Status.WORLD_BAD_EVENT
+        if self.featured:
+            self._run_all(e.symbol)
+        return Status.OK
 
     # --------------------------------------------------------------------------------------------------------- judging
     def _refusal(self, symbol: int, **words: int) -> None:

@@ -211,7 +211,7 @@ class OrderSide(GateSide):
         if self.gate.account["mode"] == Mode.MODE_PAUSED:
             rules -= {"MODE"}
         touch = self.touch[ask["symbol"]]
-        if not touch["halted"] and not touch["other"] and not touch["data"]:
+        if not (touch["halted"] or touch["books"] or touch["other"] or touch["data"]):
             rules -= {"SYMBOL_HALTED"}
         return rules - NOT_AGAIN - SKIPS[ask["lane"]]
 

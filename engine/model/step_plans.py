@@ -124,7 +124,7 @@ class PlanSide(BracketSide):
         status = m.switch(
             to, who, self.now, aggressive=aggressive, latch_clear=int(account["latch"] == 0),
             reconciled=int(not self.down and not self.unreconciled), equity_first=account["equity"],
-            equity_second=equity,
+            equity_second=equity or self.venue_equity,
         )  # fmt: skip
         account["mode"] = int(m.mode)
         if status != Status.OK:

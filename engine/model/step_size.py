@@ -100,13 +100,13 @@ class SizeSide(AccountSide):
 
     def _cost(self, p: Asked) -> dict[str, Any] | None:
         levels, touch = self._levels(p.symbol, p.sell)[0], self.touch[p.symbol]
-        maker, taker = self.fees[p.symbol]
+        (maker, taker), funding = self.fees[p.symbol], self.marks[p.symbol]["funding_rate_e8"]
         try:
             return cost.estimate(
                 [px for px, _ in levels], [lots for _, lots in levels], sell=p.sell, qty=p.qty,
                 unit_value=self.unit_value, bid_px_ticks=touch["bid"], ask_px_ticks=touch["ask"], maker_e8=maker,
                 taker_e8=taker, limit_ticks=p.px, post_only=p.tif == OrderTif.TIF_GTX,
-                funding_rate_e8=self.funding[p.symbol], funding_count=int(self.funding[p.symbol] != 0),
+                funding_rate_e8=funding, funding_count=int(funding != 0),
             )  # fmt: skip
         except Bot4Error:
             return None

@@ -16,7 +16,7 @@ from engine._core.types import Can, Stage, Status
 from engine.model.algos import LIVE
 from engine.model.step_gate import MOST, SECOND, Asked
 from engine.model.step_orders import NEITHER, VENUE
-from engine.model.step_size import SizeSide
+from engine.model.step_view import ViewSide
 from engine.model.strategy_abi import check_wish
 
 KEEP, REST = 0, 1
@@ -25,7 +25,7 @@ Wishes = dict[tuple[int, bool], dict[str, int]]
 Decide = Callable[[], Wishes]
 
 
-class WishSide(SizeSide):
+class WishSide(ViewSide):
     def __init__(self, *, strategies: int, profile: tuple[int, ...] = (), **shape: Any) -> None:
         super().__init__(strategies=strategies, **shape)
         self.on_word = False  # the wish that has just passed its own limits did so on a person's word
@@ -240,6 +240,7 @@ class WishSide(SizeSide):
         if row.state["stopped"]:
             self._take_back_all(strategy)
             return
+        self._show(strategy)
         for (tag, sell), wish in sorted(self.decide[strategy]().items()):
             if wish["kind"] != KEEP:
                 self.held[strategy][tag, sell] = self._grant(strategy, tag, sell, wish)
@@ -247,8 +248,8 @@ class WishSide(SizeSide):
             self._take_back_all(strategy)
 
     def _run_all(self, symbol: int) -> None:
-        for strategy, mine in enumerate(self.symbol_of):
-            if mine == symbol:
+        for strategy in range(len(self.rows)):
+            if self._watches(strategy, symbol):
                 self._run(strategy)
 
     def _take_back_all(self, strategy: int) -> None:

@@ -76,8 +76,8 @@ class Feature:
     """One feature that a strategy asks for, by its family and its window: `bot4 features list`.
 
     A module names them as `FEATURES`, a tuple; its values stand in `view["features"]` in that order, NaN before they
-    are warm. They are fed the middle of the touch in ticks: at each call, or, where the module says `FEATURE_BARS_S`,
-    in bars of so many seconds; 0 stands for the closed bars that the venue tells.
+    are warm. They are fed the middle of the touch in ticks: each time it is told, or, where the module says
+    `FEATURE_BARS_S`, in bars of so many seconds; 0 stands for the closed bars that the venue tells.
     """
 
     family: str

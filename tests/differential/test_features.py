@@ -15,6 +15,8 @@ from engine._core import isa
 from engine._core.features_panel import Panel
 from engine._core.features_table import TABLE, Number, warm_up
 from engine.model import features as model
+from engine.model import features_exact as exact
+from tests.support.suites import histories
 
 STEM = "features"
 NAMES = [row.name for row in TABLE]
@@ -294,3 +296,59 @@ def test_whatever_comes_every_value_is_nan_by_warm_up_or_within_its_bounds(rows)
     for bar in zip(*market(60), strict=True):
         f.update(*map(float, bar))
     f.check()
+
+
+# ------------------------------------------------------------------------------------------------- to the last bit
+def same_bits(ours: core.Features, twin: exact.Stream) -> None:
+    assert (ours.count, ours.refused_count, ours.anomaly_count) == (twin.count, twin.refused_count, twin.anomaly_count)
+    expected = np.array([[twin.value(name, n) for n in twin.windows] for name in twin.families])
+    found = ours.values()
+    # A NaN is the warm-up and has one form; of zeros the sign counts.
+    wrong = [NAMES[i] for i in range(len(NAMES)) if found[i].tobytes() != expected[i].tobytes()]
+    assert wrong == [], (twin.count, wrong)
+    for name, n in twin.flags:
+        assert ours.flagged(name, n)
+    assert sum(ours.flagged(name, n) for name in NAMES for n in twin.windows) == len(twin.flags)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("windows", [WINDOWS, (2, 7, 14), (1, 2, 3, 4, 5, 6, 7, 9, 12)])
+def test_every_family_in_every_window_is_its_arithmetic_to_the_last_bit(level, windows):
+    for bars in (market(120), market(90, seed=3, step=0.01), market(90, seed=4, step=900.0, start=1000.0)):
+        ours, twin = core.Features(NAMES, windows=windows, isa=level), exact.Stream(NAMES, windows)
+        for i, bar in enumerate(zip(*bars, strict=True)):
+            assert ours.update(*map(float, bar)) == twin.update(*map(float, bar))
+            if i < 60 or i % 5 == 0:
+                same_bits(ours, twin)
+
+
+step_of = st.sampled_from([0.0, 0.0, 1e-12, 1e-9, 0.01, -0.01, 0.5])
+volume_of = st.sampled_from([0.0, 1.0, 0.3, 1e-9, 7e12, 1e21])
+
+
+@given(
+    st.floats(1e-8, 1e11),
+    st.lists(st.tuples(price, step_of, step_of, step_of, volume_of, st.booleans()), max_size=40),
+    st.sampled_from([(1, 2, 3, 7), (5,), (3, 6)]),
+)
+@histories(usual=40)
+def test_whatever_comes_the_bits_and_the_flags_are_those_of_the_arithmetic(base, rows, windows):
+    ours, twin = core.Features(NAMES, windows=windows), exact.Stream(NAMES, windows)
+    for wild, a, b, c, volume, calm in rows:
+        first = base if calm else wild
+        four = first, first * (1 + a), first * (1 + b), first * (1 + c)
+        bar = four[0], max(four), min(four), four[1], volume, c
+        assert ours.update(*bar) == twin.update(*bar)
+        same_bits(ours, twin)
+
+
+def test_an_anomaly_of_a_window_that_nobody_asked_for_is_none():
+    """A group has eight windows; those that are not in use run along with one bar each."""
+    long, short = core.Features(["body"], windows=(5,)), core.Features(["body"], windows=(1,))
+    for f in (long, short):
+        f.run(*(np.array(x) for x in zip(*[(1.0, 2.0, 1.0, 1.0, 0.0)] * 6, (1.0, 1.0 + 1e-9, 1.0, 1.0, 0.0),
+                                         strict=True)))  # fmt: skip
+        # Ten thousand over the range of one bar before; over the mean of five it is an ordinary body.
+        f.update(1.0, 1e4, 1.0, 1e4)
+    assert (short.flagged("body", 1), short.anomaly_count) == (True, 1)
+    assert (long.flagged("body", 5), long.anomaly_count) == (False, 0)

@@ -8,10 +8,10 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from engine._core import features_feed
+from engine._core import features_feed, types
 from engine._core.features import Features
-from engine._core.features_feed import FeedSource, feed_bytes, feed_hash, feed_init, feed_of
-from engine._core.types import BAR_PRICES, QUOTE, Kind
+from engine._core.features_feed import FeedSource, feed_bytes, feed_hash, feed_init, feed_of, feed_words
+from engine._core.types import BAR_PRICES, QUOTE, Flag, Kind
 from engine._core.world import World
 from engine.errors import StrategyNotAccepted
 from engine.research import dataset, shipped
@@ -21,6 +21,7 @@ from engine.runtime.backtest import Asked, run_backtest, sample
 from engine.settings.load import config_directory, load
 from engine.strategy import registry
 from engine.strategy.contract import NONE, OK, REST, Feature
+from tests.support.desks import START, Desk
 
 STEM = "features_feed"
 COUNT = 1_500
@@ -195,3 +196,55 @@ def test_where_nothing_was_asked_for_there_are_no_values():
 def test_a_module_that_asks_for_what_there_is_not_is_refused(watching, wanted, bars_s, said):
     with pytest.raises(StrategyNotAccepted, match=said):
         registry.define(watching(wanted=wanted, bars_s=bars_s))
+
+
+# ------------------------------------------------------------------------------------------ what moves a stream
+def fed(source, wanted=(("ema", 3),), **options):
+    desk = Desk(features=feed_bytes([(int(source), 0, wanted)]), **options)
+    feed_init(desk.world, [(int(source), 0, wanted)])
+    desk.core.bind_features(features_feed.feed_address())
+    return desk
+
+
+def count_of(desk):
+    return feed_words(desk.world, 0)["count"]
+
+
+def test_a_mark_or_a_liquidation_moves_no_stream_of_the_touch():
+    desk = fed(FeedSource.FEED_TOUCH)
+    for _ in range(3):
+        desk.quote()
+    desk.say(Kind.KIND_MARK, types.MARK, mark_px_e8=50_000 * 10**6)
+    desk.say(Kind.KIND_LIQUIDATION, types.LIQUIDATION, px_ticks=50_000, qty_lots=1)
+    desk.say(Kind.KIND_BAR_TOTALS, types.BAR_TOTALS, ts_open_ns=1, ts_close_ns=2)
+    assert count_of(desk) == 3
+    assert desk.hooks[0].call_count >= 5
+    desk.close()
+
+
+def bar(desk, opened, *, totals=True, closed=True):
+    flags = int(Flag.FLAG_CLOSED) if closed else 0
+    prices = {"open_ticks": 50_000, "high_ticks": 50_003, "low_ticks": 49_998, "close_ticks": 50_001, "volume_lots": 7}
+    desk.say(Kind.KIND_BAR_PRICES, types.BAR_PRICES, flags=flags, **prices)
+    if totals:
+        times = {"ts_open_ns": START + opened * SECOND, "ts_close_ns": START + (opened + 1) * SECOND - 1}
+        desk.say(Kind.KIND_BAR_TOTALS, types.BAR_TOTALS, flags=flags, **times)
+
+
+def test_a_closed_bar_that_comes_over_two_lines_is_counted_once():
+    desk = fed(FeedSource.FEED_BARS)
+    desk.world.set_validate(0, needs_time=0)
+    for opened in (1, 1, 2, 2, 3):
+        bar(desk, opened)
+    assert count_of(desk) == 3
+    desk.close()
+
+
+def test_a_bar_is_fed_when_it_is_closed_and_whole():
+    desk = fed(FeedSource.FEED_BARS)
+    bar(desk, 1, closed=False)
+    bar(desk, 1, totals=False)
+    assert (count_of(desk), feed_words(desk.world, 0)["bar"]) == (0, 1)
+    bar(desk, 1)
+    assert (count_of(desk), feed_words(desk.world, 0)["bar"]) == (1, 0)
+    desk.close()

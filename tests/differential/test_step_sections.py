@@ -235,6 +235,7 @@ def healed(pair):
     twin = pair.twin
     moves = [("feed", feed, 1) for feed in sorted(twin.down)] or [("feed", 1, 2)] * twin.unreconciled
     moves += [("halt", symbol, 0) for symbol, touch in enumerate(twin.touch) if touch["halted"]]
+    moves += [("books", symbol, 0, 7) for symbol, touch in enumerate(twin.touch) if touch["books"]]
     return moves + [("position", symbol, 0) for symbol, touch in enumerate(twin.touch) if touch["other"]]
 
 

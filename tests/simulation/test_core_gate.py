@@ -235,3 +235,23 @@ def test_what_is_not_asked_again_is_data_counts_and_rates():
     kept = {rule for rule in Rule if rule < Rule.RULE_COUNT} - set(RECHECK_SKIPS)
     assert {Rule.RULE_LATCH, Rule.RULE_MODE, Rule.RULE_POSITION_SHARE, Rule.RULE_GROSS, Rule.RULE_NET, Rule.RULE_MARGIN,
             Rule.RULE_DRAWDOWN, Rule.RULE_DAILY_LOSS, Rule.RULE_LEVERAGE, Rule.RULE_SYMBOL_HALTED} <= kept  # fmt: skip
+
+
+def test_what_an_ended_order_owed_leaves_its_symbol_with_its_record():
+    """A cancel that tells of a fill nobody heard of leaves that lot in the exposure, until the record's place is
+    needed for another symbol's order. At the next touch of its symbol the gate knows that it is gone."""
+    desk = Desk(symbols=2, strategies=2, orders=2, brackets=0)
+    desk.quote()
+    desk.wants("ask", strategy=1)
+    desk.quote(symbol=1)
+    (sold,) = desk.places
+    desk.wants_nothing(strategy=1)
+    desk.report(Kind.KIND_ORDER_CANCELED, sold, filled_lots=1)
+    assert desk.world.gate_symbols()["open_sell_lots"].tolist() == [0, 1]
+    for tag in (0, 1):
+        desk.wants("bid", tag=tag)
+        desk.quote()
+    assert len(desk.world.live_orders()) == 2
+    desk.quote(symbol=1)
+    assert desk.world.gate_symbols()["open_sell_lots"].tolist() == [0, 0]
+    desk.close()

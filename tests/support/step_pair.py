@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from functools import partial
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
 from engine._core import types
 from engine._core.book import Rule
-from engine._core.discipline import DecisionFlag, Discipline
+from engine._core.discipline import Discipline
+from engine._core.features_feed import feed_address, feed_bytes, feed_init
+from engine._core.infer import pack
 from engine._core.orders import OrderType
 from engine._core.strategy import StrategyAct
 from engine._core.types import Can, Flag, Kind
-from engine._core.validate import REFUSAL
 from engine.model.step import Step
+from engine.model.step_features import Request
 from engine.runtime.wiring import ACCOUNT, GATE_SYMBOL, INSTRUMENT, LIMITS
+from engine.strategy.contract import NONE
 from tests.support.desks import SECOND, START, Desk, event, terms_of
+from tests.support.step_compare import Comparing, exactly, seen_of
 
 QTY_MOST = 40
 PROFILE = (1, 2, 3)  # of the volume that a VWAP follows
@@ -28,7 +34,22 @@ RULES = {
 }  # fmt: skip
 
 
-class Pair:
+def decided(stated: dict[tuple[int, bool], dict[str, int]], view: Any) -> dict[tuple[int, bool], dict[str, int]]:
+    """What a strategy makes of its wishes when it sees this: of features every bit counts, and whether they are known,
+    of its peers the touch. So whatever is wrong in a view comes out as an order at another price, or as none."""
+    if not view["features"] and not view["peers"]:
+        return stated
+    touches = [(one["bid_px_ticks"], one["ask_px_ticks"], one["book_trusted"]) for one in view["peers"]]
+    lean = crc32(np.array(view["features"]).tobytes() + repr(touches).encode()) % 3 - 1
+    unknown = any(map(math.isnan, view["features"]))
+    made = {}
+    for (tag, sell), fields in stated.items():
+        px = fields["px_ticks"] + (lean if fields["px_ticks"] > 0 else 0)
+        made[tag, sell] = fields | {"px_ticks": px, "kind": NONE if unknown and tag == 1 else fields["kind"]}
+    return made
+
+
+class Pair(Comparing):
     """The two, side by side. Every word that can be observed is compared after every event."""
 
     def __init__(self, *, symbols: int = 1, strategies: int = 1, orders: int = 12, can: int = int(Can.CAN_ALL),
@@ -37,19 +58,22 @@ class Pair:
                  discipline: dict[str, Any] | None = None, validate: dict[str, Any] | None = None,
                  books: dict[str, int] | None = None, triggers: int = 0, algos: int = 0, tracked: int = 0,
                  groups: list[tuple[list[int], int]] | None = None, fees_age_ns: int = 0,
-                 record: list[int] | None = None, cash: int = 0) -> None:  # fmt: skip
-        self.symbols, self.strategies, self.books = symbols, strategies, books
+                 record: list[int] | None = None, cash: int = 0, features: list[Request | None] | None = None,
+                 peers: list[list[int]] | None = None, linear: bool = False) -> None:  # fmt: skip
+        self.symbols, self.strategies, self.books, self.linear = symbols, strategies, books, linear
         shape: dict[str, Any] = {"bracket_rules": RULES} if brackets else {}
         if tracked:
             shape |= {"samples_min": 3, "sample_ns": SECOND}
+        requests = [one and (*one[:3], *([pack(one[3])] if one[3] else [])) for one in features or ()]
         sizes = {"triggers": triggers, "algos": algos, "tracked": tracked}
         rules = books or {}
         instrument = INSTRUMENT | {"qty_max_lots": QTY_MOST, "cash_only": cash_only, "fees_age_ns": fees_age_ns}
+        instrument["linear"] = linear
         self.desk = Desk(symbols=symbols, strategies=strategies, orders=orders, can=can, cash=cash or None,
                          validate=validate is not None, brackets=brackets, instrument=instrument, limits=limits,
                          modes=modes, discipline=discipline, groups=len(groups or ()),
                          book_levels=rules.get("levels_max", 0), book_ticks=rules.get("ticks", 256),
-                         **sizes, **shape)  # fmt: skip
+                         features=feed_bytes(requests) if requests else 0, **sizes, **shape)  # fmt: skip
         gate_symbol = GATE_SYMBOL | {"margin_ppm": 100_000, "qty_max_lots": QTY_MOST}
         for symbol in range(symbols):
             self.desk.world.set_gate_symbol(symbol, **gate_symbol)
@@ -62,7 +86,11 @@ class Pair:
         if tracked:
             self.desk.world.set_tracked(range(tracked))
         for strategy in range(strategies):
-            self.desk.world.set_strategy(strategy, min(strategy, symbols - 1), limits=own)
+            watched = peers[strategy] if peers else ()
+            self.desk.world.set_strategy(strategy, min(strategy, symbols - 1), limits=own, peers=watched)
+        if requests:
+            feed_init(self.desk.world, requests)
+            self.desk.core.bind_features(feed_address())
         self.twin = Step(
             symbols=symbols, strategies=strategies, orders=orders, can=can, account=ACCOUNT,
             limits=LIMITS | {"equity_age_ns": 10**18} | (limits or {}), gate_symbol=gate_symbol, own=own or {},
@@ -70,7 +98,9 @@ class Pair:
             cash_only=bool(cash_only), discipline=discipline, brackets=brackets, groups=groups or (), books=books,
             fees_age_ns=fees_age_ns, cash=cash,
             validate=None if validate is None else self._judged_by(validate), profile=PROFILE,
-            fees=(INSTRUMENT["fee_maker_e8"], INSTRUMENT["fee_taker_e8"]), **sizes, **shape,
+            fees=(INSTRUMENT["fee_maker_e8"], INSTRUMENT["fee_taker_e8"]), features=features, peers=peers or (),
+            linear=linear,
+            **sizes, **shape,
         )  # fmt: skip
         for symbol in range(tracked):
             assert self.twin.correlation is not None
@@ -82,6 +112,8 @@ class Pair:
         self.mid = 50_000
         self.book_id = 0
         self.said: Counter[Kind] = Counter()
+        self.seen: list[dict[str, Any]] = []  # what the strategies saw in this event, in turn
+        self._wish({}, 1)
 
     def _remember(self, rules: dict[str, Any], pnls: list[int]) -> None:
         """The first strategy's results before this world."""
@@ -114,7 +146,10 @@ class Pair:
 
     def _agree(self, answer: Any, move: Any) -> None:
         status, out = answer
+        seen, self.seen = self.seen, []
         assert self.desk.status == status, (move, types.Status(self.desk.status), types.Status(status))
+        # What a strategy saw first: where it differs, so does what it wished for.
+        assert [exactly(view) for view in seen] == [exactly(view) for view in self.twin.shown], move
         assert self._words(self.desk.out) == out, move
         self._compare()
         self.said.update(Kind(int(kind)) for kind in self.desk.out["kind"])
@@ -159,10 +194,11 @@ class Pair:
         """What every strategy wishes for whenever it is called, until it is told otherwise."""
 
         def wish(view: Any, out: Any) -> None:
+            self.seen.append(seen_of(view))
             out["signal"]["valid"], out["signal"]["sources"] = 1, sources
             if self.twin.algos:
                 view["state"][: len(PROFILE)] = PROFILE
-            for (tag, sell), fields in stated.items():
+            for (tag, sell), fields in decided(stated, self.seen[-1]).items():
                 for name, value in fields.items():
                     out["ask" if sell else "bid"][tag][name] = value
 
@@ -170,7 +206,7 @@ class Pair:
             # A signal is heard when its strategy is called, and stands until the next.
             if self.twin.judge:
                 self.twin.judge.said[strategy] = sources
-            return stated
+            return decided(stated, self.twin.views[strategy])
 
         for strategy in range(self.strategies):
             self.desk.wish[strategy] = wish
@@ -275,11 +311,43 @@ class Pair:
         self.desk.step(record)
         return self.twin.step(Kind.KIND_DENIED, now=self._now(), denied=mask)
 
-    def _position(self, symbol: int, off: int) -> Any:
+    def _position(self, symbol: int, off: int, liquidation: int = 0) -> Any:
         symbol %= self.symbols
         lots = int(self.desk.world.positions()["lots"][symbol]) + off
-        self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots)
-        return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots)
+        self.desk.say(Kind.KIND_POSITION, types.POSITION, symbol=symbol, lots=lots, liquidation_px_e8=liquidation)
+        return self.twin.step(Kind.KIND_POSITION, now=self._now(), symbol=symbol, lots=lots, liquidation=liquidation)
+
+    def _clock(self, offset: int, uncertainty: int, venue: int = 0) -> Any:
+        words = {"venue": venue, "uncertainty": uncertainty, "offset": offset}
+        self.desk.say(Kind.KIND_CLOCK, types.CLOCK, venue=venue, offset_ns=offset, uncertainty_ns=uncertainty)
+        return self.twin.step(Kind.KIND_CLOCK, now=self._now(), **words)
+
+    def _limit(self, which: int, value: int) -> Any:
+        record = event(Kind.KIND_LIMIT, types.EVENT, self.desk.tick(1))
+        record["word"][0, :2] = which, value
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_LIMIT, now=self._now(), which=which, value=value)
+
+    def _balance(self, asset: int, off: int, locked: int) -> Any:
+        """What the venue says of an asset: ours, or so much off."""
+        cash = self.twin.ledger.balance(asset, 0) if 0 <= asset <= self.symbols else 0
+        words = {"asset": asset, "free": cash + off - locked, "locked": locked}
+        self.desk.say(Kind.KIND_BALANCE, types.BALANCE, **words)
+        return self.twin.step(Kind.KIND_BALANCE, now=self._now(), symbol=0, **words)
+
+    def _funding(self, number: int, symbol: int, amount: int, asset: int = 0) -> Any:
+        words = {"symbol": symbol % self.symbols, "id_funding": number, "asset": asset, "amount": amount}
+        self.desk.say(Kind.KIND_FUNDING, types.FUNDING, **words)
+        return self.twin.step(Kind.KIND_FUNDING, now=self._now(), **words)
+
+    def _books(self, symbol: int, halt: int, reason: int) -> Any:
+        """A comparison of books speaks: it halts, lets go, or names what it found."""
+        symbol %= self.symbols
+        record = event(Kind.KIND_SYMBOL, types.EVENT, self.desk.tick(1), symbol=symbol)
+        record["word"][0] = halt, reason, 7, 8, 9
+        self.desk.step(record)
+        return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol, halt=halt, reason=reason, id=9,
+                              rates=(7, 8))  # fmt: skip
 
     def _strategy(self, act: int, reason: int, detail: int = 0) -> Any:
         record = np.zeros(1, types.EVENT)
@@ -292,126 +360,3 @@ class Pair:
     def _approve(self, lots: int, span: int) -> Any:
         """A person's word for the first strategy: so many lots, negative to sell, for so many seconds."""
         return self._strategy(int(StrategyAct.STRATEGY_ACT_APPROVE), lots, self._now() + span * SECOND)
-
-    # -------------------------------------------------------------------------------------------------------- comparing
-    @staticmethod
-    def _words(out: Any) -> list[tuple[Any, ...]]:
-        words: list[tuple[Any, ...]] = []
-        for raw in out:
-            kind = Kind(int(raw["kind"]))
-            if kind == Kind.KIND_DECISION:
-                r = raw.reshape(1).view(types.DECISION)[0]
-                origin = int(r["origin"])
-                who = (origin & 0xFFFF, origin >> 16 & 0xFFFF, origin >> 32)
-                what = tuple(int(r[name]) for name in ("px_ticks", "qty_lots", "reasons", "headroom_lots"))
-                said = "observed" if r["flags"] & DecisionFlag.DECISION_OBSERVED else kind
-                words.append((said, *who, bool(r["flags"] & 4), int(r["symbol"]), *what))
-            elif kind == Kind.KIND_REFUSAL:
-                r = raw.reshape(1).view(REFUSAL)[0]
-                names = ("symbol", "reason", "value", "limit", "id_event", "actions")
-                words.append((kind, *(int(r[name]) for name in names)))
-            elif kind == Kind.KIND_ALGO:
-                r = raw.reshape(1).view(types.ALGO)[0]
-                names = ("id_algo", "state", "filled_lots", "qty_lots", "strategy")
-                words.append((kind, int(r["symbol"]), bool(r["flags"] & Flag.FLAG_SELL), *(int(r[n]) for n in names)))
-            elif kind == Kind.KIND_MODE:
-                r = raw.reshape(1).view(types.MODE)[0]
-                names = ("symbol", "mode", "phase", "outcome", "action", "value")
-                words.append((kind, *(int(r[name]) for name in names)))
-            elif kind == Kind.KIND_INTENT_TERMS:
-                r = raw.reshape(1).view(types.INTENT_TERMS)[0]
-                names = ("symbol", "id_order", "trigger_px_ticks", "trail_ticks", "display_lots", "expire_ns")
-                words.append((kind, bool(r["flags"] & Flag.FLAG_SELL), *(int(r[name]) for name in names)))
-            elif kind == Kind.KIND_BRACKET:
-                r = raw.reshape(1).view(types.BRACKET)[0]
-                names = ("bracket", "phase", "phase_before", "held_lots", "strategy")
-                words.append((kind, int(r["symbol"]), bool(r["flags"] & Flag.FLAG_SELL), *(int(r[n]) for n in names)))
-            elif kind == Kind.KIND_INCIDENT:
-                r = raw.reshape(1).view(types.INCIDENT)[0]
-                words.append((kind, int(r["what"]), int(r["symbol"]), int(r["id_order"])))
-            else:
-                r = raw.reshape(1).view(types.INTENT)[0]
-                words.append((kind, bool(r["flags"] & Flag.FLAG_SELL), int(r["symbol"]), int(r["id_order"]),
-                              int(r["px_ticks"]), int(r["qty_lots"]), *terms_of(r)))  # fmt: skip
-        return words
-
-    def _compare(self) -> None:
-        world, twin = self.desk.world, self.twin
-        live = {int(o["id_order"]): o for o in world.live_orders()}
-        assert set(live) == {i for i, o in twin.orders.records.items() if o.live}
-        for i, o in live.items():
-            t = twin.orders.records[i]
-            assert (o["state"], o["qty_lots"], o["filled_lots"], o["px_ticks"]) == (t.state, t.qty, t.filled, t.px)
-        assert world.positions()["lots"].tolist() == twin.lots
-        assert world.assets()["balance"][0, 0] == twin.ledger.balance(0, 0)
-        assert world.assets()["balance"][0, 4] == twin.ledger.balance(0, 4)
-        rows, account = world.gate_symbols(), world.account()
-        for symbol in range(self.symbols):
-            expected = twin.gate.symbol(symbol)
-            found = {name: int(rows[name][symbol]) for name in expected}
-            # The kernel keeps who halted it, a bit each; the gate asks whether anybody did.
-            assert found | {"halted": int(found["halted"] != 0)} == expected
-        assert {name: world.modes[name] for name in ("mode", "phase", "outcome", "steps")} == {
-            name: twin.modes.state[name] for name in ("mode", "phase", "outcome", "steps")
-        }
-        expected = twin.gate.account_values()
-        assert {name: account[name] for name in expected} == expected
-        strategies = world.strategies()
-        for strategy in range(self.strategies):
-            expected = twin.rows[strategy].state
-            assert {name: int(strategies[name][strategy]) for name in expected} == expected
-        if twin.brackets:
-            self._compare_brackets()
-        self._compare_sections()
-        # The verdicts are among the words of every event; the statistics behind them are dear to read.
-        if twin.judge and world.event_count % 8 == 0:
-            table = Discipline.load(world.discipline())
-            table.check()
-            assert table.cooldowns() == twin.judge.table.cooldowns()
-            assert table.counts == twin.judge.table.counts
-            samples = [table.statistics(i)["sum_e8"] for i in range(self.strategies)]
-            assert samples == [twin.judge.table.statistics(i)["sum_e8"] for i in range(self.strategies)]
-
-    def _compare_sections(self) -> None:
-        world, twin = self.desk.world, self.twin
-        if twin.algos:
-            rows = {int(row["id_algo"]): row for row in world.algos()}
-            assert set(rows) == set(twin.algos.parents)
-            for id_algo, row in rows.items():
-                expected = twin.algos.row(id_algo)
-                assert {name: int(row[name]) for name in expected} == expected
-            twin.algos.check()
-        if twin.triggers:
-            twin.triggers.check()
-            assert {i: o for i, o in twin.waiting.items() if not twin.orders.records[i].live} == {}
-        for symbol, book in enumerate(twin.books or ()):
-            top = world.book_top(symbol)
-            names = ("bid_px_ticks", "bid_qty_lots", "ask_px_ticks", "ask_qty_lots", "update_id", "ts_ns", "trust")
-            line = [int(top[name]) for name in names]
-            assert (*line[:6], line[6] & 0xFFFFFFFF, line[6] >> 32) == book.top()
-            book.check()
-
-    def _compare_brackets(self) -> None:
-        world, twin = self.desk.world, self.twin
-        assert twin.brackets is not None
-        twin.brackets.check()
-        rows = {int(row["handle"]): row for row in world.brackets()}
-        assert set(rows) == {b.handle for b in twin.brackets.slots if b is not None}
-        for handle, row in rows.items():
-            assert bracket_facts(row) == twin.brackets.facts(handle)
-        symbols = world.symbols()
-        assert symbols["unprotected_lots"].tolist() == twin.unprotected
-        assert symbols["stop_px_ticks"].tolist() == twin.stop_px
-
-
-def bracket_facts(row: Any) -> dict[str, Any]:
-    """A bracket's row in the words of the twin."""
-    legs = row["legs"]
-    out = sum(legs[i]["total_lots"] for i in (1, 2, 3))
-    names = ("handle", "phase", "flags", "base_lots", "over_lots", "outside_lots", "qty_lots", "deadline_ns", "lates",
-             "incidents")  # fmt: skip
-    leg = ("id_order", "qty_lots", "filled_lots", "total_lots", "state", "places", "asks")
-    held = row["base_lots"] + legs[0]["total_lots"] + row["over_lots"] - out - row["outside_lots"]
-    return {name: int(row[name]) for name in names} | {
-        "held_lots": held, "legs": [tuple(int(one[name]) for name in leg) for one in legs]
-    }  # fmt: skip

@@ -63,8 +63,24 @@ class SectionPair(Pair):
             id_book=self.book_id + ahead,
         ))  # fmt: skip
 
+    def _bar(self, symbol: int, by: int, tall: int, lots: int, closed: bool, totals: int) -> None:
+        """The venue's bar, prices first: from the mid on, its ends beyond it, sometimes none; and its totals, once,
+        again or not at all. Some milliseconds are one bar, so what is closed comes again."""
+        symbol, flags = symbol % self.symbols, int(Flag.FLAG_CLOSED) if closed else 0
+        close = self.mid + by
+        prices = {"open_ticks": self.mid, "high_ticks": max(self.mid, close) + tall,
+                  "low_ticks": min(self.mid, close) - tall, "close_ticks": close, "volume_lots": lots}  # fmt: skip
+        now = self.desk.tick(1_000_000)
+        opened = START + now // 4_000_000 * 4_000_000
+        self._both(event(Kind.KIND_BAR_PRICES, types.BAR_PRICES, now, symbol=symbol, flags=flags, **prices))
+        for _ in range(totals):
+            words = {"ts_open_ns": opened, "ts_close_ns": opened + 4_000_000, "trade_count": 3}
+            self._both(event(Kind.KIND_BAR_TOTALS, types.BAR_TOTALS, now, symbol=symbol, flags=flags, **words))
+
     def _rates(self, symbol: int, maker: int, taker: int) -> Any:
         record = event(Kind.KIND_SYMBOL, types.EVENT, self.desk.tick(1), symbol=symbol % self.symbols)
         record["word"][0, :4] = types.SymbolWord.SYMBOL_FEES, 0, maker, taker
         self.desk.step(record)
-        return self.twin.step(Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, rates=(maker, taker))
+        return self.twin.step(
+            Kind.KIND_SYMBOL, now=self._now(), symbol=symbol % self.symbols, halt=3, rates=(maker, taker)
+        )

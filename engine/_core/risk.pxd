@@ -1,7 +1,7 @@
 """The gate: one pass over every rule for one order; all failures in one mask, the headroom to each limit beside it.
 
 No order leaves without its verdict. The pass has no early exit: a denied order learns everything that is wrong with
-it, and the cost is the same for a good order and a bad one. Missing, stale or untrusted input fails. Three lanes:
+it, and costs only the mask of its failures more than a good one. Missing, stale or untrusted input fails. Three lanes:
 
 NORMAL      every rule.
 REDUCE      a reduce-only order skips the caps on size, exposure and account, never the proof that it really reduces.
@@ -188,6 +188,7 @@ cdef extern from * nogil:
         return (int64_t)(t | 1);          /* never 0: 0 means "no verdict" */
     }
     """
+    uint64_t gate_mix "bot4_mix"(uint64_t x) noexcept
     int64_t gate_token "bot4_token"(uint64_t secret, int64_t id_order, int64_t px_ticks, int64_t qty_lots,
                                     uint32_t what) noexcept
 

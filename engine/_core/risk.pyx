@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 import numpy as np
@@ -16,94 +16,24 @@ from engine._core.limits cimport (
     limit, limits_t, limits_tighten,
 )
 from engine._core.memory cimport block_free, block_new
+from engine._core.saturate cimport (
+    abs_sat, add_sat, also, part_down, parts_of, parts_t, share_down, share_wide, sign_mask, sub_sat, units_up,
+)
+from engine._core.simd cimport inlined
 from engine._core.types cimport OK, WORLD_UNKNOWN_SYMBOL, raise_status
 
-cdef extern from * nogil:
-    """
-    #include <stdint.h>
-    /* Saturating arithmetic: a value too large for 63 bits is the largest one, and every limit fails it. */
-    static inline int64_t bot4_sat(__int128 v) {
-        return v > INT64_MAX ? INT64_MAX : v < INT64_MIN ? INT64_MIN : (int64_t)v;
-    }
-    static inline int64_t bot4_mul_sat(int64_t a, int64_t b) {
-        int64_t r;
-        return __builtin_mul_overflow(a, b, &r) ? ((a < 0) != (b < 0) ? INT64_MIN : INT64_MAX) : r;
-    }
-    static inline int64_t bot4_add_sat(int64_t a, int64_t b) {
-        int64_t r;
-        return __builtin_add_overflow(a, b, &r) ? (a < 0 ? INT64_MIN : INT64_MAX) : r;
-    }
-    /* The sign bits of `count` words as a mask, bit i for word i. Every x86-64 moves two of them in one instruction. */
-    #if defined(__x86_64__)
-    #include <emmintrin.h>
-    #endif
-    static inline uint64_t bot4_signs(const int64_t* words, int count) {
-        uint64_t mask = 0;
-        int i = 0;
-    #if defined(__x86_64__)
-        for (; i + 2 <= count; i += 2)
-            mask |= (uint64_t)_mm_movemask_pd(_mm_loadu_pd((const double*)(words + i))) << i;
-    #endif
-        for (; i < count; i++) mask |= ((uint64_t)words[i] >> 63) << i;
-        return mask;
-    }
-    static inline int64_t bot4_sub_sat(int64_t a, int64_t b) {
-        int64_t r;
-        return __builtin_sub_overflow(a, b, &r) ? (a < 0 ? INT64_MIN : INT64_MAX) : r;
-    }
-    static inline int64_t bot4_abs_sat(int64_t a) { return a == INT64_MIN ? INT64_MAX : a < 0 ? -a : a; }
-    /* Value of ticks x lots in account units, rounded away from zero: against us. Not knowing what a tick is worth
-       makes every amount the largest, which every limit fails. */
-    static inline int64_t bot4_units(int64_t px, int64_t qty, uint64_t value_q32) {
-        if (value_q32 == 0) return INT64_MAX;
-        int64_t p = bot4_mul_sat(px, qty);
-        uint64_t size = p < 0 ? -(uint64_t)p : (uint64_t)p;
-        /* 63 x 64 bits fit into 127; the rounding bits are far below the top. What needs more than 63 is the largest. */
-        unsigned __int128 m = (unsigned __int128)size * value_q32 + 0xffffffffu;
-        int64_t value = (uint64_t)(m >> 64) >> 31 ? INT64_MAX : (int64_t)(m >> 32);
-        return p < 0 ? -value : value;
-    }
-    /* share_ppm of base, rounded down: a limit is never a unit too generous. With base = q * 10**6 + r the share is
-       q * ppm + r * ppm / 10**6 exactly: two divisions by a constant in place of one through 128 bits, and a base of
-       which several shares are asked is divided once. */
-    typedef struct { int64_t base, q, r; } bot4_parts_t;
-    static inline bot4_parts_t bot4_parts(int64_t base) {
-        bot4_parts_t p = {base, base / 1000000, base % 1000000};
-        if (p.r < 0) { p.r += 1000000; p.q -= 1; }
-        return p;
-    }
-    static inline int64_t bot4_part(bot4_parts_t p, int64_t ppm) {
-        int64_t whole;
-        if (__builtin_expect(ppm < 0 || ppm > 9000000000000, 0)) {
-            __int128 v = (__int128)p.base * ppm;
-            return bot4_sat(v >= 0 ? v / 1000000 : -((-v + 999999) / 1000000));
-        }
-        if (__builtin_expect(__builtin_mul_overflow(p.q, ppm, &whole), 0)) return p.q < 0 ? INT64_MIN : INT64_MAX;
-        return bot4_add_sat(whole, (int64_t)((uint64_t)(p.r * ppm) / 1000000));
-    }
-    static inline int64_t bot4_share(int64_t base, int64_t ppm) { return bot4_part(bot4_parts(base), ppm); }
-    """
-    int64_t mul_sat "bot4_mul_sat"(int64_t a, int64_t b) noexcept
-    int64_t add_sat "bot4_add_sat"(int64_t a, int64_t b) noexcept
-    uint64_t sign_mask "bot4_signs"(const int64_t* words, int count) noexcept
-    int64_t sub_sat "bot4_sub_sat"(int64_t a, int64_t b) noexcept
-    int64_t abs_sat "bot4_abs_sat"(int64_t a) noexcept
-    int64_t units_up "bot4_units"(int64_t px_ticks, int64_t qty_lots, uint64_t value_q32) noexcept
-    int64_t share_down "bot4_share"(int64_t base, int64_t ppm) noexcept
-    ctypedef struct parts_t "bot4_parts_t":
-        pass
-    parts_t parts_of "bot4_parts"(int64_t base) noexcept
-    int64_t part_down "bot4_part"(parts_t parts, int64_t ppm) noexcept
 
-cdef int64_t SECOND = 1_000_000_000
-cdef int64_t MINUTE = 60_000_000_000
-cdef int64_t PPM = 1_000_000
+cdef extern from *:
+    const int64_t SECOND "INT64_C(1000000000)"
+    const int64_t MINUTE "INT64_C(60000000000)"
+    const int64_t PPM "INT64_C(1000000)"
 
 Rule = rule_t
 LANES = {"normal": LANE_NORMAL, "reduce": LANE_REDUCE, "protective": LANE_PROTECTIVE}
 MODES = {"normal": MODE_NORMAL, "paused": MODE_PAUSED, "reduced": MODE_REDUCED, "emergency": MODE_EMERGENCY}
 
-# What each lane is let off. The table is data: the documents and the twin are drawn from it.
+# What each lane is let off. The table is data: the documents and the twin are drawn from it. The normal lane must be
+# let off NOT_REDUCING: `gate_check` asks for no mask where only that one is negative.
 _CAPS = [
     RULE_ORDER_NOTIONAL, RULE_POSITION_SHARE, RULE_GROSS, RULE_NET, RULE_LEVERAGE, RULE_CORRELATION, RULE_DRAWDOWN,
     RULE_DAILY_LOSS, RULE_EQUITY_STALE, RULE_MARGIN, RULE_LIQUIDATION, RULE_STOP_MISSING, RULE_OPEN_ORDERS_SYMBOL,
@@ -194,8 +124,14 @@ cdef inline int64_t _flag(bint bad) noexcept nogil:
     return -<int64_t>bad
 
 
-cdef inline void _put(int64_t* room, int rule, int64_t headroom) noexcept nogil:
+cdef inline void _note(int64_t* room, int rule, int64_t headroom) noexcept nogil:
     room[rule] = headroom
+
+
+cdef inline void _put(int64_t* all, int64_t* room, int rule, int64_t headroom) noexcept nogil:
+    """Notes what a rule leaves, and its sign among those of all: the sign of the OR says whether any failed."""
+    room[rule] = headroom
+    all[0] = also(all[0], headroom)
 
 
 cdef inline int64_t _age_headroom(int64_t age_max_ns, int64_t now_ns, int64_t stamp_ns) noexcept nogil:
@@ -204,42 +140,50 @@ cdef inline int64_t _age_headroom(int64_t age_max_ns, int64_t now_ns, int64_t st
     return age if age < 0 else sub_sat(age_max_ns, age)
 
 
-cdef void _check_state(const limits_t* limits, const account_t* a, const gate_symbol_t* s, const gate_ask_t* ask,
-                       int64_t now_ns, int64_t* room) noexcept nogil:
+cdef inline inlined _check_state(const limits_t* limits, const account_t* a, const gate_symbol_t* s,
+                                 const gate_ask_t* ask, int64_t now_ns, int64_t* room, int64_t* all) noexcept nogil:
     """Is trading allowed at all, and is what the order rests on still true?"""
-    _put(room, RULE_LATCH, _flag(a.latch != 0))
+    _put(all, room, RULE_LATCH, _flag(a.latch != 0))
     # Reduced and Emergency let a reduce-only order pass; a pause only what the core itself protects with.
-    _put(room, RULE_MODE, _flag(a.mode != MODE_NORMAL and (ask.lane == LANE_NORMAL or a.mode == MODE_PAUSED)))
-    _put(room, RULE_BREAKER, _flag(a.breaker_denied != 0))
-    _put(room, RULE_SYMBOL_HALTED, _flag(s.halted != 0))
-    _put(room, RULE_BOOK_UNTRUSTED, _flag(s.book_trusted == 0 or s.bid_px_ticks <= 0 or s.ask_px_ticks <= s.bid_px_ticks))
-    _put(room, RULE_BOOK_STALE, _age_headroom(limit(limits, LIMIT_BOOK_AGE_NS), now_ns, s.ts_book_ns))
-    _put(room, RULE_CLOCK_DRIFT, sub_sat(limit(limits, LIMIT_CLOCK_DRIFT_NS), abs_sat(a.clock_drift_ns)))
-    _put(room, RULE_SIGNAL_STALE, _age_headroom(limit(limits, LIMIT_SIGNAL_AGE_NS), now_ns, ask.ts_signal_ns))
-    _put(room, RULE_EQUITY_STALE, _age_headroom(limit(limits, LIMIT_EQUITY_AGE_NS), now_ns, a.ts_equity_ns))
-    _put(room, RULE_FEES_STALE, sub_sat(s.fees_until_ns, now_ns) if s.fees_until_ns else 0)
+    _put(all, room, RULE_MODE, _flag(a.mode != MODE_NORMAL and (ask.lane == LANE_NORMAL or a.mode == MODE_PAUSED)))
+    _put(all, room, RULE_BREAKER, _flag(a.breaker_denied != 0))
+    _put(all, room, RULE_SYMBOL_HALTED, _flag(s.halted != 0))
+    _put(all, room, RULE_BOOK_UNTRUSTED,
+         _flag((s.book_trusted == 0) | (s.bid_px_ticks <= 0) | (s.ask_px_ticks <= s.bid_px_ticks)))
+    _put(all, room, RULE_BOOK_STALE, _age_headroom(limit(limits, LIMIT_BOOK_AGE_NS), now_ns, s.ts_book_ns))
+    _put(all, room, RULE_CLOCK_DRIFT, sub_sat(limit(limits, LIMIT_CLOCK_DRIFT_NS), abs_sat(a.clock_drift_ns)))
+    _put(all, room, RULE_SIGNAL_STALE, _age_headroom(limit(limits, LIMIT_SIGNAL_AGE_NS), now_ns, ask.ts_signal_ns))
+    _put(all, room, RULE_EQUITY_STALE, _age_headroom(limit(limits, LIMIT_EQUITY_AGE_NS), now_ns, a.ts_equity_ns))
+    _put(all, room, RULE_FEES_STALE, sub_sat(s.fees_until_ns, now_ns) if s.fees_until_ns else 0)
 
 
-cdef void _check_price(const limits_t* limits, const gate_symbol_t* s, const gate_ask_t* ask, int64_t* room) noexcept nogil:
+cdef inline inlined _check_price(const limits_t* limits, const gate_symbol_t* s, const gate_ask_t* ask, int64_t* room,
+                                 int64_t* all) noexcept nogil:
     cdef int64_t px = ask.px_ticks
     cdef int64_t mid2 = add_sat(s.bid_px_ticks, s.ask_px_ticks)
-    cdef int64_t away2 = abs_sat(sub_sat(mul_sat(px, 2), mid2))
     cdef int64_t least = sub_sat(px, s.px_min_ticks), most = sub_sat(s.px_max_ticks, px)
-    _put(room, RULE_PX_RANGE, least if least < most else most)
-    _put(room, RULE_PX_BAND, sub_sat(share_down(mid2, limit(limits, LIMIT_PX_BAND_PPM)), away2))
-    if s.px_ref_ticks <= 0:
-        _put(room, RULE_PX_PERCENT, -1)
-    elif ask.sell:
-        _put(room, RULE_PX_PERCENT, sub_sat(px, share_down(s.px_ref_ticks, s.sell_down_ppm)))
+    cdef int64_t away2 = abs_sat(sub_sat(add_sat(px, px), mid2))
+    _put(all, room, RULE_PX_RANGE, least if least < most else most)
+    _put(all, room, RULE_PX_BAND, sub_sat(share_down(mid2, limit(limits, LIMIT_PX_BAND_PPM)), away2))
+    if s.px_liquidation_ticks <= 0:
+        _note(room, RULE_LIQUIDATION, 0)
     else:
-        _put(room, RULE_PX_PERCENT, sub_sat(share_down(s.px_ref_ticks, s.buy_up_ppm), px))
+        away2 = abs_sat(sub_sat(mid2, add_sat(s.px_liquidation_ticks, s.px_liquidation_ticks)))
+        _put(all, room, RULE_LIQUIDATION, sub_sat(away2, share_down(mid2, limit(limits, LIMIT_LIQUIDATION_PPM))))
+    if s.px_ref_ticks <= 0:
+        _put(all, room, RULE_PX_PERCENT, -1)
+    elif ask.sell:
+        _put(all, room, RULE_PX_PERCENT, sub_sat(px, share_down(s.px_ref_ticks, s.sell_down_ppm)))
+    else:
+        _put(all, room, RULE_PX_PERCENT, sub_sat(share_down(s.px_ref_ticks, s.buy_up_ppm), px))
     # A stop on the wrong side of the entry protects nothing, nor does one at a price that cannot be.
     if ask.sell:
-        _put(room, RULE_STOP_MISSING, _flag(ask.px_stop_ticks <= px or ask.px_stop_ticks > s.px_max_ticks))
-        _put(room, RULE_SELF_TRADE, _flag(ask.px_own_opposite_ticks > 0 and px <= ask.px_own_opposite_ticks))
+        _put(all, room, RULE_STOP_MISSING, _flag((ask.px_stop_ticks <= px) | (ask.px_stop_ticks > s.px_max_ticks)))
+        _put(all, room, RULE_SELF_TRADE, _flag((ask.px_own_opposite_ticks > 0) & (px <= ask.px_own_opposite_ticks)))
     else:
-        _put(room, RULE_STOP_MISSING, _flag(ask.px_stop_ticks < s.px_min_ticks or ask.px_stop_ticks <= 0 or ask.px_stop_ticks >= px))
-        _put(room, RULE_SELF_TRADE, _flag(ask.px_own_opposite_ticks > 0 and px >= ask.px_own_opposite_ticks))
+        _put(all, room, RULE_STOP_MISSING, _flag((ask.px_stop_ticks < s.px_min_ticks) | (ask.px_stop_ticks <= 0)
+                                                 | (ask.px_stop_ticks >= px)))
+        _put(all, room, RULE_SELF_TRADE, _flag((ask.px_own_opposite_ticks > 0) & (px >= ask.px_own_opposite_ticks)))
 
 
 cdef inline int64_t _worst_lots(const gate_symbol_t* s, int64_t more_buy, int64_t more_sell) noexcept nogil:
@@ -249,94 +193,117 @@ cdef inline int64_t _worst_lots(const gate_symbol_t* s, int64_t more_buy, int64_
     return long_side if long_side > short_side else short_side
 
 
-cdef void _check_size(const limits_t* limits, const account_t* a, const gate_symbol_t* s, const gate_ask_t* ask,
-                      int64_t* room, int64_t* notional_out) noexcept nogil:
+cdef struct amounts_t:            # what one order would move, in account units
+    int64_t notional              # at its own price
+    int64_t value                 # at the dearer of its price and the ask
+    int64_t held                  # the symbol's worst position with it
+    int64_t added                 # what it makes that worse by
+    int64_t required              # margin for it
+
+
+cdef inline inlined _amounts(const gate_symbol_t* s, const gate_ask_t* ask, amounts_t* m) noexcept nogil:
     cdef int64_t qty = ask.qty_lots
     cdef int64_t buys = 0 if ask.sell else qty, sells = qty if ask.sell else 0
     # Valued at the dearer of order price and ask: a sell at the bid still has to be bought back.
     cdef int64_t px = ask.px_ticks if ask.px_ticks > s.ask_px_ticks else s.ask_px_ticks
-    cdef int64_t notional = units_up(ask.px_ticks, qty, s.value_q32)
-    cdef int64_t value = units_up(px, qty, s.value_q32)
     cdef int64_t worst = _worst_lots(s, buys, sells)
-    cdef int64_t added = units_up(px, sub_sat(worst, _worst_lots(s, 0, 0)), s.value_q32)
-    cdef int64_t net, least, most, leverage, required, share
-    # What is written into `room` might be the account, for all the compiler knows: what is used twice is read once.
-    cdef parts_t equity = parts_of(a.equity)
-    cdef int64_t gross = add_sat(a.gross_worst, added)
-    notional_out[0] = notional
-    least = sub_sat(qty, s.qty_min_lots)
-    most = sub_sat(s.qty_max_lots, qty)
-    _put(room, RULE_QTY_RANGE, least if least < most else most)
-    least = sub_sat(notional, s.notional_min)
-    most = sub_sat(s.notional_max, notional)
-    _put(room, RULE_NOTIONAL_RANGE, least if least < most else most)
-    _put(room, RULE_ORDER_NOTIONAL, sub_sat(limit(limits, LIMIT_ORDER_NOTIONAL), notional))
-    share = part_down(equity, limit(limits, LIMIT_POSITION_SHARE_PPM))
-    _put(room, RULE_POSITION_SHARE, sub_sat(share_down(share, a.position_scale_ppm), units_up(px, worst, s.value_q32)))
-    share = part_down(equity, limit(limits, LIMIT_GROSS_SHARE_PPM))
-    _put(room, RULE_GROSS, sub_sat(share, gross))
-    net = sub_sat(value, a.short_worst) if ask.sell else add_sat(a.long_worst, value)
-    _put(room, RULE_NET, sub_sat(part_down(equity, limit(limits, LIMIT_NET_SHARE_PPM)), net))
-    leverage = limit(limits, LIMIT_LEVERAGE_TIER_PPM)
-    if limit(limits, LIMIT_LEVERAGE_REGIME_PPM) < leverage:
-        leverage = limit(limits, LIMIT_LEVERAGE_REGIME_PPM)
-    _put(room, RULE_LEVERAGE, sub_sat(part_down(equity, leverage), gross))
-    # Rounded up twice, both times against us: the margin, and the share of it that must be there.
-    required = add_sat(share_down(notional, s.margin_ppm), 1)
-    _put(room, RULE_MARGIN, sub_sat(a.margin_available, add_sat(share_down(required, limit(limits, LIMIT_MARGIN_PPM)), 1)))
+    m.notional = units_up(ask.px_ticks, qty, s.value_q32)
+    m.value = units_up(px, qty, s.value_q32)
+    m.held = units_up(px, worst, s.value_q32)
+    m.added = units_up(px, sub_sat(worst, _worst_lots(s, 0, 0)), s.value_q32)
+
+
+cdef inline inlined _check_order(const limits_t* limits, const gate_symbol_t* s, const gate_ask_t* ask, amounts_t* m,
+                                 int64_t* room, int64_t* all) noexcept nogil:
+    """The order's own size, and what it may close. NOT_REDUCING is noted, but not in the result: most need not."""
+    cdef int64_t qty = ask.qty_lots
+    cdef int64_t least = sub_sat(qty, s.qty_min_lots), most = sub_sat(s.qty_max_lots, qty)
+    # Rounded up, as its share in `_check_exposure` is: both times against us.
+    m.required = add_sat(share_down(m.notional, s.margin_ppm), 1)
+    _put(all, room, RULE_QTY_RANGE, least if least < most else most)
+    least = sub_sat(m.notional, s.notional_min)
+    most = sub_sat(s.notional_max, m.notional)
+    _put(all, room, RULE_NOTIONAL_RANGE, least if least < most else most)
+    _put(all, room, RULE_ORDER_NOTIONAL, sub_sat(limit(limits, LIMIT_ORDER_NOTIONAL), m.notional))
     # A reduce-only order may at most close what is held and not already being closed. What counts as closing is the
     # caller's to say: an entry of the same side does not, it was judged for what it opens.
-    _put(room, RULE_NOT_REDUCING, sub_sat(sub_sat(s.lots if ask.sell else -s.lots, ask.closing_lots), qty))
+    _note(room, RULE_NOT_REDUCING, sub_sat(sub_sat(s.lots if ask.sell else -s.lots, ask.closing_lots), qty))
     # A fee in the base asset leaves less than was bought: no order may sell what the account does not have.
-    _put(room, RULE_NOT_OWNED, sub_sat(ask.owned_lots, qty) if ask.cash_only else 0)
+    _put(all, room, RULE_NOT_OWNED, sub_sat(ask.owned_lots, qty) if ask.cash_only else 0)
 
 
-cdef void _check_account(const limits_t* limits, const account_t* a, const gate_symbol_t* s, const gate_ask_t* ask,
-                         int64_t* room) noexcept nogil:
-    cdef int64_t mid2 = add_sat(s.bid_px_ticks, s.ask_px_ticks)
-    cdef int64_t away2
-    _put(room, RULE_CORRELATION, sub_sat(limit(limits, LIMIT_CORRELATION_PPM), ask.correlation_ppm))
-    _put(room, RULE_DRAWDOWN, add_sat(share_down(a.peak, limit(limits, LIMIT_DRAWDOWN_PPM)), sub_sat(a.equity, a.peak)))
-    _put(room, RULE_DAILY_LOSS, add_sat(share_down(a.day_base, limit(limits, LIMIT_DAILY_LOSS_PPM)), sub_sat(a.equity, a.day_base)))
+cdef inline inlined _check_exposure(const limits_t* limits, const account_t* a, const gate_ask_t* ask,
+                                    const amounts_t* m, int64_t* room, int64_t* all) noexcept nogil:
+    """What the account would hold with the order, against shares of its equity; and the margin."""
+    cdef parts_t equity = parts_of(a.equity)
+    cdef int64_t share = part_down(equity, limit(limits, LIMIT_POSITION_SHARE_PPM))
+    cdef int64_t gross = add_sat(a.gross_worst, m.added)
+    cdef int64_t leverage = limit(limits, LIMIT_LEVERAGE_TIER_PPM), regime = limit(limits, LIMIT_LEVERAGE_REGIME_PPM)
+    cdef int64_t net = sub_sat(m.value, a.short_worst) if ask.sell else add_sat(a.long_worst, m.value)
+    cdef int64_t margin = add_sat(share_down(m.required, limit(limits, LIMIT_MARGIN_PPM)), 1)
+    _put(all, room, RULE_MARGIN, sub_sat(a.margin_available, margin))
+    _put(all, room, RULE_GROSS, sub_sat(part_down(equity, limit(limits, LIMIT_GROSS_SHARE_PPM)), gross))
+    _put(all, room, RULE_NET, sub_sat(part_down(equity, limit(limits, LIMIT_NET_SHARE_PPM)), net))
+    _put(all, room, RULE_LEVERAGE, sub_sat(part_down(equity, leverage if leverage < regime else regime), gross))
+    # The whole of a share is that share: without a cap nothing is multiplied.
+    if a.position_scale_ppm != PPM:
+        share = share_wide(share, a.position_scale_ppm)
+    _put(all, room, RULE_POSITION_SHARE, sub_sat(share, m.held))
+
+
+cdef inline inlined _check_account(const limits_t* limits, const account_t* a, const gate_ask_t* ask, int64_t* room,
+                                   int64_t* all) noexcept nogil:
+    _put(all, room, RULE_CORRELATION, sub_sat(limit(limits, LIMIT_CORRELATION_PPM), ask.correlation_ppm))
+    cdef int64_t fall = sub_sat(a.equity, a.peak), loss = sub_sat(a.equity, a.day_base)
+    fall = add_sat(share_wide(a.peak, limit(limits, LIMIT_DRAWDOWN_PPM)), fall)
+    loss = add_sat(share_wide(a.day_base, limit(limits, LIMIT_DAILY_LOSS_PPM)), loss)
     # An account without a base or without equity has no room for anything.
-    if a.peak <= 0 or a.equity <= 0:
-        _put(room, RULE_DRAWDOWN, -1)
-    if a.day_base <= 0:
-        _put(room, RULE_DAILY_LOSS, -1)
-    if s.px_liquidation_ticks <= 0:
-        _put(room, RULE_LIQUIDATION, 0)
-    else:
-        away2 = abs_sat(sub_sat(mid2, mul_sat(s.px_liquidation_ticks, 2)))
-        _put(room, RULE_LIQUIDATION, away2 - share_down(mid2, limit(limits, LIMIT_LIQUIDATION_PPM)))
+    _put(all, room, RULE_DRAWDOWN, -1 if (a.peak <= 0) | (a.equity <= 0) else fall)
+    _put(all, room, RULE_DAILY_LOSS, -1 if a.day_base <= 0 else loss)
 
 
-cdef void _check_counts(const gate_t* g, const limits_t* limits, const account_t* a, const gate_symbol_t* s,
-                        const gate_ask_t* ask, int64_t now_ns, int64_t* room) noexcept nogil:
-    _put(room, RULE_ORDER_RATE, _rate_headroom(g.orders_tat_ns, now_ns, SECOND, limit(limits, LIMIT_ORDERS_PER_SECOND)))
-    _put(room, RULE_CHURN, _rate_headroom(s.churn_tat_ns, now_ns, MINUTE, limit(limits, LIMIT_CHURN_PER_MINUTE)))
+cdef inline inlined _check_counts(const gate_t* g, const limits_t* limits, const account_t* a, const gate_symbol_t* s,
+                                  const gate_ask_t* ask, int64_t now_ns, int64_t* room, int64_t* all) noexcept nogil:
+    _put(all, room, RULE_ORDER_RATE,
+         _rate_headroom(g.orders_tat_ns, now_ns, SECOND, limit(limits, LIMIT_ORDERS_PER_SECOND)))
+    _put(all, room, RULE_CHURN, _rate_headroom(s.churn_tat_ns, now_ns, MINUTE, limit(limits, LIMIT_CHURN_PER_MINUTE)))
     # One less than the limit: this order will be one of them.
-    _put(room, RULE_OPEN_ORDERS_SYMBOL, limit(limits, LIMIT_OPEN_ORDERS_SYMBOL) - s.orders_open - 1)
-    _put(room, RULE_OPEN_ORDERS_ALL, limit(limits, LIMIT_OPEN_ORDERS_ALL) - a.orders_open - 1)
-    _put(room, RULE_REJECTS, limit(limits, LIMIT_REJECTS_IN_A_ROW) - s.rejects_in_a_row - 1)
-    _put(room, RULE_DUPLICATE_INTENT, _flag(ask.duplicate != 0))
+    _put(all, room, RULE_OPEN_ORDERS_SYMBOL, limit(limits, LIMIT_OPEN_ORDERS_SYMBOL) - s.orders_open - 1)
+    _put(all, room, RULE_OPEN_ORDERS_ALL, limit(limits, LIMIT_OPEN_ORDERS_ALL) - a.orders_open - 1)
+    _put(all, room, RULE_REJECTS, limit(limits, LIMIT_REJECTS_IN_A_ROW) - s.rejects_in_a_row - 1)
+    _put(all, room, RULE_DUPLICATE_INTENT, _flag(ask.duplicate != 0))
 
 
 cdef void gate_check(const gate_t* g, const limits_t* limits, const account_t* account, const gate_ask_t* ask,
                      int64_t now_ns, verdict_t* out) noexcept nogil:
-    """Every rule, no early exit. A negative headroom is a failure; the lane says which failures count."""
+    """Every rule, no early exit. A negative headroom is a failure; the lane says which failures count.
+
+    The order of the parts is for the processor: a product that waits for a product has short rules behind it, and the
+    token's four mixes, each waiting for the last, stand between the parts. The mask of the signs is made only where
+    one was negative or the lane lets some off: the normal lane keeps all that `_put` notes.
+    """
     cdef const gate_symbol_t* s = &gate_symbols(g)[ask.symbol]
+    cdef uint64_t token = gate_mix(g.secret ^ <uint64_t>ask.id_order)
+    cdef int64_t* room = out.headroom
+    cdef amounts_t m
+    cdef int64_t all = 0
     debug_assert(ask.symbol < g.symbol_count)
     debug_assert(ask.lane < LANE_COUNT)
-    _check_state(limits, account, s, ask, now_ns, out.headroom)
-    _check_price(limits, s, ask, out.headroom)
-    _check_size(limits, account, s, ask, out.headroom, &out.notional)
-    _check_account(limits, account, s, ask, out.headroom)
-    _check_counts(g, limits, account, s, ask, now_ns, out.headroom)
-    out.failed = sign_mask(out.headroom, RULE_COUNT) & _lane_keeps[ask.lane]
-    out.token = 0
-    if out.failed == 0:
-        out.token = gate_token(g.secret, ask.id_order, ask.px_ticks, ask.qty_lots,
-                               (<uint32_t>ask.symbol << 1) | ask.sell)
+    _amounts(s, ask, &m)
+    _check_state(limits, account, s, ask, now_ns, room, &all)
+    token = gate_mix(token ^ <uint64_t>ask.px_ticks)
+    _check_order(limits, s, ask, &m, room, &all)
+    _check_price(limits, s, ask, room, &all)
+    token = gate_mix(token ^ <uint64_t>ask.qty_lots)
+    _check_exposure(limits, account, ask, &m, room, &all)
+    _check_account(limits, account, ask, room, &all)
+    token = gate_mix(token ^ ((<uint32_t>ask.symbol << 1) | ask.sell))
+    _check_counts(g, limits, account, s, ask, now_ns, room, &all)
+    out.notional = m.notional
+    out.failed = 0
+    if all < 0 or ask.lane != LANE_NORMAL:
+        out.failed = sign_mask(room, RULE_COUNT) & _lane_keeps[ask.lane]
+    out.token = <int64_t>(token | 1) if out.failed == 0 else 0
 
 
 cdef void gate_expose(gate_t* g, account_t* account, uint16_t symbol, int64_t px_ticks) noexcept nogil:
@@ -394,17 +361,20 @@ cdef int64_t gate_largest_lots(const gate_t* g, const limits_t* limits, const ac
     """
     cdef const gate_symbol_t* s = &gate_symbols(g)[ask.symbol]
     cdef int64_t room[RULE_COUNT]
-    cdef int64_t low = 0, high, middle, notional
+    cdef int64_t low = 0, high, middle, all = 0
+    cdef amounts_t m
     cdef gate_ask_t trial = ask[0]
     high = s.qty_max_lots if s.qty_max_lots < (<int64_t>1 << 62) else <int64_t>1 << 62
     memset(room, 0, sizeof(room))
     while low < high:
         middle = low + (high - low + 1) // 2
         trial.qty_lots = middle
-        _check_size(limits, account, s, &trial, room, &notional)
+        _amounts(s, &trial, &m)
+        _check_order(limits, s, &trial, &m, room, &all)
+        _check_exposure(limits, account, &trial, &m, room, &all)
         # The lower ends (smallest quantity, smallest notional) are looked at once, when the upper end is known.
-        _put(room, RULE_QTY_RANGE, s.qty_max_lots - middle)
-        _put(room, RULE_NOTIONAL_RANGE, sub_sat(s.notional_max, notional))
+        _note(room, RULE_QTY_RANGE, s.qty_max_lots - middle)
+        _note(room, RULE_NOTIONAL_RANGE, sub_sat(s.notional_max, m.notional))
         if sign_mask(room, RULE_COUNT) & _lane_keeps[ask.lane] & (SIZE_RULES | (<uint64_t>1 << RULE_NOT_REDUCING)
                                                             | (<uint64_t>1 << RULE_NOT_OWNED)):
             high = middle - 1

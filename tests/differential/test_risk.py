@@ -333,6 +333,10 @@ def test_no_value_that_a_strategy_could_write_wraps_round_into_a_pass(impl):
                 assert failed(gate(impl, lots=50), **order | {name: value}) != set(), (name, value)
 
 
+def test_the_normal_lane_is_let_off_nothing_but_the_proof_that_it_reduces():
+    assert [list(rules) for lane, rules in core.LANE_SKIPS.items() if lane == 0] == [[Rule.RULE_NOT_REDUCING]]
+
+
 def test_a_stamp_from_the_future_is_not_fresh(impl):
     assert failed(gate(impl), **BUY | {"ts_signal_ns": NOW + 1}) == {"SIGNAL_STALE"}
     assert failed(gate(impl, ts_book_ns=NOW + 1), **BUY) == {"BOOK_STALE"}
@@ -443,6 +447,38 @@ def test_the_kernel_and_the_twin_give_the_same_headroom_for_every_rule(ask, symb
         assert max(headroom[int(Rule["RULE_" + name])], -(2**63 - 1)) == max(model.saturated(left), -(2**63 - 1)), name
     assert failed_mask == twin.failed(NOW, ask)
     assert (token != 0) == (failed_mask == 0)
+
+
+# Where the short ways to a share and to a value end: at 63 bits of the product, at 82, at two thousand times the base.
+EDGES = [0, 1, 10**6 - 1, 10**6, 2**31 - 1, 2**31, 2**44, 2**62, 2**63 - 1]
+word = st.one_of(st.sampled_from([sign * edge for edge in EDGES for sign in (1, -1)]), st.integers(-(2**63), 2**63 - 1),
+                 st.integers(0, 2**40))  # fmt: skip
+# A quarter of it where differences and doubles are made: those of two are then no extreme themselves.
+held = word.map(lambda value: value // 4)
+PAST = 2**62  # a headroom from here on is past every limit: by which of its sums it got there is not told apart
+
+
+@given(
+    limits=st.fixed_dictionaries({name: word for name in LIMITS if name.endswith("_ppm")}),
+    account=st.fixed_dictionaries(dict.fromkeys(("equity", "peak", "day_base", "position_scale_ppm"), held)),
+    symbol=st.fixed_dictionaries(
+        dict.fromkeys(("px_ref_ticks", "buy_up_ppm", "sell_down_ppm", "margin_ppm"), word)
+        | {"bid_px_ticks": st.integers(0, 2**60), "ask_px_ticks": st.integers(0, 2**60)}
+        | {"px_liquidation_ticks": st.integers(0, 2**60), "value_q32": st.integers(0, 2**64 - 1)}
+    ),
+    ask=st.fixed_dictionaries({"px_ticks": held, "qty_lots": held, "sell": st.booleans(), "px_stop_ticks": held}),
+)
+@settings(max_examples=1000)
+def test_every_share_and_value_is_exact_or_saturates_whatever_the_words_are(limits, account, symbol, ask):
+    ours, twin = gate(core), gate(model)
+    for g in (ours, twin):
+        g.set_limits(**limits)
+        g.set_account(**account)
+        g.set_symbol(0, **symbol)
+    failed_mask, headroom, _, _ = ours.check_order(NOW, **ask)
+    for name, left in twin.headroom(NOW, ask).items():
+        assert max(-PAST, min(PAST, headroom[int(Rule["RULE_" + name])])) == max(-PAST, min(PAST, left)), name
+    assert failed_mask == twin.failed(NOW, ask)
 
 
 @given(lots=st.integers(-300, 300), buys=st.integers(0, 200), sells=st.integers(0, 200), sell=st.booleans(),

@@ -19,7 +19,6 @@ from engine._core.clock import monotonic_ns, utc_ns
 from engine._core.latch import Latch
 from engine._core.modes import Mode, Phase, Who
 from engine._core.tape import Health
-from engine.errors import Bot4Error, SettingsError
 from engine.journal.writer import NO_NEW_ORDERS, JournalConfig, JournalWriter
 from engine.observe.commands import Handlers
 from engine.observe.status import SafetyStatus, Status, StatusSource
@@ -40,6 +39,7 @@ from engine.runtime.lifecycle import EXIT_TRIPPED, Lifecycle, Pace
 from engine.runtime.overseer import Overseer
 from engine.runtime.picture import Picture
 from engine.runtime.reconciler import Reconciler
+from engine.runtime.reloading import Reloading
 from engine.runtime.standing import TierWatch, admit
 from engine.runtime.waiting import Waiting
 from engine.safety.approval import paper_pair
@@ -132,15 +132,19 @@ class Session:
             undo.callback(self.chain.close)
             self.picture.waiting = len(admitted.waiting)
             self._kept = undo.pop_all()
-        self._reread = reread
         self.approvals = Approvals(
             self.engine, self.settings, session=self.journal.session.path.name, public=self._operator(),
             note=self.picture.note, record=self.audit.note,
         )  # fmt: skip
         self.mark = Mark(self.root)
         self.control = Control(
-            self.engine, self.picture, self.latch, reload=self.reload, record=self.audit.note,
+            self.engine, self.picture, self.latch, reload=self._read_again, record=self.audit.note,
             mark=self.mark, desk=self.approvals,
+        )  # fmt: skip
+        self.notifier = Notifier()
+        self.reloading = Reloading(
+            self.settings, self.cooldown, reread, tighten=self.control.tighten_now, picture=self.picture,
+            engine=self.engine, notifier=self.notifier, record=self.audit.note,
         )  # fmt: skip
         self.tier = TierWatch(
             self.engine, loaded, self.root,
@@ -148,7 +152,6 @@ class Session:
         )  # fmt: skip
         self.picture.tier = lambda: self.tier.tier.name
         self.faces = faces(self.settings, self.picture, self.control) if faces is not None else None
-        self.notifier = Notifier()
         # Fed by the loop itself, and only while loop, market data, journal and guard are what they should be.
         checks = {
             "journal": lambda: self.journal.health == 0, "data": self._data_flows,
@@ -170,7 +173,7 @@ class Session:
             wind_down=self._wind_down,
             quiet=self._quiet,
             tripped=lambda: self.latch.tripped,
-            hang_up=self._hang_up,
+            hang_up=self.reloading.hang_up,
             grace_s=self.settings.safety.grace_ms / 1_000,
         )
         self.picture.life = self.life
@@ -322,27 +325,9 @@ class Session:
         """Give everything back without having lived: `run` does it by itself. Twice is fine."""
         self._kept.close()
 
-    def reload(self) -> str:
-        """Read the settings again: a stricter limit acts now, a looser value is queued, the rest needs a restart."""
-        if self._reread is None:
-            raise SettingsError("This engine was not started from files.")
-        found = self.cooldown.admit(self._reread().settings, utc_ns(), self.settings)
-        self.picture.waiting = len(found.waiting)
-        acted, later = [], []
-        for change in found.changes:
-            name = ".".join(change.key)
-            if change.key[0] == "limits" and self.control.tighten_now(change.key[1], int(change.new)):
-                acted.append(name)
-            else:
-                later.append(name)
-        self.settings = merge_limits(self.settings, found.settings, acted)
-        self.picture.renewed(self.settings)
-        words = [f"{', '.join(acted)} in force" if acted else "no limit changed"]
-        if later:
-            words.append(f"{', '.join(later)} with the next start")
-        if found.waiting:
-            words.append(f"{len(found.waiting)} looser values wait")
-        return "; ".join(words) + "."
+    def _read_again(self) -> str:
+        """The control stands before what reads the settings, for that tightens through it."""
+        return self.reloading.reload()
 
     # ------------------------------------------------------------------------------------------------- on each turn
     def _each_turn(self) -> None:
@@ -367,20 +352,6 @@ class Session:
             self.picture.note("journal", self.engine.now_ns, self.journal.health_text(), severity="error")
             self._show()
 
-    def _hang_up(self) -> None:
-        """SIGHUP: systemd's reload."""
-        self.notifier.reloading()
-        try:
-            text = self.reload()
-        except Bot4Error as error:
-            text = str(error)
-        self.picture.note("settings", self.engine.now_ns, text, severity="warning")
-        self.audit.note(
-            Entry(About.CONFIG, "reload", trigger="SIGHUP", rule="howto/settings", affected="settings",
-                  explanation=text)
-        )  # fmt: skip
-        self.notifier.ready(text)
-
     def _devices(self) -> SafetyStatus:
         """The switch's lines, the drills, and the venue's own timer."""
         told = self.chain.status()
@@ -395,7 +366,7 @@ class Session:
 
     def _data_flows(self) -> bool:
         """Whether any book is young; a session that has just begun has its time to get one."""
-        oldest_ns = self.engine.now_ns - self.settings.limits.book_age_ns * 20
+        oldest_ns = self.engine.now_ns - self.reloading.settings.limits.book_age_ns * 20
         if self.started_ns > oldest_ns:
             return True
         return any(int(row["book_ts_ns"]) > oldest_ns for row in self.engine.core.world.instruments())
@@ -439,9 +410,3 @@ class Session:
             return True
         planning = world.modes["phase"] not in (Phase.PHASE_IDLE, Phase.PHASE_ENDED)
         return not len(at_venue(world)) and not planning and self.chain.settled
-
-
-def merge_limits(running: Settings, wanted: Settings, names: list[str]) -> Settings:
-    """The running settings with those limits that have just come into force."""
-    values = {name: getattr(wanted.limits, name) for name in (key.removeprefix("limits.") for key in names)}
-    return msgspec.structs.replace(running, limits=msgspec.structs.replace(running.limits, **values))

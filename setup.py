@@ -3,7 +3,7 @@
 BOT4_PROFILE chooses how:
 
 release   what users run: -O3, no checks. The default.
-debug     -O1 with every Cython check back on and `debug_assert` alive.
+debug     -Og with every Cython check back on and `debug_assert` alive.
 sanitize  debug under AddressSanitizer and UndefinedBehaviorSanitizer.
 thread    release code under ThreadSanitizer.
 coverage  release code unoptimised and counted by gcov: lines and branches, also where no interpreter lock is held,
@@ -62,56 +62,83 @@ LINK: list[str] = []
 COMPILE += [f'-DBOT4_PROFILE="{PROFILE}"']
 if PROFILE == "coverage":
     # Without optimisation every branch of the source is one branch of the machine; counters are shared by threads.
-    COMPILE += ["-O0", "-g", "-DNDEBUG", "--coverage", "-fprofile-update=atomic", "-DBOT4_SWAPS_FAIL=1"]
+    COMPILE += ["-O0", "-DNDEBUG", "--coverage", "-fprofile-update=atomic", "-DBOT4_SWAPS_FAIL=1"]
     LINK += ["--coverage"]
 elif RELEASE_LIKE:
     COMPILE += ["-O0" if os.environ.get("BOT4_DRAFT") else "-O3", "-DNDEBUG"]
 else:
-    # Where each variable lives, line by line, is up to half of the compiler's time; a trace needs the lines.
-    COMPILE += ["-O1", "-g", "-fno-var-tracking", "-fno-omit-frame-pointer", "-DBOT4_DEBUG=1"]
+    COMPILE += ["-Og" if PROFILE == "debug" else "-O1", "-fno-omit-frame-pointer", "-DBOT4_DEBUG=1"]
+# Which line an instruction came from is what a trace and a profiler need. Where each variable lives, which Python's own
+# flags ask for, is a quarter of the compiler's time and four fifths of the file.
+COMPILE += ["-g1"]
 if PROFILE == "sanitize":
     COMPILE += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
     LINK += ["-fsanitize=address,undefined"]
 if PROFILE == "thread":
-    COMPILE += ["-g", "-fno-var-tracking", "-fsanitize=thread"]
+    COMPILE += ["-fsanitize=thread"]
     LINK += ["-fsanitize=thread"]
 if platform.machine() == "aarch64":
     # Large System Extensions atomics where the CPU has them, exclusives where not, chosen once at load.
     COMPILE += ["-moutline-atomics"]
 
+# What Cython adds to every module that takes a memoryview, two thirds of its C, stands in one module for all of them.
+# Not for those that only make arrays of their structs: what it declares for them, shared, lacks a type.
+SHARED = "engine._core._shared"
 
-def kernel(source: Path) -> Extension:
-    name = ".".join(source.with_suffix("").parts)
+
+def shares(source: Path) -> bool:
+    return "[::" in source.read_text()
+
+
+def extension(name: str, source: Path) -> Extension:
     return Extension(name, [str(source)], extra_compile_args=COMPILE, extra_link_args=LINK)
 
 
-def kernels() -> list[Extension]:
+def kernel(source: Path) -> Extension:
+    return extension(".".join(source.with_suffix("").parts), source)
+
+
+def sources() -> list[Path]:
     if os.environ.get("BOT4_ALREADY_BUILT"):
         # The Makefile compiles in place and then only registers the package: an editable install would compile it all
         # a second time, in a folder of its own.
         return []
-    sources = sorted(Path("engine").rglob("*.pyx"))
+    found = sorted(Path("engine").rglob("*.pyx"))
     if os.environ.get("BOT4_BENCH"):
         # The in-kernel timing loops: compiled beside the benches, never shipped.
-        sources += sorted(Path("bench").rglob("*.pyx"))
-    return [kernel(source) for source in sources]
+        found += sorted(Path("bench").rglob("*.pyx"))
+    return found
 
 
 TRANSLATE_ONLY = bool(os.environ.get("BOT4_CYTHONIZE_ONLY"))
 KEPT = os.environ.get("BOT4_CYTHON_CACHE")
-extensions = cythonize(
-    kernels(),
-    compiler_directives=DIRECTIVES,
-    build_dir="build/c-lint" if TRANSLATE_ONLY else f"build/c-{PROFILE}",
-    force=TRANSLATE_ONLY,
-    # What is only translated is translated for what Cython says about it: a kept one says nothing.
-    # A folder per profile: two builds that fill one at the same time would take each other's unfinished files.
-    cache=str(Path(KEPT, PROFILE)) if KEPT and not TRANSLATE_ONLY else False,
-    nthreads=os.cpu_count() or 1,
-    show_all_warnings=False,
-)
+
+
+def translated(wanted: list[Extension], shared: str | None = None) -> list[Extension]:
+    made: list[Extension] = cythonize(
+        wanted,
+        compiler_directives=DIRECTIVES,
+        build_dir="build/c-lint" if TRANSLATE_ONLY else f"build/c-{PROFILE}",
+        force=TRANSLATE_ONLY,
+        # What is only translated is translated for what Cython says about it: a kept one says nothing.
+        # A folder per profile: two builds that fill one at the same time would take each other's unfinished files.
+        cache=str(Path(KEPT, PROFILE)) if KEPT and not TRANSLATE_ONLY else False,
+        nthreads=os.cpu_count() or 1,
+        shared_utility_qualified_name=shared,
+        show_all_warnings=False,
+    )
+    return made
+
+
+extensions: list[Extension] = []
+if found := sources():
+    whole = extension(SHARED, Path(*SHARED.split(".")).with_suffix(".c"))
+    extensions = translated([kernel(source) for source in found if not shares(source)])
+    extensions += translated([whole, *(kernel(source) for source in found if shares(source))], SHARED)
 if TRANSLATE_ONLY:
     raise SystemExit(0)
+# The longest first: none of them is left alone at the end, with the other cores idle.
+extensions.sort(key=lambda made: -Path(made.sources[0]).stat().st_size)
 setup(
     ext_modules=extensions,
     # The settings that ship stand in config/ of a checkout, where users look for them, and in engine/config/ of a

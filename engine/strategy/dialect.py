@@ -38,7 +38,7 @@ _NODES = (
     ast.FunctionDef, ast.arguments, ast.arg, ast.Return, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.For, ast.If,
     ast.Raise, ast.Expr, ast.Pass, ast.Break, ast.Continue, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.IfExp,
     ast.Compare, ast.Call, ast.Constant, ast.Attribute, ast.Subscript, ast.Name, ast.Tuple, ast.Load, ast.Store,
-    ast.And, ast.Or, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow, ast.LShift, ast.RShift,
+    ast.And, ast.Or, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.LShift, ast.RShift,
     ast.BitOr, ast.BitXor, ast.BitAnd, ast.Invert, ast.Not, ast.UAdd, ast.USub, ast.Eq, ast.NotEq, ast.Lt, ast.LtE,
     ast.Gt, ast.GtE,
 )  # fmt: skip
@@ -157,14 +157,24 @@ class _Walk:
             self.visit(child)
 
     def _binop(self, node: ast.BinOp) -> None:
-        right = node.right
-        if isinstance(node.op, ast.Pow) and not (isinstance(right, ast.Constant) and right.value == 2):
-            raise self.refuse(node, "** takes the exponent 2 only: others differ in the last bit")
-        shift = isinstance(node.op, (ast.LShift, ast.RShift))
+        self._operation(node, node.op, node.right)
+        self.visit(node.left)
+        self.visit(node.right)
+
+    def _augassign(self, node: ast.AugAssign) -> None:
+        self._operation(node, node.op, node.value)
+        self.visit(node.target)
+        self.visit(node.value)
+
+    def _operation(self, node: ast.AST, op: ast.operator, right: ast.expr) -> None:
+        if isinstance(op, ast.Pow):
+            # Even of a square: Python asks the C library, which may round once more than the multiplication it becomes.
+            raise self.refuse(node, "** differs in the last bit: write x * x")
+        shift = isinstance(op, (ast.LShift, ast.RShift))
         if shift and not (isinstance(right, ast.Constant) and right.value in range(64)):
             raise self.refuse(node, "a shift takes a constant from 0 to 63")
-        self.visit(node.left)
-        self.visit(right)
+        if not isinstance(op, _NODES):
+            raise self.refuse(node, f"{type(op).__name__} is not accepted")
 
     def _call(self, node: ast.Call) -> None:
         if node.keywords or any(isinstance(arg, ast.Starred) for arg in node.args):

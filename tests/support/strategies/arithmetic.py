@@ -16,7 +16,7 @@ def decide(view, wishes):
     bid["tif"] = a * b
     bid["flags"] = -a
     bid["stop_px_ticks"] = abs(a)
-    bid["target_px_ticks"] = a**2
+    bid["target_px_ticks"] = a * a
     bid["trigger_px_ticks"] = (a << 63) ^ (b >> 7) | (a & b)
     bid["trail_ticks"] = ~a
     bid["display_lots"] = min(a, b) + max(a, b)

@@ -20,7 +20,7 @@ def decide(view, wishes):
     out[6] = math.log(x)
     out[7] = n / view["params"][0]
     out[8] = math.fabs(x) + math.copysign(1.0, y)
-    out[9] = x**2
+    out[9] = x * x
     out[10] = math.tanh(x) + math.atan2(x, y)
     out[11] = math.log1p(x) + math.expm1(y)
     out[12] = math.sin(clamp(x, -10.0, 10.0))

@@ -15,7 +15,7 @@ from engine._core.types cimport (
 )
 from engine._core.validate_kinds cimport judge_bar, judge_depth, judge_mark, judge_quote, judge_trade, no_row
 from engine._core.validate_limits cimport config_is_good
-from engine._core.validate_outcome cimport CLASS_OF, accept, refuse
+from engine._core.validate_outcome cimport CLASS_OF, accept, as_it_is, refuse
 from engine._core.validate_price cimport (
     anchor, forget_jump, judge_amounts, judge_number, judge_price, judge_time, suspect, take_quote,
 )
@@ -187,14 +187,14 @@ cdef int validate_event(validate_t* v, const event_t* e, int64_t now_ns, refusal
     if unlikely(e.symbol >= v.symbol_count or not validate_rows(v)[e.symbol].configured):
         return no_row(v, e, VALIDATE_BAD_SYMBOL, e.symbol, v.symbol_count, now_ns, out)
     r = &validate_rows(v)[e.symbol]
-    of = CLASS_OF[e.kind] if e.kind < 64 else 255
+    of = CLASS_OF[e.kind]
     if of == CLASS_DEPTH:
         return judge_depth(v, r, <const level_event_t*>e, now_ns, out)
     if of == CLASS_BAR:
         return judge_bar(v, r, e, now_ns, out)
     if unlikely(of == 255):
         return refuse(v, r, e, VALIDATE_BAD_KIND, e.kind, 0, now_ns, out)
-    c = &r.classes[of]
+    c = <validate_class_t*>as_it_is(&r.classes[of])
     id = 0
     status = judge_time(r, c, e, now_ns, &value, &limit)
     if likely(status == OK):

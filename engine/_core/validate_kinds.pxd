@@ -3,7 +3,7 @@
 Owns: the message being judged. Does not own: prices against the reference (validate_price), counts and records
 (validate_outcome). Invariant: of a depth message with one bad level nothing more passes until its end.
 """
-from libc.stdint cimport INT64_MAX, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
 
 from engine._core.debug cimport likely, unlikely
 from engine._core.types cimport (
@@ -109,28 +109,38 @@ cdef inline int judge_depth(validate_t* v, validate_row_t* r, const level_event_
     return OK
 
 
-cdef inline int judge_quote(validate_row_t* r, const quote_event_t* e, int64_t now_ns, int64_t* value, int64_t* limit,
-                            refusal_t* out) noexcept nogil:
-    cdef int64_t ref2 = r.ref16 >> 4
-    cdef int64_t px2
+cdef inline int misfit(const validate_row_t* r, const quote_event_t* e, int64_t* value, int64_t* limit) noexcept nogil:
+    """Why a quote has no place, the first reason of them; OK never."""
     cdef int status = judge_amounts(r, e.bid_px_ticks, e.bid_qty_lots, 1, value, limit)
     if status == OK:
         status = judge_amounts(r, e.ask_px_ticks, e.ask_qty_lots, 1, value, limit)
-    if unlikely(status != OK):
-        return status
-    if unlikely(e.bid_px_ticks >= e.ask_px_ticks):
+    if status == OK:
         value[0], limit[0] = e.bid_px_ticks, e.ask_px_ticks
         return VALIDATE_CROSSED
-    px2 = e.bid_px_ticks + e.ask_px_ticks
-    # Both sides, not the middle alone: a bid of one tick and an ask of twice the price have a perfect middle.
-    if unlikely(max(ref2 - 2 * e.bid_px_ticks, 2 * e.ask_px_ticks - ref2) > r.band2 and ref_is_live(r, now_ns)):
-        value[0], limit[0] = max(ref2 - 2 * e.bid_px_ticks, 2 * e.ask_px_ticks - ref2), r.band2
+    return status
+
+
+cdef inline int judge_quote(validate_row_t* r, const quote_event_t* e, int64_t now_ns, int64_t* value, int64_t* limit,
+                            refusal_t* out) noexcept nogil:
+    cdef int64_t bid = e.bid_px_ticks, ask = e.ask_px_ticks
+    cdef int64_t px2 = bid + ask, past
+    cdef uint64_t most = <uint64_t>r.qty_lots_max
+    cdef int status = OK
+    # Between its ends and not crossed is three comparisons, a quantity of 1 to the most is one each.
+    if unlikely(not (r.px_ticks_min <= bid and bid < ask and ask <= r.px_ticks_max
+                     and <uint64_t>e.bid_qty_lots - 1 < most and <uint64_t>e.ask_qty_lots - 1 < most)):
+        return misfit(r, e, value, limit)
+    # Both sides, not the middle alone: a bid of one tick and an ask of twice the price have a perfect middle. The
+    # farther side is as far off as the middle, and half the spread (all of it, doubled).
+    past = distance(px2, r.ref16 >> 4) + (ask - bid)
+    if unlikely(past > r.band2 and ref_is_live(r, now_ns)):
+        value[0], limit[0] = past, r.band2
         if not confirms(r, PRICE_QUOTE, px2, now_ns, out):
             return VALIDATE_BAND
     else:
         status = judge_price(r, PRICE_QUOTE, px2, now_ns, value, limit, out)
     if status == OK:
-        take_quote(r, e.bid_px_ticks, e.ask_px_ticks, now_ns)
+        take_quote(r, bid, ask, now_ns)
     return status
 
 

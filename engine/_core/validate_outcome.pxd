@@ -27,16 +27,19 @@ cdef extern from * nogil:
         __int128 v = (__int128)px_e8 * 2 / tick_e8;
         return v > ((int64_t)1 << 60) ? ((int64_t)1 << 60) : (int64_t)v;
     }
+    /* The pointer as it is: the compiler would form it anew from row and class wherever it is used. */
+    static inline void* bot4_as_it_is(void* p) { __asm__("" : "+r"(p)); return p; }
     #define bot4_ones(x) __builtin_popcountll(x)
     /* Ones at the low end: refusals in a row. */
     #define bot4_row(x) (~(x) ? __builtin_ctzll(~(x)) : 64)
-    static const uint8_t bot4_class_of[64] = {255, 0, 2, 3, 4, 5, 5, 6, 7, 0, [10 ... 63] = 255};
+    static const uint8_t bot4_class_of[256] = {255, 0, 2, 3, 4, 5, 5, 6, 7, 0, [10 ... 255] = 255};
     """
     int64_t part_ppm "bot4_part_ppm"(int64_t base, int64_t ppm) noexcept
     bint moved_past "bot4_moved_past"(int64_t value, int64_t base, int64_t ppm) noexcept
     int64_t doubled "bot4_doubled"(int64_t px_e8, int64_t tick_e8) noexcept
     uint32_t ones "bot4_ones"(uint64_t x) noexcept
     uint32_t row_of_ones "bot4_row"(uint64_t x) noexcept
+    void* as_it_is "bot4_as_it_is"(void* p) noexcept
     const uint8_t* CLASS_OF "bot4_class_of"
 
 
@@ -55,7 +58,7 @@ cdef inline int64_t number_of(const event_t* e) noexcept nogil:
 cdef inline void record(const event_t* e, int status, int64_t value, int64_t limit, int64_t now_ns,
                         refusal_t* out) noexcept nogil:
     out.kind = KIND_REFUSAL
-    out.flags = CLASS_OF[e.kind] if e.kind < 64 else 255
+    out.flags = CLASS_OF[e.kind]
     if out.flags == CLASS_DEPTH and e.flags & FLAG_SNAPSHOT:
         out.flags = CLASS_IMAGE
     out.symbol = e.symbol

@@ -81,7 +81,8 @@ cdef inline int judge_amounts(const validate_row_t* r, int64_t px, int64_t qty, 
 
 # ------------------------------------------------------------------------------------------ reference, spikes and jumps
 cdef inline int64_t distance(int64_t a, int64_t b) noexcept nogil:
-    return a - b if a > b else b - a
+    cdef int64_t way = a - b
+    return -way if way < 0 else way
 
 
 cdef inline bint ref_is_live(const validate_row_t* r, int64_t now_ns) noexcept nogil:

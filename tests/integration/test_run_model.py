@@ -20,9 +20,13 @@ import pytest
 import strategies
 from engine._core.infer import Model
 from engine._core.types import BAR_PRICES, Flag, Kind
+from engine.errors import VenueNotSupported
 from engine.journal.layout import sessions
 from engine.journal.reader import open_session
 from engine.research.prepare import columns_of
+from engine.runtime.exchanges import open_exchange
+from engine.settings.load import load
+from engine.settings.secrets import Secrets
 from engine.strategy import models, registry
 from tests.integration.test_run import BOT4, LONG, RUNNING, Running
 
@@ -49,6 +53,11 @@ notional_min = "5"
 module = "mine.learned"
 symbol = "BTCUSDT"
 params = {{ qty = 10, both_sides = 0, enter = {enter}, leave_at = {enter}, stop_atr = 20.0 }}
+"""
+# Nobody answers there.
+ADDRESSES = """rest = "http://127.0.0.1:1"
+stream = "ws://127.0.0.1:1"
+api = "ws://127.0.0.1:1"
 """
 WARM_BARS, MORE_BARS, FILLS = 14, 30, 4
 EVENTS_A_BAR = 500  # some
@@ -114,6 +123,19 @@ def session(folder, environ, enter, name, enough):
     assert (told["equal"], told["state"]) == (True, summary["state_hash"])
     assert summary["status"]["counts"]["illegal_reports"] == 0
     return records_of(directory)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [('"ccxt"\nexchange = "binanceusdm"', "through ccxt"), ('"binance_usdm"', "no closed bars of 1s")],
+)
+def test_a_venue_that_tells_no_such_bars_is_refused(tmp_path, protocol, said):
+    """Refused before anybody is asked: a model that is never told of a bar would stay silent for ever."""
+    path = tmp_path / "far.toml"
+    text = SETTINGS.format(enter=0.6).replace('"mine.learned"', '"strategies.learned"')
+    path.write_text(text.replace('protocol = "embedded"', f"protocol = {protocol}\n{ADDRESSES}"))
+    with pytest.raises(VenueNotSupported, match=said):
+        open_exchange(load([path], environ={}).settings, 1, Secrets({}))
 
 
 def test_a_session_trades_what_its_model_says_and_replays_equal(here):

@@ -12,10 +12,12 @@ import numpy.typing as npt
 from engine._core.types import EVENT, Kind
 from engine.journal.port import VenueOrder, VenueTrade, VenueView
 from engine.journal.reconcile import Row
+from engine.runtime import closed_bars
 from engine.runtime.engine import Depth
 from engine.settings.schema import Settings
 from engine.settings.trading import Instrument as InstrumentSettings
 from engine.sim.market import EchoMarket, FlowMarket, FlowSymbol, Market, Walk, WalkMarket
+from engine.sim.venue.bars import ClosedBars
 from engine.sim.venue.embedded import EmbeddedVenue
 from engine.sim.venue.embedded_config import EmbeddedConfig
 from engine.sim.venue.instruments import Instrument
@@ -43,6 +45,9 @@ class EmbeddedExchange:
             settings.engine.seed,
         )
         self._asset = settings.account.asset
+        bars = closed_bars.wanted(settings)
+        ticks_e8 = {at: i.unit_e8 for at, i in enumerate(instruments) if i.symbol in bars}
+        self._bars = ClosedBars(ticks_e8, closed_bars.span_ns(settings.features.bars), start_ns) if bars else None
         self._market = market_of(settings, start_ns)
         self._events: npt.NDArray[Any] = np.empty(0, EVENT)
         self._at = 0
@@ -68,7 +73,7 @@ class EmbeddedExchange:
             if behind.any():
                 kept = kept.compress(~behind)
             if len(kept):
-                return kept
+                return kept if self._bars is None else self._bars.among(kept)
 
     def submit(self, outputs: npt.NDArray[Any]) -> None:
         self.venue.submit(outputs)

@@ -19,6 +19,7 @@ from engine.net.clocksync import ClockSync
 from engine.net.http import HttpClient
 from engine.net.link import LinkConfig
 from engine.net.transport import make as make_transport
+from engine.runtime import closed_bars
 from engine.runtime.bridging import open_bridged
 from engine.runtime.build import venues_of
 from engine.runtime.care import CareConfig
@@ -81,6 +82,8 @@ def open_ccxt_venue(
 ) -> tuple[Settings, Door, dict[int, int]]:
     key, secret = key_of(venue, secrets)
     kind = kind_at(settings, name)
+    if asked := bars_at(settings, name):
+        raise VenueNotSupported(f"{asked[0]}: a strategy asks for closed bars, which nobody is told through ccxt.")
     exchange, facts = open_bridged(
         settings,
         name,
@@ -103,6 +106,7 @@ def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) ->
     endpoints = endpoints_of(name, venue, paper=settings.engine.mode == "paper")
     market_of = MARKETS[venue.protocol]
     signer, secret = signer_of(venue, secrets)
+    barred = bars_at(settings, name)
     facts = ask(settings, name, venue, endpoints, signer)
     directory = Directory(facts.instruments.values(), facts.assets)
     settings = adopted(settings, facts.instruments, facts.leverage)
@@ -120,6 +124,8 @@ def open_venue(settings: Settings, name: str, venue: Venue, secrets: Secrets) ->
             care=CareConfig(foreign=settings.reconcile.foreign, duties=often_enough(DUTIES, venue.fees_age_s * SECOND)),
             dead_man_ms=settings.safety.dead_man_ms if venue.dead_man else 0,
             spare_ws=venue.stream_spare,
+            bars_of=tuple(facts.instruments[text].text for text in barred),
+            bars=settings.features.bars,
             hot_spare=venue.hot_spare,
             seed=settings.engine.seed,
             venue=venues_of(settings)[name],
@@ -211,6 +217,14 @@ def rows_at(settings: Settings, name: str, kind: str) -> dict[str, int]:
             raise VenueNotSupported(f"{row.base}{row.quote}: {kind}, quoted in the account's {settings.account.asset}.")
         found[text] = index
     return found
+
+
+def bars_at(settings: Settings, name: str) -> list[str]:
+    """Of the instruments at a venue those whose closed bars a strategy asks for."""
+    found = [text for text in closed_bars.wanted(settings) if settings.instruments[text].venue == name]
+    if found and settings.features.bars == "1s" and settings.venues[name].protocol == "binance_usdm":
+        raise VenueNotSupported(f"venues.{name}: no closed bars of 1s; features.bars wants 1m or longer.")
+    return sorted(found)
 
 
 def kind_at(settings: Settings, name: str) -> str:

@@ -55,6 +55,8 @@ class LiveConfig:
     care: CareConfig = field(default_factory=CareConfig)
     spare_ws: str = ""  # a second address of the market's streams, listened to all the time
     hot_spare: bool = False  # two connections to each address
+    bars_of: tuple[str, ...] = ()  # names of instruments whose closed bars somebody asks for
+    bars: str = "1m"
     dead_man_ms: int = 60_000  # of the venue's own timer, where it has one; 0: it is not armed
     tick_s: float = 0.02
     seed: int = 0
@@ -85,6 +87,7 @@ class LiveExchange(Door):
         self._lane: Lane | None = None
         self._offset_ns = self.clock.venue_now_ns(utc_ns()) - utc_ns()
         names = [market.stream(i.text, name) for i in directory for name in STREAMS[account.market]]
+        names += [market.stream(text, f"kline_{config.bars}") for text in config.bars_of]
         bases = [config.endpoints] + [replace(config.endpoints, market_ws=at) for at in (config.spare_ws,) if at]
         self._market_ways = [list(market.urls(account.market, base, names)) for base in bases]
         self.market_links = [

@@ -239,6 +239,10 @@ class Features(Section, frozen=True, kw_only=True):
     """What strategies may compute with; a tier grants each by name."""
 
     enabled: Annotated[tuple[str, ...], plain("list", "Features in use.")] = ("ta_basic",)
+    bars: Annotated[
+        Literal["1s", "1m", "3m", "5m", "15m", "30m", "1h", "4h", "1d"],
+        plain("choice", "Of the venue's closed bars, where a strategy asks for features of them."),
+    ] = "1m"
 
 
 class Models(Section, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from engine._core.book import Rule
 from engine._core.parse import Parser
-from engine._core.types import Kind, Status
+from engine._core.types import BAR_TOTALS, Flag, Kind, Status
 from engine.venues.booksync import BookSync, SyncState
 from engine.venues.directory import Directory
 from engine.venues.merge import Merge
@@ -32,6 +32,7 @@ STREAMS = {"spot": ("depth@100ms", "bookTicker", "trade"),
 RULES = {"spot": Rule.RULE_SPOT, "usdm": Rule.RULE_LINKED}
 DEPTH = (int(Kind.KIND_BOOK_LEVEL), int(Kind.KIND_BOOK_CLEAR))
 QUOTE = int(Kind.KIND_QUOTE)
+BAR = int(Kind.KIND_BAR_PRICES)
 _HEAD = struct.Struct("<BBHIqqqqqqq").unpack_from  # of the first event: a record array costs ten times as much to ask
 _NUMBER = {QUOTE: (0, 4), int(Kind.KIND_TRADE): (1, 2)}  # row of the marks, and the word that grows
 SHUTDOWN = 3  # `Parser.not_data`
@@ -54,6 +55,7 @@ class MarketFeed:
             for i in directory
         }
         self._merge = Merge()
+        self._closed_ns: dict[int, int] = {}  # by symbol: when the newest closed bar began
         # The highest number seen of the two kinds that come by the thousand, by symbol: quotes, then trades.
         self.marks = np.full((2, 1 + max(self.syncs)), -1, np.int64)
 
@@ -84,8 +86,17 @@ class MarketFeed:
                 return []
             self.marks[row, symbol] = words[word]
             return [events]
-        events = self._merge.pass_on(events)
+        closes = kind == BAR and events["flags"][0] & Flag.FLAG_CLOSED
+        events = self._once(events) if closes else self._merge.pass_on(events)
         return [events] if len(events) else []
+
+    def _once(self, events: Events) -> Events:
+        """A bar closes once, however many connections say so, and however often."""
+        symbol, opened = int(events["symbol"][0]), int(events[1:2].view(BAR_TOTALS)["ts_open_ns"][0])
+        if opened <= self._closed_ns.get(symbol, -1):
+            return events[:0]
+        self._closed_ns[symbol] = opened
+        return events
 
     def _changes(self, sync: BookSync, events: Events) -> list[Events]:
         gaps = sync.gap_count

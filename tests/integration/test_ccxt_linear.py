@@ -305,3 +305,37 @@ def test_a_wallet_that_is_not_where_it_was_is_an_error():
 def test_an_exchange_that_cannot_say_what_money_depends_on_is_refused_by_name(name, said):
     with pytest.raises(VenueNotSupported, match=f"{name}.*{said}"):
         require_linear(open_ccxt(name, key="k", secret="s", linear=True))
+
+
+BYBIT_BALANCE = {"list": [{"accountType": "UNIFIED", "totalEquity": "1001.75", "coin": [
+    {"coin": "USDT", "walletBalance": "1000.25", "equity": "1001.75", "unrealisedPnl": "1.5"}]}]}  # fmt: skip
+LINEAR = {
+    "symbol": "BTCUSDT", "contractType": "LinearPerpetual", "status": "Trading", "baseCoin": "BTC", "quoteCoin": "USDT",
+    "settleCoin": "USDT", "launchTime": "1585526400000", "deliveryTime": "0", "deliveryFeeRate": "", "priceScale": "2",
+    "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
+    "priceFilter": {"minPrice": "0.10", "maxPrice": "1999999.80", "tickSize": "0.10"},
+    "lotSizeFilter": {"maxOrderQty": "1190.000", "minOrderQty": "0.001", "qtyStep": "0.001", "minNotionalValue": "5"},
+    "unifiedMarginTrade": True, "fundingInterval": 480, "copyTrading": "none", "isPreListing": False,
+}  # fmt: skip
+
+
+def bybit(result):
+    return {"retCode": 0, "retMsg": "OK", "result": result, "time": 1_700_000_000_000}
+
+
+def test_a_wallet_of_another_exchange_is_read_without_open_profit():
+    table = {
+        "GET /v5/market/instruments-info": bybit({"category": "linear", "list": [LINEAR], "nextPageCursor": ""}),
+        "GET /v5/asset/coin/query-info": bybit({"rows": []}),
+        "GET /v5/user/query-api": bybit({"unified": 0, "uta": 1}),
+        "GET /v5/account/info": bybit({"unifiedMarginStatus": 4, "marginMode": "REGULAR_MARGIN"}),
+        "GET /v5/account/wallet-balance": bybit(BYBIT_BALANCE),
+    }
+    with Server(table) as server:
+        at = f"127.0.0.1:{server.port}"
+        exchange = open_ccxt("bybit", key="k", secret="s", rest=f"http://{at}", stream=f"ws://{at}", linear=True)
+        require_linear(exchange)
+        with account_at(exchange, None, "BTC/USDT:USDT") as account:
+            (found,) = asyncio.run(account.listed(["BTCUSDT"])).values()
+            assert (found.qty_step, found.contract_step) == ("0.001", "0.001")
+            assert asyncio.run(account.balances()) == {0: 100_025_000_000}

@@ -26,6 +26,7 @@ from engine.venues.ccxt_open import open_ccxt
 from tests.integration import test_several_venues as several
 from tests.integration.test_paper_loopback import STEPS, their_trades
 from tests.support.loopback import write_settings
+from tests.support.trading import Trading
 
 FILLS = 4
 
@@ -209,3 +210,26 @@ def test_an_exchange_that_is_not_there_is_refused_before_anything_starts(tmp_pat
     path.write_text(path.read_text().replace('"binance"', '"nobody"'))
     with pytest.raises(SettingsError, match="knows no exchange"):
         open_exchange(load([path], environ={}).settings, 1, Secrets({}))
+
+
+def test_a_position_that_somebody_else_makes_halts_its_symbol(tmp_path, perpetuals):
+    path = linear_at(tmp_path, perpetuals, "binanceusdm")
+    path.write_text(path.read_text().replace("[strategies.quoter_btc]", "[strategies.quoter_btc]\nenabled = false"))
+    trading = Trading(tmp_path, path)
+
+    def halted():
+        return bool(trading.world.gate_symbols()["halted"][0])
+
+    async def live():
+        other = open_ccxt("binanceusdm", key="key", secret="secret", rest=f"http://127.0.0.1:{perpetuals}",
+                          stream="ws://127.0.0.1:1", linear=True)  # fmt: skip
+        async with trading.running():
+            try:
+                await trading.until(lambda: trading.exchange.gate.is_open and not halted())
+                await other.create_order("BTC/USDT:USDT", "market", "buy", 0.05)
+                await trading.until(lambda: halted() and trading.exchange.held[0][0] == 50)
+            finally:
+                await other.close()
+        assert int(trading.world.positions()["lots"][0]) == 0
+
+    asyncio.run(live())

@@ -289,7 +289,7 @@ async def bench(
     tick_ns: int = 20_000_000, answer_ns: int = SECOND, recv_window_ms: int = 1_000, silence_ns: int = 20 * SECOND,
     transport: str = "picows", symbols: int = 3, tape_events: int = 1 << 21, kind: str = "spot",
     funding_ns: int = 8 * 3600 * SECOND, hot_spare: bool = False, spare: bool = False,
-    fees_age_s: int = 300,
+    fees_age_s: int = 300, bars: tuple[str, str] | None = None,
 ) -> AsyncIterator[Bench]:  # fmt: skip
     """A venue, a driver and an engine. `through` gives the address that the driver sees of a port."""
     exchange = Exchange(TRADED[kind]()[:symbols], now_ns=(start := clock()))
@@ -309,7 +309,7 @@ async def bench(
     tape = Tape(tmp_path / "tape.b4", capacity=tape_events, write=True)
     live = make_live(
         port, seed=seed, answer_ns=answer_ns, recv_window_ms=recv_window_ms, silence_ns=silence_ns, transport=transport,
-        kind=kind, hot_spare=hot_spare, fees_age_s=fees_age_s,
+        kind=kind, hot_spare=hot_spare, fees_age_s=fees_age_s, bars=bars,
         spare_ws=f"ws://127.0.0.1:{server.port}" if spare else "",
     )  # fmt: skip
     engine = Engine(core, tape, live, now_ns=start)
@@ -339,7 +339,7 @@ def be_patient(core: Any) -> None:
 
 def make_live(
     port: int, *, seed: int, answer_ns: int, recv_window_ms: int, silence_ns: int, transport: str, kind: str,
-    hot_spare: bool = False, spare_ws: str = "", fees_age_s: int = 300,
+    hot_spare: bool = False, spare_ws: str = "", fees_age_s: int = 300, bars: tuple[str, str] | None = None,
 ) -> LiveExchange:  # fmt: skip
     assets = Assets()
     assets.add("USDT")
@@ -369,6 +369,8 @@ def make_live(
         ),
         spare_ws=spare_ws,
         hot_spare=hot_spare,
+        bars_of=(bars[0],) if bars else (),
+        bars=bars[1] if bars else "1m",
         seed=seed,
     )
     rows = directory.rows()

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.sim.venue import wire
 from engine.sim.venue.instruments import amount_text
-from engine.sim.venue.market import INTERVALS_NS, Market
+from engine.sim.venue.market import INTERVALS_NS, Kline, Market
 from engine.sim.venue.wire import MS
 
 NAME = re.compile(
@@ -50,6 +50,7 @@ class Streams:
         self._slow = {symbol: _Slow() for symbol in markets}
         self._touch: dict[str, tuple[int, int, int, int]] = {}
         self._second = 0
+        self._told_bars: dict[str, tuple[int, bool]] = {}  # by stream: when the newest one began, whether it was closed
 
     def tick(self, now_ns: int, wanted: set[str]) -> list[tuple[str, dict[str, Any]]]:
         out: list[tuple[str, dict[str, Any]]] = []
@@ -158,13 +159,19 @@ class Streams:
         }  # fmt: skip
         out += [(f"{low}@markPrice", message), (f"{low}@markPrice@1s", message)]
 
-    @staticmethod
-    def _kline(market: Market, name: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:
+    def _kline(self, market: Market, name: str, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:
+        """The open bar as it stands; each one is told closed, once, also where the next has begun by then."""
         interval = name.partition("@kline_")[2]
-        rows = market.klines_of(interval, 1)
-        if not rows:
-            return
-        row, span, i = rows[-1], INTERVALS_NS[interval], market.instrument
+        told = self._told_bars.get(name)
+        for row in market.klines_of(interval, 1) if told is None else market.klines_of(interval, 1000, told[0]):
+            if (row.open_ns, True) != told:
+                self._bar(market, name, row, now_ns, out)
+                self._told_bars[name] = row.open_ns, now_ns >= row.open_ns + INTERVALS_NS[interval]
+
+    @staticmethod
+    def _bar(market: Market, name: str, row: Kline, now_ns: int, out: list[tuple[str, dict[str, Any]]]) -> None:
+        interval = name.partition("@kline_")[2]
+        span, i = INTERVALS_NS[interval], market.instrument
         unit = i.unit_e8
         out.append((name, {"e": "kline", "E": now_ns // MS, "s": i.symbol, "k": {
             "t": row.open_ns // MS, "T": (row.open_ns + span) // MS - 1, "s": i.symbol, "i": interval, "f": row.first,

@@ -5,7 +5,8 @@ what. Does not own: amounts (ledger, equity), rules (risk, modes). A valuation t
 they were and their age grows, so the gate's own limit on age denies.
 
 Worlds of up to `SYMBOLS_FULL` symbols are valued whole with every price of something held; larger ones by the change
-of that one holding, and whole on fills and timers, which also renew the age. Cost: 20 ns to some 2 us by that.
+of that one holding while its position is that of the last whole valuation, and whole on fills and timers, which also
+renew the age. Cost: 20 ns to some 2 us by that.
 """
 from libc.stdint cimport int64_t, uint16_t
 

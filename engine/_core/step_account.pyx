@@ -78,6 +78,7 @@ cdef void revalue(core_t* core, const event_t* cause) noexcept nogil:
     cdef world_t* w = core.world
     cdef ledger_t* l = world_ledger(w)
     cdef equity_t out
+    cdef world_symbol_t* y
     cdef uint32_t i
     if not w.accounted:
         return
@@ -91,8 +92,10 @@ cdef void revalue(core_t* core, const event_t* cause) noexcept nogil:
     w.account.margin_available = out.equity - _margin_held(w)
     if w.symbol_count > SYMBOLS_FULL:
         for i in range(w.symbol_count):
-            if ledger_positions(l)[i].lots == 0 or _holding(w, <uint16_t>i, &world_symbols(w)[i].value) != OK:
-                world_symbols(w)[i].value = 0
+            y = &world_symbols(w)[i]
+            y.value_lots = ledger_positions(l)[i].lots
+            if y.value_lots == 0 or _holding(w, <uint16_t>i, &y.value) != OK:
+                y.value = y.value_lots = 0
     _judge_drawdown(core, cause)
 
 
@@ -124,7 +127,9 @@ cdef void mark_price(core_t* core, const event_t* cause, uint16_t symbol, int64_
         elif _is_flat(w):
             # No price moves what is held in cash alone: the equity is as young as this event.
             w.account.ts_equity_ns = w.now_ns
-    elif ledger_positions(l)[symbol].lots and _holding(w, symbol, &value) == OK:
+    elif y.value_lots and y.value_lots == ledger_positions(l)[symbol].lots and _holding(w, symbol, &value) == OK:
+        # Not where the position is another one than at the last whole valuation, as after a fill while some mark was
+        # too old: what was paid or received for the difference is not in the equity yet either.
         w.account.equity += value - y.value
         y.value = value
         _judge_drawdown(core, cause)

@@ -24,7 +24,8 @@ cdef struct world_symbol_t:       # two cache lines
     int64_t mark_px_e8            # the venue's last word on its mark and its funding; 0 where it says none
     int64_t funding_rate_e8
     int64_t funding_ns
-    int64_t reserved[2]
+    int64_t value_lots            # the position that `value` is that of
+    int64_t reserved
 
 
 cdef enum halt_cause_t:

@@ -7,7 +7,7 @@ account is worth, the latch and the modes with their plans, what a strategy is s
 features that it asked for and what a model says of them, clocks, limits, balances, funding. Layers, each calling
 downward: step_gate, step_orders (wire), step_algos, step_brackets, step_plans (deadlines, protection, modes),
 step_account, step_size, step_view (step_features beside it), step_wishes, step_market, step_venue, and here what an
-event means. Of one venue, one quote asset and at most eight symbols.
+event means. Of one venue and one quote asset.
 """
 
 from __future__ import annotations

@@ -105,7 +105,6 @@ class GateSide:
         self.orders = Orders(capacity=orders, symbols=symbols, ack_ns=5 * SECOND, cancel_ns=5 * SECOND,
                              replace_ns=5 * SECOND, unknown_ns=30 * SECOND)  # fmt: skip
         self.accounted = cash > 0
-        self.venue_equity = self.id_funding = 0
         self.ledger = _books(symbols, cash, linear, unit_value=unit_value, lot_units=lot_units, tick_e8=tick_e8)
         for symbol in range(symbols):
             self.gate.set_symbol(symbol, **gate_symbol, fees_until_ns=int(fees_age_ns > 0))
@@ -123,7 +122,8 @@ class GateSide:
         self.brackets = Brackets(capacity=brackets, **(BRACKET_RULES | (bracket_rules or {}))) if brackets else None
         # The brackets over a net position, while long and while short; and where their stops shall stand.
         self.guards, self.stops = ([[0, 0] for _ in range(strategies)] for _ in range(2))
-        self.dust = [0] * symbols
+        self.dust, self.venue_equity, self.id_funding = [0] * symbols, 0, 0
+        self.valued = [(0, 0)] * symbols  # the position that was valued whole the last time, and its value since
         self.stop_px = [0] * symbols  # of the nearest live stop
         self.unprotected = [0] * symbols
         self.last_px = [0] * symbols  # of the newest trade

@@ -30,6 +30,8 @@ CASH = 10**11
 SUITES: dict[str, dict[str, Any]] = {
     "an account of spot": {"cash": CASH},
     "an account of perpetuals": {"cash": CASH, "linear": True},
+    "nine symbols of spot": {"cash": CASH, "symbols": 9, "strategies": 3, "limits": {"drawdown_ppm": 20_000}},
+    "nine perpetuals": {"cash": CASH, "linear": True, "symbols": 9, "strategies": 3, "limits": {"drawdown_ppm": 9}},
     "no account": {"linear": True, "modes": PLAN},
     "perpetuals in brackets, modes": {
         "cash": CASH, "linear": True, "brackets": 8, "orders": 24, "modes": PLAN, "symbols": 2, "strategies": 2,
@@ -96,6 +98,7 @@ def word(rng, pair):
 def live(pair, seed):
     rng = random.Random(seed)
     try:
+        pair.act(("timer", 1))  # by which an account of many symbols is valued the first time
         for _ in range(MOVES):
             pair.act(word(rng, pair) if rng.random() < 0.15 else section_move(rng, pair))
             if pair.twin.gate.account["latch"]:

@@ -246,3 +246,25 @@ def test_the_user_stream_of_another_venue_stops_nothing_here():
     assert desk.world.gate_symbols()["halted"].astype(bool).tolist() == [False, False]
     assert desk.world.modes["mode"] == Mode.MODE_NORMAL
     assert desk.world.now_ns > START
+
+
+@pytest.mark.parametrize("lots", [5, -5])
+def test_a_fill_that_cannot_be_valued_whole_leaves_the_equity_until_it_can(lots):
+    """Among many symbols the mark of one holding is too old, so a fill of another is not in the equity. The next price
+    of the other must not bring its holding in alone, or a part of it out, while the cash for it is not counted."""
+    desk = Desk(symbols=9, brackets=0)
+    for symbol in (0, 1):
+        desk.quote(symbol=symbol)
+        traded(desk, 10, symbol=symbol, number=900 + symbol)
+        desk.quote(symbol=symbol)
+    whole = desk.world.account()["equity"]
+    assert whole > 100_000 * 10**8
+    desk.quote(by=6 * SECOND)
+    traded(desk, lots, number=950)
+    desk.quote()
+    assert (desk.world.account()["equity"], latch(desk)) == (whole, 0)
+    desk.quote(symbol=1)
+    desk.timer(by=1)
+    # Bought at the bid, half a tick below the mid; sold there, half a tick is lost.
+    assert desk.world.account()["equity"] - whole == lots * 500
+    desk.close()

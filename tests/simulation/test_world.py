@@ -15,9 +15,11 @@ from engine.cli.certify import certify as certify_command
 from engine.errors import WorldCannotHold, WorldFoundBreak
 from engine.sim.world.certify import certify
 from engine.sim.world.faults import (
+    BAN,
     CUT,
     DISK_FULL,
     FLIP,
+    HALT,
     KILL,
     KINDS,
     LATCH,
@@ -94,12 +96,16 @@ MUTANTS = [
     (world.BooksNothingAfterACrash, rates(per_hour={KILL: 20}), {"recovery reaches a fixed point"}),
     (world.MisnumbersItsSnapshots, rates(per_hour={SNAPSHOT: 10, KILL: 10}), {"a process that died can be recovered"}),
     (world.OverstepsItsLimit, rates(), {"exposure within its limit"}),
+    (world.NeverAsks, rates(per_hour={BAN: 10}), {"no ghost in the table", "position = the venue's fills"}),
+    (world.SendsAgainWhatWasRefused, rates(throttled=0.1), {"no orphan at the venue"}),
+    (world.BooksNothingAfterACrash, rates(per_hour={TEAR: 20}), {"recovery reaches a fixed point"}),
 ]  # fmt: skip
 # Those of entries with their exits, on a strategy that has some.
 EXITS = [
     (world.HasNoClock, rates(lost=0.05), {"nothing held without protection"}),
     (world.LosesTheUnwind, rates(), {"no ghost in the table", "everything is settled in the end"}),
     (world.AsksTheVenueForItsOwnStops, rates(), {"everything is settled in the end"}),
+    (world.GivesUpAfterARefusal, rates(per_hour={HALT: 20}), {"nothing held without protection"}),
 ]
 BREAKOUT = "strategies.breakout"
 

@@ -276,3 +276,42 @@ class AsksTheVenueForItsOwnStops(Engine):
             return act(port)
         finally:
             module.settle = kept
+
+
+class SendsAgainWhatWasRefused(Engine):
+    """A request that was not taken for its rate (429) is repeated, and the core has heard that it is over."""
+
+    def __init__(self, *args, **more):
+        super().__init__(*args, **more)
+        self._asked = {}
+        kept = self._send
+
+        def send(kind, ask, now_ns):
+            if kind == PLACE:
+                self._asked[ask.id_order] = ask
+            kept(kind, ask, now_ns)
+
+        self._send = send
+
+    def on_report(self, event):
+        super().on_report(event)
+        if event["kind"][0] == Kind.KIND_ORDER_REJECTED and (ask := self._asked.pop(int(event["word"][0, 0]), None)):
+            self._send(PLACE, ask, self.now_ns)
+
+
+class GivesUpAfterARefusal(Engine):
+    """An order that closes and was refused, as all are in a halted market, is the last one that is sent."""
+
+    gave_up = False
+
+    def on_report(self, event):
+        self.gave_up |= event["kind"][0] == Kind.KIND_ORDER_REJECTED
+        super().on_report(event)
+
+    def _dispatch(self, data):
+        kept = self._send
+        self._send = lambda kind, ask, now: None if self.gave_up and ask.reduce_only else kept(kind, ask, now)
+        try:
+            super()._dispatch(data)
+        finally:
+            self._send = kept

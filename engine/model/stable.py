@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from engine.model.features_arithmetic import log
+
 Values = npt.ArrayLike
 INF = math.inf
 HIGH, LOW = 709.782712893384, -745.1332191019412
@@ -58,20 +60,6 @@ def _shares(values: list[float]) -> tuple[float, list[float]]:
     return most, [exp(0.0 if x == most else x - most) for x in values]
 
 
-def _log(x: float) -> float:
-    """The kernels' own logarithm of a number from 1 on: simd.pxd has it for any."""
-    m, e = math.frexp(x)
-    m, e = 2.0 * m, e - 1
-    if m > 1.4142135623730951:
-        m, e = m * 0.5, e + 1
-    s = (m - 1.0) / (m + 1.0)
-    z = s * s
-    p = 1.0 / 21.0
-    for odd in range(19, 1, -2):
-        p = p * z + 1.0 / odd
-    return float(e) * 0.6931471805599453 + (2.0 * s + 2.0 * s * z * p)
-
-
 def log_sum_exp(values: Values) -> float:
     most, shares = _shares(_list(values))
     if math.isnan(most) or most == -INF:
@@ -79,7 +67,7 @@ def log_sum_exp(values: Values) -> float:
     total_ = 0.0
     for share in shares:
         total_ += share
-    return most + _log(total_)
+    return most + log(total_)
 
 
 def softmax(values: Values) -> npt.NDArray[np.float64]:

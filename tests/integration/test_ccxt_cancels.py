@@ -14,9 +14,10 @@ pytest.importorskip("ccxt", reason="ccxt is an extra: pip install bot4[ccxt]")
 
 from engine._core.types import Kind
 from engine.runtime.engine import at_venue
-from tests.integration import test_several_venues as several
 from tests.integration.test_run_ccxt import settings_at
+from tests.integration.test_several_venues import open_at
 from tests.support.relay import Relay
+from tests.support.served import served
 from tests.support.trading import Trading
 
 MESSAGES = 30
@@ -31,12 +32,8 @@ limits = { nets = 1 }
 
 @pytest.fixture
 def venue():
-    child, port = several.start_venue(7)
-    try:
+    with served("--seed", "7") as (_, port):
         yield port
-    finally:
-        with child:
-            child.kill()
 
 
 def cancels_in(asked: list[bytes]) -> int:
@@ -79,5 +76,5 @@ def test_cancels_wait_while_no_request_gets_through_and_leave_once_when_one_does
                 await trading.until(lambda: trading.exchange.gate.is_open)
 
         asyncio.run(live())
-        assert several.open_at(venue) == []
+        assert open_at(venue) == []
     trading.world.check()

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -33,8 +31,8 @@ from engine.safety.life import PHRASE
 from engine.settings.load import load
 from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
+from tests.support.served import BOT4, served
 
-BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 # A machine that builds and tests may well hold a loop for longer than one that trades.
 FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
 FILLS = 12
@@ -49,25 +47,11 @@ def kind(request):
 @pytest.fixture
 def venue(kind):
     """The port of a venue in a process of its own, which ends in order and finds its books sound."""
-    child = subprocess.Popen(
-        [*BOT4, "venue", "--port", "0", "--kind", kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        port = 0
-        while not port:
-            line = child.stdout.readline()
-            assert line, child.communicate()
-            found = re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line)
-            port = int(found[1]) if found else 0
+    with served("--kind", kind) as (child, port):
         yield port
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=60)
         assert (child.returncode, "books and balances are sound" in out) == (0, True), err
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.communicate()
 
 
 PATHS = {"spot": "/api/v3/myTrades", "usdm": "/fapi/v1/userTrades"}

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,8 +12,7 @@ from engine._core.book import Book
 from engine._core.types import Flag, Kind
 from engine.journal.layout import find_session
 from engine.journal.query import everything
-
-BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
+from tests.support.served import BOT4, served
 
 
 @pytest.fixture(scope="module", params=["spot", "usdm"])
@@ -26,18 +22,8 @@ def kind(request):
 
 @pytest.fixture(scope="module")
 def venue(kind):
-    with subprocess.Popen(
-        [*BOT4, "venue", "--port", "0", "--seconds", "600", "--kind", kind],
-        stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    ) as child:  # fmt: skip
-        assert child.stdout is not None
-        port = None
-        while port is None:
-            line = child.stdout.readline()
-            assert line, "the venue ended"
-            port = re.search(r"REST\s+http://(127\.0\.0\.1:\d+)/", line)
-        yield port[1]
-        child.kill()
+    with served("--kind", kind) as (_, port):
+        yield f"127.0.0.1:{port}"
 
 
 def bot4(*words: str, code: int = 0) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -32,8 +31,8 @@ from engine.safety.audit import Kind as About
 from engine.safety.audit import Report, read
 from engine.venues.binance.sign import HmacSigner, query
 from tests.support.loopback import write_settings
+from tests.support.served import BOT4, served
 
-BOT4 = (sys.executable, "-c", "from engine.cli.main import main; main()")
 # A machine that builds and tests may well hold a loop for longer than one that trades.
 QUICK = {
     "BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000",
@@ -47,20 +46,8 @@ PATIENCE_S = 600
 @pytest.fixture
 def venue(request):
     """A venue in a process of its own, spot unless it is asked for perpetuals, and its port."""
-    child = subprocess.Popen(
-        [*BOT4, "venue", "--kind", getattr(request, "param", "spot"), "--port", "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    try:
-        found = None
-        while found is None:
-            line = child.stdout.readline()
-            assert line, child.communicate()
-            found = re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line)
-        yield child, int(found[1])
-    finally:
-        child.kill()
-        child.communicate()
+    with served("--kind", getattr(request, "param", "spot")) as child_and_port:
+        yield child_and_port
 
 
 @pytest.fixture

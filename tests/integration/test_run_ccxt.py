@@ -26,6 +26,7 @@ from engine.venues.ccxt_open import open_ccxt
 from tests.integration import test_several_venues as several
 from tests.integration.test_paper_loopback import STEPS, their_trades
 from tests.support.loopback import write_settings
+from tests.support.served import served
 from tests.support.trading import Trading
 
 FILLS = 4
@@ -48,12 +49,8 @@ def settings_at(folder: Path, **ports: int) -> Path:
 
 @pytest.fixture
 def venue():
-    child, port = several.start_venue(7)
-    try:
+    with served("--seed", "7") as (_, port):
         yield port
-    finally:
-        with child:
-            child.kill()
 
 
 def compare(folder: Path, port: int, at: int, summary: dict, kind: str = "spot") -> None:
@@ -63,23 +60,30 @@ def compare(folder: Path, port: int, at: int, summary: dict, kind: str = "spot")
     assert round(summary["status"]["symbols"][at]["position"] * STEPS[kind][1]) == net
 
 
-def test_a_session_through_ccxt_is_killed_goes_on_and_both_books_of_trades_are_one(tmp_path, venue):
-    settings = settings_at(tmp_path, ccxt=venue)
-    killed = several.run(tmp_path, settings, lambda found: found["counts"]["fills"] >= FILLS, signal.SIGKILL)
+def killed_and_gone_on(folder: Path, settings: Path, enough) -> dict:
+    """Killed when it is enough; the next session trades on, ends in order, agrees with the venue and replays."""
+    killed = several.run(folder, settings, enough, signal.SIGKILL)
     assert killed["run"] == "paper"
     first = killed["counts"]["fills"]
     summary = several.run(
-        tmp_path, settings,
+        folder, settings,
         lambda found: found["symbols"][0].get("trusted") and found["counts"]["fills"] >= first + 2
         and found["books"].get("looks"),
         signal.SIGINT,
     )  # fmt: skip
     assert (summary["left_open"], summary["status"]["counts"]["illegal_reports"]) == (0, 0)
+    # Of perpetuals too: positions, and what is in the wallet beside what they cost.
     assert not summary["status"]["books"].get("breaks")
-    compare(tmp_path, venue, 0, summary)
-    done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
+    done = CliRunner().invoke(cli, ["replay", str(folder / "state" / "journal"), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["state"] == summary["state_hash"]
+    return summary
+
+
+def test_a_session_through_ccxt_is_killed_goes_on_and_both_books_of_trades_are_one(tmp_path, venue):
+    settings = settings_at(tmp_path, ccxt=venue)
+    summary = killed_and_gone_on(tmp_path, settings, lambda found: found["counts"]["fills"] >= FILLS)
+    compare(tmp_path, venue, 0, summary)
 
 
 def linear_at(folder: Path, port: int, exchange: str) -> Path:
@@ -92,36 +96,18 @@ def linear_at(folder: Path, port: int, exchange: str) -> Path:
 
 @pytest.fixture
 def perpetuals():
-    child, port = several.start_venue(7, "--kind", "usdm")
-    try:
+    with served("--seed", "7", "--kind", "usdm") as (_, port):
         yield port
-    finally:
-        with child:
-            child.kill()
 
 
 # One class of ccxt's for perpetuals alone, and one for everything that the exchange has.
 @pytest.mark.parametrize("exchange", ["binanceusdm", pytest.param("binance", marks=several.NIGHTLY)])
 def test_perpetuals_through_ccxt_are_killed_go_on_and_positions_and_cash_are_one(tmp_path, perpetuals, exchange):
-    settings = linear_at(tmp_path, perpetuals, exchange)
-    killed = several.run(
-        tmp_path, settings,
-        lambda found: found["counts"]["fills"] >= FILLS and found["symbols"][0].get("position"), signal.SIGKILL,
+    summary = killed_and_gone_on(
+        tmp_path, linear_at(tmp_path, perpetuals, exchange),
+        lambda found: found["counts"]["fills"] >= FILLS and found["symbols"][0].get("position"),
     )  # fmt: skip
-    first = killed["counts"]["fills"]
-    summary = several.run(
-        tmp_path, settings,
-        lambda found: found["symbols"][0].get("trusted") and found["counts"]["fills"] >= first + 2
-        and found["books"].get("looks"),
-        signal.SIGINT,
-    )  # fmt: skip
-    assert (summary["left_open"], summary["status"]["counts"]["illegal_reports"]) == (0, 0)
-    # Positions, and what is in the wallet beside what they cost, were held against the exchange's own.
-    assert not summary["status"]["books"].get("breaks")
     compare(tmp_path, perpetuals, 0, summary, "usdm")
-    done = CliRunner().invoke(cli, ["replay", str(tmp_path / "state" / "journal"), "--json"])
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.output)["state"] == summary["state_hash"]
 
 
 SPOT_TOO = """
@@ -175,8 +161,7 @@ def test_an_account_in_hedge_mode_or_on_isolated_margin_is_refused_before_anythi
 
 
 def test_one_venue_natively_and_one_through_ccxt_make_one_session(tmp_path):
-    (one, port), (two, other) = several.start_venue(7), several.start_venue(8)
-    try:
+    with served("--seed", "7") as (_, port), served("--seed", "8") as (_, other):
         settings = settings_at(tmp_path, native=port, ccxt=other)
         summary = several.run(
             tmp_path, settings, lambda found: min(row.get("realised") or 0 for row in found["symbols"]) != 0
@@ -185,10 +170,6 @@ def test_one_venue_natively_and_one_through_ccxt_make_one_session(tmp_path):
         for at, each in enumerate((port, other)):
             compare(tmp_path, each, at, summary)
         assert summary["left_open"] == 0
-    finally:
-        for child in (one, two):
-            with child:
-                child.kill()
 
 
 def test_what_is_not_written_out_is_taken_to_have_money_and_paper_never_goes_there(tmp_path):

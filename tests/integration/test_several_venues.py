@@ -9,12 +9,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -31,7 +30,8 @@ from engine.runtime.engine import at_venue
 from engine.runtime.events import control_event
 from engine.runtime.ports import account_of
 from engine.venues.binance.sign import HmacSigner, query
-from tests.integration.test_paper_loopback import BOT4, FREE_PORTS, status, their_trades
+from tests.integration.test_paper_loopback import FREE_PORTS, status, their_trades
+from tests.support.served import BOT4, served
 from tests.support.trading import Trading
 
 VENUE = """
@@ -89,29 +89,11 @@ limits = { nets = 0, share_ppm = 500_000 }
 NAMES = ("one", "two")
 
 
-def start_venue(seed: int, *options: str) -> tuple[subprocess.Popen, int]:
-    child = subprocess.Popen(
-        [*BOT4, "venue", "--port", "0", "--seed", str(seed), *options], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-    while line := child.stdout.readline():
-        if found := re.search(r"REST\s+http://127\.0\.0\.1:(\d+)/", line):
-            return child, int(found[1])
-    pytest.fail(f"no venue: {child.communicate()}")
-
-
 @pytest.fixture
 def venues():
     """Two of them, by name: the process and its port."""
-    made = {}
-    try:
-        for at, name in enumerate(NAMES):
-            made[name] = start_venue(7 + at)
-        yield made
-    finally:
-        for child, _ in made.values():
-            with child:
-                child.kill()
+    with ExitStack() as running:
+        yield {name: running.enter_context(served("--seed", str(7 + at))) for at, name in enumerate(NAMES)}
 
 
 def settings_at(folder: Path, venues, *, quoting: tuple[str, ...] = NAMES, more: str = "") -> Path:

@@ -82,7 +82,7 @@ class Lifecycle:
 
     async def run(self, *, seconds: float | None = None) -> int:
         """Run until stopped or until `seconds` of this machine's time are over; returns the exit code."""
-        self._hear_signals()
+        self.hear_signals()
         since_ns = monotonic_ns()
         until_ns = None if seconds is None else since_ns + int(seconds * 1e9)
         self.phase = Phase.RUNNING
@@ -120,7 +120,8 @@ class Lifecycle:
         except TimeoutError:
             self.lag_ns = max(0, monotonic_ns() - due_ns)
 
-    def _hear_signals(self) -> None:
+    def hear_signals(self) -> None:
+        """From here on a signal asks for an orderly end: ahead of `run` too, for one may come within the start."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop, f"{number.name} received")

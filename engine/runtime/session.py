@@ -220,6 +220,7 @@ class Session:
     async def run(self, *, seconds: float | None = None, ready: Callable[[], object] = lambda: None) -> Ended:
         name = self.journal.session.path.name
         with self._kept:
+            self.life.hear_signals()
             self.journal.start()
             self.chain.start()
             self._tune()

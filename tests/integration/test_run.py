@@ -18,6 +18,7 @@ from engine.cli.main import cli
 from engine.journal.layout import sessions
 from engine.journal.reader import open_session
 from engine.observe.decisions import explain, is_refusal
+from tests.support.shared import ROOT
 
 # A machine that builds and tests may well hold a loop for longer than one that trades.
 FREE_PORTS = {"BOT4__DASHBOARD__PORT": "0", "BOT4__METRICS__PORT": "0", "BOT4__SAFETY__STALL_MS": "30000"}
@@ -240,3 +241,23 @@ def test_live_is_refused_before_anything_starts(tmp_path):
     assert done.returncode == 78
     assert "BOT4-" in done.stderr
     assert not (tmp_path / "state" / "journal").exists()
+
+
+STOPPED_WITHIN_THE_START = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from engine.runtime.session import Session
+from tests.support.hand import paper
+session = Session(paper(Path(sys.argv[1])))
+ended = asyncio.run(session.run(seconds=60, ready=lambda: os.kill(os.getpid(), signal.SIGINT)))
+print(ended.exit_code, ended.left_open, ended.reason)
+"""
+
+
+def test_a_signal_within_the_start_is_an_orderly_end(tmp_path):
+    """The view is drawn and the unit ready before the first turn: from then on somebody may press Ctrl-C."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_WITHIN_THE_START, str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=ROOT, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert done.stdout == "0 0 SIGINT received\n", done.stderr

@@ -16,6 +16,7 @@ from engine.errors import WorldCannotHold, WorldFoundBreak
 from engine.sim.world.certify import certify
 from engine.sim.world.faults import (
     BAN,
+    CLOCK,
     CUT,
     DISK_FULL,
     FLIP,
@@ -99,6 +100,8 @@ MUTANTS = [
     (world.NeverAsks, rates(per_hour={BAN: 10}), {"no ghost in the table", "position = the venue's fills"}),
     (world.SendsAgainWhatWasRefused, rates(throttled=0.1), {"no orphan at the venue"}),
     (world.BooksNothingAfterACrash, rates(per_hour={TEAR: 20}), {"recovery reaches a fixed point"}),
+    (world.TakesTheVenuesClockForItsOwn, rates(per_hour={CLOCK: 20, KILL: 5}),
+     {"a process that died can be recovered"}),
 ]  # fmt: skip
 # Those of entries with their exits, on a strategy that has some.
 EXITS = [

@@ -315,3 +315,18 @@ class GivesUpAfterARefusal(Engine):
             super()._dispatch(data)
         finally:
             self._send = kept
+
+
+class TakesTheVenuesClockForItsOwn(Engine):
+    """Market data is recorded with the venue's time in place of the machine's: the same, until a clock jumps."""
+
+    def handle(self, event, death=""):
+        if death or event["kind"][0] not in (Kind.KIND_QUOTE, Kind.KIND_TRADE):
+            return super().handle(event, death)
+        recorded = event.copy()
+        recorded["ts_recv_ns"] = event["ts_venue_ns"]
+        self.tape.append(recorded)
+        self.core.step(event)
+        outputs = made(self.core)
+        self.tape.append(np.frombuffer(outputs, event.dtype))
+        return self._dispatch(outputs)

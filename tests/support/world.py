@@ -90,19 +90,40 @@ class DropsTheOutputs(Engine):
         return None
 
 
-class RecordsAnotherTime(Engine):
-    """What is recorded is not what was stepped: the time is read again."""
+class RecordsOtherwise(Engine):
+    """What is recorded is not what was stepped."""
+
+    def recorded(self, event):
+        raise AssertionError("which record it is, is the mutant's to say")
 
     def handle(self, event, death=""):
-        if not death:
-            other = event.copy()
-            other["ts_recv_ns"] += 1
-            self.tape.append(other)
-            self.core.step(event)
-            outputs = made(self.core)
-            self.tape.append(np.frombuffer(outputs, event.dtype))
-            return self._dispatch(outputs)
-        return super().handle(event, death)
+        if death:
+            return super().handle(event, death)
+        self.tape.append(self.recorded(event))
+        self.core.step(event)
+        outputs = made(self.core)
+        self.tape.append(np.frombuffer(outputs, event.dtype))
+        return self._dispatch(outputs)
+
+
+class RecordsAnotherTime(RecordsOtherwise):
+    """The time is read again."""
+
+    def recorded(self, event):
+        other = event.copy()
+        other["ts_recv_ns"] += 1
+        return other
+
+
+class TakesTheVenuesClockForItsOwn(RecordsOtherwise):
+    """Market data is recorded with the venue's time in place of the machine's: the same, until a clock jumps."""
+
+    def recorded(self, event):
+        if event["kind"][0] not in (Kind.KIND_QUOTE, Kind.KIND_TRADE):
+            return event
+        other = event.copy()
+        other["ts_recv_ns"] = event["ts_venue_ns"]
+        return other
 
 
 class SendsWithoutAJournal(Engine):
@@ -217,16 +238,31 @@ class MisnumbersItsSnapshots(Engine):
         snapshot.write_snapshot(self.writer.session, self.core.world, record_number=max(0, self.tape.count - 1))
 
 
-class OverstepsItsLimit(Engine):
-    """Each order is sent a thousand times as large as the gate allowed."""
+class SendsOtherwise(Engine):
+    """What leaves is not what the core asked for."""
+
+    def sent(self, kind, ask):
+        raise AssertionError("what leaves, or None, is the mutant's to say")
 
     def _dispatch(self, data):
-        kept, self._send = self._send, lambda kind, ask, now: kept(
-            kind, ask._replace(qty_lots=ask.qty_lots * (1000 if kind == PLACE else 1)), now)  # fmt: skip
+        kept = self._send
+
+        def send(kind, ask, now_ns):
+            if (other := self.sent(kind, ask)) is not None:
+                kept(kind, other, now_ns)
+
+        self._send = send
         try:
             super()._dispatch(data)
         finally:
             self._send = kept
+
+
+class OverstepsItsLimit(SendsOtherwise):
+    """Each order is sent a thousand times as large as the gate allowed."""
+
+    def sent(self, kind, ask):
+        return ask._replace(qty_lots=ask.qty_lots * (1000 if kind == PLACE else 1))
 
 
 class HasNoClock(Engine):
@@ -238,20 +274,11 @@ class HasNoClock(Engine):
         super().handle(event, death)
 
 
-class LosesTheUnwind(Engine):
+class LosesTheUnwind(SendsOtherwise):
     """An order that only reduces is taken for a mistake and is never sent."""
 
-    def _dispatch(self, data):
-        kept, self._send = self._send, self._all_but
-        self._kept = kept
-        try:
-            super()._dispatch(data)
-        finally:
-            self._send = kept
-
-    def _all_but(self, kind, ask, now):
-        if kind != PLACE or not ask.reduce_only:
-            self._kept(kind, ask, now)
+    def sent(self, kind, ask):
+        return None if kind == PLACE and ask.reduce_only else ask
 
 
 class AsksTheVenueForItsOwnStops(Engine):
@@ -299,7 +326,7 @@ class SendsAgainWhatWasRefused(Engine):
             self._send(PLACE, ask, self.now_ns)
 
 
-class GivesUpAfterARefusal(Engine):
+class GivesUpAfterARefusal(SendsOtherwise):
     """An order that closes and was refused, as all are in a halted market, is the last one that is sent."""
 
     gave_up = False
@@ -308,25 +335,5 @@ class GivesUpAfterARefusal(Engine):
         self.gave_up |= event["kind"][0] == Kind.KIND_ORDER_REJECTED
         super().on_report(event)
 
-    def _dispatch(self, data):
-        kept = self._send
-        self._send = lambda kind, ask, now: None if self.gave_up and ask.reduce_only else kept(kind, ask, now)
-        try:
-            super()._dispatch(data)
-        finally:
-            self._send = kept
-
-
-class TakesTheVenuesClockForItsOwn(Engine):
-    """Market data is recorded with the venue's time in place of the machine's: the same, until a clock jumps."""
-
-    def handle(self, event, death=""):
-        if death or event["kind"][0] not in (Kind.KIND_QUOTE, Kind.KIND_TRADE):
-            return super().handle(event, death)
-        recorded = event.copy()
-        recorded["ts_recv_ns"] = event["ts_venue_ns"]
-        self.tape.append(recorded)
-        self.core.step(event)
-        outputs = made(self.core)
-        self.tape.append(np.frombuffer(outputs, event.dtype))
-        return self._dispatch(outputs)
+    def sent(self, kind, ask):
+        return None if self.gave_up and ask.reduce_only else ask
